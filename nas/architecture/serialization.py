@@ -1,0 +1,55 @@
+"""Architectures as JSON files: written from the dataclasses, read back through pydantic with the path of any mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from nas.architecture.spec import Architecture, to_document
+from nas.errors import ConfigError
+from nas.files import explain
+
+FORMAT_VERSION = 1
+"""Raised when a reader of this version could misread a newer file."""
+
+
+def architecture_to_json(architecture: Architecture) -> str:
+    """Return an architecture as indented JSON with its format version."""
+    return json.dumps({"format_version": FORMAT_VERSION, **to_document(architecture)}, indent=1) + "\n"
+
+
+def architecture_from_json(text: str, *, source: str | Path = "architecture") -> Architecture:
+    """Read what ``architecture_to_json`` wrote.
+
+    Args:
+        text: One JSON document.
+        source: Named in errors.
+
+    Raises:
+        ConfigError: Not JSON, of a later format version, a field that is missing, unknown or of the wrong type, or
+            a network that cannot exist.
+    """
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{source}, line {error.lineno}: not valid JSON: {error.msg}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{source}: must be a JSON object, but is a {type(document).__name__}")
+    version = document.pop("format_version", None)
+    if version != FORMAT_VERSION:
+        raise ConfigError(f"{source}: format_version is {version!r}; this version of nas reads {FORMAT_VERSION}")
+    try:
+        return TypeAdapter(Architecture).validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {explain(error)}") from None
+
+
+def load_architecture(path: str | Path) -> Architecture:
+    """Read an architecture file; raises as ``architecture_from_json`` does, and ConfigError where there is no file."""
+    try:
+        return architecture_from_json(Path(path).read_text(encoding="utf-8"), source=path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text file"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None

@@ -1,0 +1,58 @@
+"""What can go wrong, and whose move it is.
+
+    NasError                    everything this package raises on purpose
+    ├── UserError               the user can mend it; the command line prints one line and exits with 2
+    │   ├── ConfigError         a study, space or architecture file, or a value given on the command line
+    │   ├── ArchitectureError   a network that cannot exist (feature map too small, channels that do not join)
+    │   ├── BudgetError         no network of the space meets the budget
+    │   ├── DataError           images that are missing or cannot be read
+    │   ├── DeviceError         a device that this machine lacks
+    │   ├── StudyError          a study or trial that is missing, changed or not ours
+    │   └── ExportError         a folder that cannot be written
+    ├── TrainingDiverged        a loss that is no longer finite: the trial fails, the study goes on
+    └── MeasurementError        a cost that cannot be measured honestly (an operator nobody counted)
+"""
+
+
+class NasError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class UserError(NasError, ValueError):
+    """A mistake that the user can mend; the message is one line: what was given, what is allowed, where."""
+
+
+class ConfigError(UserError):
+    """A file or value that does not say what it must."""
+
+
+class ArchitectureError(UserError):
+    """A network that cannot exist."""
+
+
+class BudgetError(UserError):
+    """A budget that no network of the search space meets."""
+
+
+class DataError(UserError):
+    """Images that are missing, too few or unreadable."""
+
+
+class DeviceError(UserError):
+    """A device that this machine lacks."""
+
+
+class StudyError(UserError):
+    """A study or trial that is missing, changed, or belongs to another program."""
+
+
+class ExportError(UserError):
+    """An output that cannot be written or does not check out."""
+
+
+class TrainingDiverged(NasError):
+    """The training loss is no longer finite."""
+
+
+class MeasurementError(NasError):
+    """A cost that cannot be measured honestly."""

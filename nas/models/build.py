@@ -1,0 +1,169 @@
+"""Build the ``nn.Module`` of any architecture: code that knows layers and nothing of families."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nas.architecture.spec import (
+    Activation,
+    Architecture,
+    Block,
+    Conv,
+    Layer,
+    MaxPool,
+    Shape,
+    block_shape,
+    branch_shape,
+    layer_shape,
+)
+
+
+def build_model(architecture: Architecture) -> Network:
+    """Build a network with freshly initialised float32 parameters, in training mode.
+
+    Convolutions are initialised after He et al. 2015 (arXiv:1502.01852, the fan-out form), the classifier from a
+    normal distribution of standard deviation 0.01, both from torch's global random state.
+
+    Args:
+        architecture: Any architecture.
+
+    Returns:
+        A module that maps (batch, in_channels, resolution, resolution) float32 to (batch, num_classes) logits.
+    """
+    network = Network(architecture)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    nn.init.normal_(network.classifier.weight, std=0.01)
+    nn.init.zeros_(network.classifier.bias)
+    return network
+
+
+class Network(nn.Module):
+    """A whole network: stem, stages, head, global average pooling, dropout, linear classifier."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        """Build the parts with torch's own initialisation; ``build_model`` adds this project's."""
+        super().__init__()
+        shape = Shape(architecture.in_channels, architecture.resolution)
+        self.stem = build_branch(architecture.stem, shape)
+        shape = branch_shape(architecture.stem, shape)
+        total, index = sum(len(stage.blocks) for stage in architecture.stages), 0
+        self.stages = nn.Sequential()
+        for stage in architecture.stages:
+            modules = nn.Sequential()
+            for block in stage.blocks:
+                modules.append(BlockModule(block, shape, drop_rate=architecture.stochastic_depth * index / total))
+                shape, index = block_shape(block, shape), index + 1
+            self.stages.append(modules)
+        self.head = build_branch(architecture.head, shape)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(architecture.dropout)
+        self.classifier = nn.Linear(branch_shape(architecture.head, shape).channels, architecture.num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (batch, in_channels, resolution, resolution) to (batch, num_classes) logits."""
+        features = self.head(self.stages(self.stem(images)))
+        logits: Tensor = self.classifier(self.dropout(self.pool(features).flatten(1)))
+        return logits
+
+
+class BlockModule(nn.Module):
+    """``activation(join(branch(x) for each branch) + shortcut(x))``, branches dropped by stochastic depth."""
+
+    def __init__(self, block: Block, shape: Shape, *, drop_rate: float) -> None:
+        """Build the branches for inputs of the given shape."""
+        super().__init__()
+        self.branches = nn.ModuleList(build_branch(branch, shape) for branch in block.branches)
+        self.shortcut = None if block.shortcut is None else build_branch(block.shortcut, shape)
+        self.drop = StochasticDepth(drop_rate) if self.shortcut is not None and drop_rate > 0 else nn.Identity()
+        self.concat = block.join == "concat"
+        self.activation = build_activation(block.activation)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (batch, channels, size, size) to the block's output shape."""
+        joined: Tensor = self.branches[0](features)
+        if len(self.branches) > 1:
+            ends = [joined, *(branch(features) for branch in self.branches[1:])]
+            joined = torch.cat(ends, dim=1) if self.concat else torch.stack(ends).sum(dim=0)
+        if self.shortcut is not None:
+            joined = self.drop(joined) + self.shortcut(features)
+        result: Tensor = self.activation(joined)
+        return result
+
+
+class StochasticDepth(nn.Module):
+    """Drop a residual branch image by image in training (Huang et al. 2016, arXiv:1603.09382)."""
+
+    def __init__(self, rate: float) -> None:
+        """Keep the drop rate, in (0, 1)."""
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Zero whole images of (batch, channels, size, size) and scale the kept ones; the identity in eval mode."""
+        if not self.training:
+            return features
+        keep = features.new_empty((len(features), 1, 1, 1)).bernoulli_(1 - self.rate)
+        return features * keep.div_(1 - self.rate)
+
+
+class SqueezeExciteModule(nn.Module):
+    """Scale channels by a gate computed from their means (Hu et al. 2018, arXiv:1709.01507)."""
+
+    def __init__(self, channels: int, squeezed: int, activation: Activation) -> None:
+        """Build the two 1x1 convolutions with bias."""
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.activation = build_activation(activation)
+        self.expand = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Keep the shape (batch, channels, size, size)."""
+        return features * self.expand(self.activation(self.reduce(self.pool(features)))).sigmoid()
+
+
+def build_branch(layers: tuple[Layer, ...], shape: Shape) -> nn.Sequential:
+    """Build layers in sequence for inputs of the given shape; no layers are the identity."""
+    modules = nn.Sequential()
+    for layer in layers:
+        modules.append(build_layer(layer, shape))
+        shape = layer_shape(layer, shape)
+    return modules
+
+
+def build_layer(layer: Layer, shape: Shape) -> nn.Module:
+    """Build one layer for inputs of the given shape."""
+    if isinstance(layer, Conv):
+        return _build_conv(layer, shape.channels)
+    if isinstance(layer, MaxPool):
+        return nn.MaxPool2d(layer.kernel, layer.stride, (layer.kernel - 1) // 2)
+    return SqueezeExciteModule(shape.channels, layer.channels, layer.activation)
+
+
+def build_activation(activation: Activation) -> nn.Module:
+    """Build an activation by its name."""
+    return {"identity": nn.Identity, "relu": nn.ReLU, "silu": nn.SiLU}[activation]()
+
+
+def _build_conv(layer: Conv, in_channels: int) -> nn.Sequential:
+    modules = nn.Sequential()
+    conv = nn.Conv2d(
+        in_channels,
+        layer.channels,
+        layer.kernel,
+        layer.stride,
+        padding=(layer.kernel - 1) // 2,
+        groups=layer.groups,
+        bias=not layer.norm,
+    )
+    modules.add_module("conv", conv)
+    if layer.norm:
+        modules.add_module("norm", nn.BatchNorm2d(layer.channels))
+    if layer.activation != "identity":
+        modules.add_module("activation", build_activation(layer.activation))
+    return modules

@@ -1,0 +1,47 @@
+"""Counts with units, as people write them: 400M, 1.5G, 20k."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+_FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_PATTERN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([kKMGT]?)\s*")
+
+
+def parse_count(text: object) -> int:
+    """Read a count such as ``400M``, ``1.5G``, ``20k`` or ``123456``.
+
+    Args:
+        text: A whole number, or text with an optional unit k, M, G or T (powers of 1,000).
+
+    Returns:
+        The count.
+
+    Raises:
+        ValueError: The text is no count, is negative, or is not a whole number once multiplied out.
+    """
+    match = None if isinstance(text, bool) else _PATTERN.fullmatch(str(text))
+    if match is None:
+        raise ValueError(f"{text!r} is not a count; write for example 400M, 1.5G or 20k")
+    unit = "k" if match[2] == "K" else match[2]
+    value = Decimal(match[1]) * _FACTORS[unit]
+    if value != int(value):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(value)
+
+
+def format_count(count: float) -> str:
+    """Write a count with three significant digits and its unit: 401659392 becomes ``402M``."""
+    for unit, factor in reversed(_FACTORS.items()):
+        if count >= factor and factor > 1:
+            scaled = f"{count / factor:.3g}"
+            return f"{int(count / factor)}{unit}" if "e" in scaled else f"{scaled}{unit}"
+    return f"{count:.0f}"
+
+
+Count = Annotated[int, BeforeValidator(parse_count)]
+"""A pydantic type: a whole number that may be written with a unit."""
