@@ -103,9 +103,10 @@ class SearchConfig(Strict):
     @classmethod
     def _load_spaces(cls, given: Any) -> Any:
         """Load spaces given by name, and fill in the coefficients that all of them allow."""
-        if not isinstance(given, dict) or not isinstance(given.get("spaces"), list | tuple):
+        if not isinstance(given, dict) or not isinstance(given.get("spaces"), str | list | tuple):
             return given
-        spaces = [load_space(item) if isinstance(item, str | Path) else item for item in given["spaces"]]
+        named = [given["spaces"]] if isinstance(given["spaces"], str) else given["spaces"]
+        spaces = [load_space(item) if isinstance(item, str | Path) else item for item in named]
         spaces = [SearchSpace.model_validate(item) for item in spaces]
         common = {key: _common([getattr(space, key) for space in spaces], key) for key in COEFFICIENTS if spaces}
         return {**common, **given, "spaces": spaces}
@@ -194,9 +195,9 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 def _locate_spaces(document: dict[str, Any], folder: Path) -> None:
     """Join paths of space files to the study's folder; names of shipped spaces stay."""
     search = document.get("search")
-    if isinstance(search, dict) and isinstance(search.get("spaces"), list):
-        spaces = [folder / item if _is_file_name(item) else item for item in search["spaces"]]
-        document["search"] = {**search, "spaces": spaces}
+    if isinstance(search, dict) and isinstance(search.get("spaces"), str | list):
+        named = [search["spaces"]] if isinstance(search["spaces"], str) else search["spaces"]
+        document["search"] = {**search, "spaces": [folder / item if _is_file_name(item) else item for item in named]}
 
 
 def _is_file_name(item: object) -> bool:

@@ -109,6 +109,8 @@ def explain(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] in {"model_type", "model_attributes_type", "dataclass_type"}:
         message = "must be a mapping of keys to values"
-    if first["type"] not in {"value_error", "missing"}:
+    if first["type"] == "missing":
+        message = "is missing"
+    elif first["type"] != "value_error":
         message = f"{message[:1].lower()}{message[1:]}, but {first['input']!r:.80} was given"
     return " ".join(f"{key}: {message}".removeprefix(": ").split())

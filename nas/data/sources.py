@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ class DataConfig(Strict):
 
     def relative_to(self, folder: Path) -> DataConfig:
         """Return the same section with a relative path joined to ``folder``."""
-        paths = {key: folder / path for key in ("folder", "cifar") if (path := getattr(self, key)) is not None}
+        paths = {key: Path(os.path.normpath(folder / path)) for key in ("folder", "cifar") if (path := getattr(self, key)) is not None}
         return self.model_copy(update=paths)
 
 

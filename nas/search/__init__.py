@@ -1,0 +1,1 @@
+"""Proposals, trials, and the database that keeps them."""

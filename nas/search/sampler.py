@@ -1,0 +1,99 @@
+"""Samplers whose proposals depend on the study's past and nothing else.
+
+Optuna does not store a sampler's random state, so ten trials and ten more would not propose what twenty do. Here each
+proposal has a sampler of its own, seeded by (seed, index of the proposal).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.config import SearchConfig
+
+OWNER = "nas:owner"
+"""User attribute of a trial: the process that runs it."""
+ERROR = "nas:error"
+"""User attribute of a trial that failed by itself; a failed one without it was interrupted."""
+
+
+def make_sampler(search: SearchConfig) -> BaseSampler:
+    """Return the sampler that a study asks for."""
+    makers: dict[str, Callable[[int], BaseSampler]] = {"random": RandomSampler, "tpe": lambda s: _tpe(s, search)}
+    return ReproducibleSampler(makers[search.sampler], seed=search.seed)
+
+
+class ReproducibleSampler(BaseSampler):
+    """Delegates each proposal to a fresh sampler seeded by (seed, index of the proposal).
+
+    Interrupted trials have no index, so the one that takes an interrupted one's place proposes the same.
+    """
+
+    def __init__(self, make: Callable[[int], BaseSampler], *, seed: int) -> None:
+        """Keep how to make a sampler from a seed of 32 bits."""
+        self._make = make
+        self._seed = seed
+        self._inner = make(seed)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Make this proposal's sampler, and note whose trial it is: nothing sees a trial earlier."""
+        study._storage.set_trial_user_attr(trial._trial_id, OWNER, process_identity())
+        earlier = study.get_trials(deepcopy=False)[: trial.number]
+        index = trial.number - sum(was_interrupted(other) for other in earlier)
+        key = hashlib.blake2b(f"{self._seed}/{index}".encode(), digest_size=4).digest()
+        self._inner = self._make(int.from_bytes(key, "big"))
+        self._inner.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Delegate."""
+        return self._inner.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Delegate."""
+        return self._inner.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Delegate."""
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+
+def was_interrupted(trial: FrozenTrial) -> bool:
+    """Tell whether a trial ended without a result and without a fault of its own."""
+    return trial.state is TrialState.FAIL and ERROR not in trial.user_attrs
+
+
+def process_identity() -> str:
+    """Return host, process and its start, which no later process shares."""
+    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.0f}"
+
+
+def owner_is_gone(trial: FrozenTrial) -> bool:
+    """Tell whether a running trial belonged to a process of this machine that is no more."""
+    host, _, rest = trial.user_attrs.get(OWNER, "//").partition("/")
+    if host != socket.gethostname():
+        return False
+    process, _, started = rest.partition("/")
+    try:
+        return f"{psutil.Process(int(process)).create_time():.0f}" != started
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _tpe(seed: int, search: SearchConfig) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # multivariate is marked experimental
+        return TPESampler(seed=seed, multivariate=True, n_startup_trials=search.startup_trials)
