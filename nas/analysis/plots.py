@@ -1,0 +1,165 @@
+"""Figures of a study. ``plot_x(study)`` is ``x_info(study)``, which needs no plotly, and then the drawing of it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from nas.analysis.pareto import front_of
+from nas.search.store import TrialRecord
+from nas.search.study import Study
+from nas.training.loop import Epoch
+from nas.units import format_count
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_PALETTE = ("#2a6fbb", "#d9822b", "#3a9a5b", "#8a56ac", "#b8428c", "#7a7a7a")
+_FRONT, _LIMIT, _OUTSIDE = "#1f2430", "#c0392b", "#c9a7a2"
+
+
+class FrontInfo(NamedTuple):
+    """What the front plot shows.
+
+    Attributes:
+        title: Of the figure.
+        trained: Trained trials by space.
+        infeasible: Trials outside the budget: they have a cost and no accuracy.
+        front: Cheapest first.
+        limits: FLOPs bounds of the budget, by what they are.
+    """
+
+    title: str
+    trained: dict[str, list[TrialRecord]]
+    infeasible: list[TrialRecord]
+    front: list[TrialRecord]
+    limits: dict[str, int]
+
+
+class CurvesInfo(NamedTuple):
+    """What the curve plot shows: each trained trial's curve, and which trials are on the front."""
+
+    title: str
+    curves: list[tuple[TrialRecord, list[Epoch]]]
+    front: frozenset[int]
+
+
+def front_info(study: Study) -> FrontInfo:
+    """Collect what ``plot_front`` draws."""
+    trials = study.trials()
+    spaces = [space.name for space in study.config.search.spaces]
+    limit = study.config.budget.flops
+    limits = {"largest": limit.max, "smallest": limit.min or None} if limit else {}
+    return FrontInfo(
+        title=f"{study.name}: validation accuracy against FLOPs",
+        trained={name: [t for t in trials if t.space == name and t.state == "trained"] for name in spaces},
+        infeasible=[trial for trial in trials if trial.state == "infeasible"],
+        front=front_of(trials),
+        limits={f"{key} allowed": value for key, value in limits.items() if value is not None},
+    )
+
+
+def curves_info(study: Study) -> CurvesInfo:
+    """Collect what ``plot_curves`` draws."""
+    curves, trials = study.curves(), study.trials()
+    shown = [(trial, curves[trial.number]) for trial in trials if trial.state == "trained" and trial.number in curves]
+    return CurvesInfo(f"{study.name}: learning curves", shown, frozenset(t.number for t in front_of(trials)))
+
+
+def plot_front(study: Study) -> go.Figure:
+    """Draw accuracy against FLOPs: all trials, the front, the budget, and below it what was outside the budget."""
+    import plotly.graph_objects as go
+
+    info = front_info(study)
+    figure = go.Figure()
+    for color, (space, trials) in zip(_PALETTE * 9, info.trained.items(), strict=False):
+        figure.add_trace(_points(trials, name=space, color=color))
+    xs, ys = [t.flops for t in info.front], [100 * (t.accuracy or 0) for t in info.front]
+    line = {"color": _FRONT, "width": 2, "shape": "hv"}
+    marker = {"color": "rgba(0,0,0,0)", "size": 15, "line": {"color": _FRONT, "width": 2}}
+    figure.add_trace(
+        go.Scatter(x=xs, y=ys, mode="lines+markers", name="Pareto front", line=line, marker=marker, hoverinfo="skip")
+    )
+    accuracies = [100 * (t.accuracy or 0) for trials in info.trained.values() for t in trials]
+    floor = min(accuracies, default=0) - 0.08 * max(1.0, max(accuracies, default=0) - min(accuracies, default=0))
+    if info.infeasible:
+        figure.add_trace(_outside(info.infeasible, floor))
+    for text, flops in info.limits.items():
+        figure.add_vline(x=flops, line={"color": _LIMIT, "dash": "dash"})
+        label = f"budget: {text} {format_count(flops)} "
+        position = {"x": math.log10(flops), "xanchor": "right", "y": 0.02, "yref": "paper", "yanchor": "bottom"}
+        figure.add_annotation(text=label, showarrow=False, font={"color": _LIMIT}, **position)
+    figure.update_xaxes(title="FLOPs of one image (one multiply-add is one; log scale)", type="log", dtick="D2")
+    figure.update_xaxes(exponentformat="SI", minorloglabels="complete")
+    figure.update_yaxes(title="Validation accuracy (%)")
+    return _laid_out(figure, info.title)
+
+
+def plot_curves(study: Study) -> go.Figure:
+    """Draw validation accuracy against epochs: the front in colour, all others in gray."""
+    import plotly.graph_objects as go
+
+    info = curves_info(study)
+    figure = go.Figure()
+    colors = iter(_PALETTE * (1 + len(info.front)))
+    for trial, curve in sorted(info.curves, key=lambda entry: (entry[0].number in info.front, entry[0].flops)):
+        on_front = trial.number in info.front
+        figure.add_trace(
+            go.Scatter(
+                x=[epoch.epoch for epoch in curve],
+                y=[100 * epoch.val_accuracy for epoch in curve],
+                mode="lines",
+                name=f"#{trial.number} {format_count(trial.flops)} {trial.space}" if on_front else "not on the front",
+                legendgroup=f"{trial.number}" if on_front else "others",
+                showlegend=on_front,
+                line={"color": next(colors), "width": 2.5} if on_front else {"color": "#d4d7dd", "width": 1},
+                hovertemplate=f"{_hover(trial)}<br>epoch %{{x}}: %{{y:.1f}} %<extra></extra>",
+            )
+        )
+    figure.update_xaxes(title="Epoch", dtick=max(1, max((len(c) for _, c in info.curves), default=1) // 10))
+    figure.update_yaxes(title="Validation accuracy (%)")
+    return _laid_out(figure, info.title)
+
+
+def _points(trials: list[TrialRecord], *, name: str, color: str) -> go.Scatter:
+    import plotly.graph_objects as go
+
+    return go.Scatter(
+        x=[trial.flops for trial in trials],
+        y=[100 * (trial.accuracy or 0) for trial in trials],
+        mode="markers",
+        name=name,
+        marker={"color": color, "size": 8, "opacity": 0.85},
+        text=[_hover(trial) for trial in trials],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _outside(trials: list[TrialRecord], floor: float) -> go.Scatter:
+    import plotly.graph_objects as go
+
+    return go.Scatter(
+        x=[trial.flops for trial in trials],
+        y=[floor] * len(trials),
+        mode="markers",
+        name="outside the budget (not trained)",
+        marker={"color": _OUTSIDE, "symbol": "x", "size": 7},
+        text=[_hover(trial) for trial in trials],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _hover(trial: TrialRecord) -> str:
+    accuracy = "outside the budget" if trial.accuracy is None else f"accuracy {100 * trial.accuracy:.2f} %"
+    return (
+        f"<b>trial {trial.number}: {trial.space}</b><br>{accuracy}<br>width {trial.width:g}, depth {trial.depth:g},"
+        f" resolution {trial.resolution} px<br>{format_count(trial.flops)} FLOPs, {format_count(trial.params)}"
+        f" parameters, {format_count(trial.activations)} activations"
+    )
+
+
+def _laid_out(figure: go.Figure, title: str) -> go.Figure:
+    legend = {"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0}
+    figure.update_layout(title=title, template="plotly_white", height=560, legend=legend, hoverlabel={"align": "left"})
+    figure.update_layout(font={"family": "system-ui, sans-serif", "size": 14}, margin={"t": 60, "r": 30})
+    return figure

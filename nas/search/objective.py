@@ -1,0 +1,179 @@
+"""One trial: propose, count, check the budget, train unless known, keep."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import optuna
+import torch
+from safetensors.torch import save_file
+
+from nas.architecture.cost import Cost, count_cost
+from nas.architecture.spec import Architecture
+from nas.config import SearchConfig, StudyConfig
+from nas.data.sources import Dataset
+from nas.search.sampler import ERROR
+from nas.search.store import Store, TrialRecord
+from nas.training.device import describe_device
+from nas.training.loop import Epoch, train, trial_seed
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFinished:
+    """A trial has another point on its curve."""
+
+    trial: TrialRecord
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFinished:
+    """A trial has ended, whatever its state."""
+
+    trial: TrialRecord
+
+
+Event: TypeAlias = EpochFinished | TrialFinished
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A proposed network: where it comes from, what it is, what it costs."""
+
+    record: TrialRecord
+    architecture: Architecture
+    cost: Cost
+
+
+def propose(trial: optuna.trial.BaseTrial, search: SearchConfig, dataset: Dataset) -> Candidate:
+    """Ask Optuna for coefficients and realise the network they name."""
+    names = [space.name for space in search.spaces]
+    space = str(trial.suggest_categorical("space", names)) if len(names) > 1 else names[0]
+    width = trial.suggest_float("width", search.width.min, search.width.max, step=search.width.step)
+    depth = trial.suggest_float("depth", search.depth.min, search.depth.max, step=search.depth.step)
+    pixels = search.resolution
+    resolution = trial.suggest_int("resolution", pixels.min, pixels.max, step=pixels.step)
+    return realise(search, trial.number, dataset, space=space, width=width, depth=depth, resolution=resolution)
+
+
+def realise(
+    search: SearchConfig, number: int, dataset: Dataset, *, space: str, width: float, depth: float, resolution: int
+) -> Candidate:
+    """Return the network of a space at coefficients, with its cost."""
+    architecture = search.space(space).architecture(
+        width=width,
+        depth=depth,
+        resolution=resolution,
+        num_classes=len(dataset.classes),
+        in_channels=dataset.channels,
+    )
+    cost = count_cost(architecture)
+    record = TrialRecord(
+        number=number,
+        space=space,
+        width=width,
+        depth=depth,
+        resolution=resolution,
+        digest=architecture.digest,
+        flops=cost.flops,
+        params=cost.params,
+        activations=cost.activations,
+    )
+    return Candidate(record, architecture, cost)
+
+
+class Objective:
+    """Validation accuracy (to maximise) and FLOPs (to minimise) of a proposal."""
+
+    def __init__(
+        self,
+        config: StudyConfig,
+        dataset: Dataset,
+        store: Store,
+        *,
+        weights: Path,
+        device: torch.device,
+        emit: Callable[[Event], None],
+    ) -> None:
+        """Keep what every trial of a study shares."""
+        self._config = config
+        self._dataset = dataset
+        self._store = store
+        self._weights = weights
+        self._device = device
+        self._emit = emit
+
+    def __call__(self, trial: optuna.Trial) -> tuple[float, float]:
+        """Run one trial.
+
+        Raises:
+            optuna.TrialPruned: The network is outside the budget; nothing was built.
+        """
+        candidate = propose(trial, self._config.search, self._dataset)
+        for key, violation in self._config.budget.violations(candidate.cost).items():
+            trial.set_constraint(key, violation)
+        self._store.begin(candidate.record, candidate.architecture, candidate.cost)
+        try:
+            record = self._outcome(candidate)
+        except Exception as error:
+            trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}"[:1000])
+            self._finish(replace(candidate.record, state="failed", error=f"{type(error).__name__}: {error}"))
+            raise
+        except BaseException:
+            self._finish(replace(candidate.record, state="interrupted"))
+            raise
+        self._finish(record)
+        if record.accuracy is None:
+            raise optuna.TrialPruned("outside the budget")
+        return record.accuracy, float(record.flops)
+
+    def _outcome(self, candidate: Candidate) -> TrialRecord:
+        """Return what becomes of a proposal, training it where need be."""
+        record = candidate.record
+        if not self._config.budget.allows(candidate.cost):
+            return replace(record, state="infeasible")
+        known = self._store.trained(record.digest)
+        if known is not None:
+            return replace(record, state="repeated", accuracy=known.accuracy, repeat_of=known.number)
+        return self._train(candidate)
+
+    def _train(self, candidate: Candidate) -> TrialRecord:
+        record = candidate.record
+        seed = trial_seed(self._config.search.seed, record.digest)
+
+        def keep(epoch: Epoch) -> None:
+            self._store.add_epoch(record.number, epoch)
+            self._emit(EpochFinished(record, epoch))
+
+        result = train(
+            candidate.architecture, self._dataset, self._config.recipe, seed=seed, device=self._device, on_epoch=keep
+        )
+        save_weights(result.model, self._weights / f"{record.digest}.safetensors")
+        return replace(
+            record,
+            state="trained",
+            seed=seed,
+            device=describe_device(self._device),
+            accuracy=result.val_accuracy,
+            train_seconds=result.train_seconds,
+        )
+
+    def _finish(self, record: TrialRecord) -> None:
+        outcome = ("seed", "device", "accuracy", "train_seconds", "repeat_of", "error")
+        self._store.finish(record.number, record.state, **{key: getattr(record, key) for key in outcome})
+        self._emit(TrialFinished(record))
+
+
+def save_weights(model: torch.nn.Module, path: Path) -> None:
+    """Write a module's parameters and buffers as safetensors: whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        save_file({key: tensor.cpu().contiguous() for key, tensor in model.state_dict().items()}, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,273 @@
+"""Open, run and continue studies."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+from sqlalchemy.engine import URL
+
+from nas.architecture.cost import count_cost
+from nas.architecture.spec import Architecture
+from nas.config import COEFFICIENTS, StudyConfig, load_study_config
+from nas.data.sources import Dataset, load_data
+from nas.errors import BudgetError, NasError, StudyError
+from nas.search.objective import Event, Objective
+from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
+from nas.search.store import (
+    Store,
+    TrialRecord,
+    database_errors,
+    engine_options,
+    parse_storage,
+    prepare_database,
+    without_password,
+)
+from nas.training.device import resolve_device
+from nas.training.loop import Epoch
+from nas.units import format_count
+
+FAILURES_IN_A_ROW = 3
+"""A search stops after so many: the next would fail too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study that has been run.
+
+    Attributes:
+        config: As it was first run, images from where they lie now.
+        directory: Holds the weights and, by default, the database.
+        storage: URL of the database; may hold a password, so it is not shown.
+    """
+
+    config: StudyConfig
+    directory: Path
+    storage: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.config.name
+
+    def trials(self) -> list[TrialRecord]:
+        """Return all trials in the order of their numbers."""
+        with database_errors(self.storage):
+            return self._store().trials()
+
+    def curves(self) -> dict[int, list[Epoch]]:
+        """Return the learning curve of each trained trial, by number."""
+        with database_errors(self.storage):
+            return self._store().curves()
+
+    def architecture(self, trial: TrialRecord) -> Architecture:
+        """Return a trial's network."""
+        with database_errors(self.storage):
+            return self._store().architecture(trial.digest)
+
+    def weights(self, trial: TrialRecord) -> Path:
+        """Return where a trained trial's weights lie."""
+        return self.directory / "weights" / f"{trial.digest}.safetensors"
+
+    def _store(self) -> Store:
+        return Store(self.storage, self.name)
+
+
+def open_study(study: str | Path | StudyConfig, *, storage: str | None = None) -> Study:
+    """Open a study that has been run, to look at it.
+
+    Args:
+        study: A study file, the name of a shipped study, or a definition.
+        storage: URL of its database where it is not in the study's folder.
+
+    Raises:
+        ConfigError: The study file is missing or wrong.
+        StudyError: The study was never run, or its database is not one of ours.
+    """
+    config, directory = _resolve(study)
+    url = storage or default_storage(directory)
+    never = StudyError(f"study {config.name!r} was never run in {without_password(url)}: run it with nas search")
+    path = parse_storage(url).database
+    if parse_storage(url).get_backend_name() == "sqlite" and not (path and Path(path).is_file()):
+        raise never
+    prepare_database(url)
+    with database_errors(url):
+        stored = Store(url, config.name).config()
+    if stored is None:
+        raise never
+    return Study(stored[0].model_copy(update={"data": config.data}), directory, url)
+
+
+def run_study(
+    study: str | Path | StudyConfig,
+    *,
+    trials: int | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    storage: str | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Study:
+    """Run a study, or continue it.
+
+    Args:
+        study: A study file, the name of a shipped study, or a definition (whose folder is ``./studies/NAME``).
+        trials: Number of further trials; without it, as many as the study's ``trials`` still lack.
+        workers: Processes that run trials side by side.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` spreads workers over all GPUs.
+        storage: Database URL; without it, SQLite in the study's folder.
+        on_event: Called with each finished epoch and trial.
+
+    Returns:
+        The study.
+
+    Raises:
+        UserError: The study, its budget, data, device or database does not allow a search; nothing was changed.
+        NasError: Several trials in a row failed.
+        KeyboardInterrupt: Finished trials are kept, and running again continues.
+    """
+    config, directory = _resolve(study)
+    url = storage or default_storage(directory)
+    resolve_device(device)
+    dataset = load_data(config.data)
+    require_satisfiable(config, dataset)
+    _make_folder(directory)
+    prepare_database(url)
+    with database_errors(url):
+        Store(url, config.name).register(config, dataset.fingerprint)
+        optuna_study = open_optuna_study(config, url)
+        release_abandoned(optuna_study, Store(url, config.name))
+        count = missing_trials(config, optuna_study) if trials is None else trials
+        if workers > 1:
+            from nas.search.workers import run_workers
+
+            run_workers(config, directory, url, trials=count, workers=workers, device=device, on_event=on_event)
+        else:
+            run_trials(config, directory, url, dataset, tickets=range(count), device=device, on_event=on_event)
+    return Study(config, directory, url)
+
+
+def run_trials(
+    config: StudyConfig,
+    directory: Path,
+    storage: str,
+    dataset: Dataset,
+    *,
+    tickets: Iterable[object],
+    device: str,
+    on_event: Callable[[Event], None] | None,
+) -> None:
+    """Run one trial per ticket in this process.
+
+    Raises:
+        NasError: Several trials in a row failed.
+    """
+    optuna_study = open_optuna_study(config, storage)
+    objective = Objective(
+        config,
+        dataset,
+        Store(storage, config.name),
+        weights=directory / "weights",
+        device=resolve_device(device),
+        emit=on_event or (lambda event: None),
+    )
+    for _ in tickets:
+        optuna_study.optimize(objective, n_trials=1, catch=(Exception,))
+        last = optuna_study.get_trials(deepcopy=False)[-FAILURES_IN_A_ROW:]
+        if len(last) == FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL and not was_interrupted(t) for t in last):
+            errors = {record.number: record.error for record in Store(storage, config.name).trials()}
+            raise NasError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last with: {errors[last[-1].number]}")
+
+
+def open_optuna_study(config: StudyConfig, storage: str) -> optuna.Study:
+    """Open or create the Optuna study: accuracy up, FLOPs down.
+
+    Raises:
+        StudyError: The database was written by a version of Optuna that this one cannot read.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
+            backend = optuna.storages.RDBStorage(
+                storage, engine_kwargs=engine_options(storage), heartbeat_interval=30, grace_period=180
+            )
+    except RuntimeError as error:
+        raise StudyError(f"{without_password(storage)}: {' '.join(str(error).split())}") from None
+    return optuna.create_study(
+        study_name=config.name,
+        storage=backend,
+        directions=["maximize", "minimize"],
+        sampler=make_sampler(config.search),
+        load_if_exists=True,
+    )
+
+
+def release_abandoned(study: optuna.Study, store: Store) -> None:
+    """End the trials of processes that are no more, so that others take their place."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if owner_is_gone(trial):
+            study.tell(trial.number, state=TrialState.FAIL)
+    running = {trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+    for record in store.trials():
+        if record.state == "running" and record.number not in running:
+            store.finish(record.number, "interrupted")
+
+
+def missing_trials(config: StudyConfig, study: optuna.Study) -> int:
+    """Return how many trials the study's definition asks for beyond those that ended or run."""
+    done = [trial for trial in study.get_trials(deepcopy=False) if not was_interrupted(trial)]
+    return max(0, config.search.trials - len(done))
+
+
+def require_satisfiable(config: StudyConfig, dataset: Dataset) -> None:
+    """Raise BudgetError where every network of the search misses the same bound.
+
+    Costs rise with every coefficient, so the smallest coefficients give the cheapest network of a space and the
+    largest the dearest. Networks between two bounds may still be missing: ``nas check`` samples those.
+    """
+    for metric, limit in config.budget.limits().items():
+        low, high = (
+            [getattr(_corner_cost(config, dataset, space.name, end), metric) for space in config.search.spaces]
+            for end in ("min", "max")
+        )
+        if limit.max is not None and min(low) > limit.max:
+            raise BudgetError(
+                f"budget.{metric}.max {format_count(limit.max)} is below the cheapest network of the search, which has"
+                f" {format_count(min(low))} ({min(low):,})"
+            )
+        if max(high) < limit.min:
+            raise BudgetError(
+                f"budget.{metric}.min {format_count(limit.min)} is above the dearest network of the search, which has"
+                f" {format_count(max(high))} ({max(high):,})"
+            )
+
+
+def default_storage(directory: Path) -> str:
+    """Return the URL of the SQLite database in a study's folder."""
+    return URL.create("sqlite", database=str(directory / "study.db")).render_as_string()
+
+
+def _corner_cost(config: StudyConfig, dataset: Dataset, space: str, end: str) -> object:
+    coefficients = {key: getattr(getattr(config.search, key), end) for key in COEFFICIENTS}
+    architecture = config.search.space(space).architecture(
+        **coefficients, num_classes=len(dataset.classes), in_channels=dataset.channels
+    )
+    return count_cost(architecture)
+
+
+def _resolve(study: str | Path | StudyConfig) -> tuple[StudyConfig, Path]:
+    return (study, Path("studies") / study.name) if isinstance(study, StudyConfig) else load_study_config(study)
+
+
+def _make_folder(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StudyError(f"{directory}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,122 @@
+"""Several processes run trials of one study side by side."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Callable, Iterator
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from nas.config import StudyConfig
+from nas.errors import NasError
+from nas.search.objective import Event
+
+
+def run_workers(
+    config: StudyConfig,
+    directory: Path,
+    storage: str,
+    *,
+    trials: int,
+    workers: int,
+    device: str,
+    on_event: Callable[[Event], None] | None,
+) -> None:
+    """Run ``trials`` trials in ``workers`` processes and pass their events on.
+
+    Raises:
+        NasError: A worker ended with an error.
+        KeyboardInterrupt: After the workers have put away what they had finished.
+    """
+    context = multiprocessing.get_context("spawn")
+    tickets, events = context.Value("i", trials), context.Queue()
+    arguments = (config, directory, storage, tickets, events)
+    processes = [
+        context.Process(target=_work, args=(*arguments, _device_of(device, i), workers), name=f"worker {i}")
+        for i in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        _pass_on(processes, events, on_event)
+    except KeyboardInterrupt:
+        for process in processes:
+            if process.is_alive() and process.pid is not None:
+                os.kill(process.pid, signal.SIGINT)
+        raise
+    finally:
+        for process in processes:
+            process.join()
+    failed = [process.name for process in processes if process.exitcode]
+    if failed:
+        raise NasError(f"{', '.join(failed)} ended with an error; what had finished is kept")
+
+
+def _pass_on(processes: list[SpawnProcess], events: Any, on_event: Callable[[Event], None] | None) -> None:
+    while True:
+        alive = any(process.is_alive() for process in processes)
+        try:
+            event = events.get(timeout=0.2)
+        except queue.Empty:
+            if not alive:
+                return
+            continue
+        if on_event is not None:
+            on_event(event)
+
+
+def _work(
+    config: StudyConfig, directory: Path, storage: str, tickets: Any, events: Any, device: str, workers: int
+) -> None:
+    """Run trials until the tickets are gone; the body of a worker process."""
+    import torch
+
+    from nas.data.sources import load_data
+    from nas.search.study import run_trials
+
+    signal.signal(signal.SIGINT, _interrupt_once)
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+
+    def emit(event: Event) -> None:
+        events.put(event)
+        _end_with_parent()
+
+    try:
+        dataset = load_data(config.data)
+        run_trials(config, directory, storage, dataset, tickets=_take(tickets), device=device, on_event=emit)
+    except KeyboardInterrupt:
+        pass
+
+
+def _take(tickets: Any) -> Iterator[int]:
+    while True:
+        _end_with_parent()
+        with tickets.get_lock():
+            if tickets.value <= 0:
+                return
+            tickets.value -= 1
+            left = tickets.value
+        yield left
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        raise KeyboardInterrupt
+
+
+def _interrupt_once(signum: int, frame: object) -> None:
+    """A terminal signals the whole group and the parent signals again: the second must not disturb the putting away."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _device_of(device: str, worker: int) -> str:
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return f"cuda:{worker % gpus}" if device == "auto" and gpus else device
