@@ -1,0 +1,70 @@
+"""The report: one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+from nas.analysis.pareto import front_of
+from nas.analysis.plots import plot_curves, plot_front
+from nas.errors import ExportError
+from nas.search.study import Study
+from nas.units import format_count
+
+
+def write_report(study: Study, path: str | Path | None = None) -> Path:
+    """Write the report of a study.
+
+    Args:
+        study: A study that has been run.
+        path: Of the HTML file; ``report.html`` in the study's folder where none is given.
+
+    Returns:
+        The path.
+
+    Raises:
+        ExportError: The file cannot be written.
+    """
+    target = study.directory / "report.html" if path is None else Path(path)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(render_report(study), encoding="utf-8")
+        os.replace(partial, target)
+    except OSError as error:
+        raise ExportError(f"{target}: cannot be written: {error.strerror}") from None
+    return target
+
+
+def render_report(study: Study) -> str:
+    """Return the report as HTML."""
+    from jinja2 import Environment, FileSystemLoader
+    from plotly.offline import get_plotlyjs
+
+    trials = study.trials()
+    counts = {state: sum(trial.state == state for trial in trials) for state in ("trained", "repeated", "infeasible")}
+    best = max((trial.accuracy or 0 for trial in trials), default=0)
+    facts = {
+        "trials": len(trials),
+        "networks trained": counts["trained"],
+        "repeated": counts["repeated"],
+        "outside the budget": counts["infeasible"],
+        "best accuracy": f"{100 * best:.2f} %",
+        "budget": str(study.config.budget).replace("<=", "≤"),
+    }
+    figures = {
+        name: plot(study).to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+        for name, plot in (("front_plot", plot_front), ("curves_plot", plot_curves))
+    }
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    return environment.get_template("report.html.jinja").render(
+        study=study,
+        facts=facts,
+        front=front_of(trials),
+        count=format_count,
+        recipe=", ".join(f"{key} {value:g}" for key, value in study.config.recipe if value is not None),
+        plotly_js=get_plotlyjs(),
+        version=version("nas-explorer"),
+        **figures,
+    )
