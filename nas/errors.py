@@ -1,16 +1,16 @@
 """What can go wrong, and whose move it is.
 
-    NasError                    everything this package raises on purpose
-    ├── UserError               the user can mend it; the command line prints one line and exits with 2
-    │   ├── ConfigError         a study, space or architecture file, or a value given on the command line
-    │   ├── ArchitectureError   a network that cannot exist (feature map too small, channels that do not join)
-    │   ├── BudgetError         no network of the space meets the budget
-    │   ├── DataError           images that are missing or cannot be read
-    │   ├── DeviceError         a device that this machine lacks
-    │   ├── StudyError          a study or trial that is missing, changed or not ours
-    │   └── ExportError         a folder that cannot be written
-    ├── TrainingDiverged        a loss that is no longer finite: the trial fails, the study goes on
-    └── MeasurementError        a cost that cannot be measured honestly (an operator nobody counted)
+NasError                    everything this package raises on purpose
+├── UserError               the user can mend it; the command line prints one line and exits with 2
+│   ├── ConfigError         a study, space or architecture file, or a value given on the command line
+│   ├── ArchitectureError   a network that cannot exist (feature map too small, channels that do not join)
+│   ├── BudgetError         no network of the space meets the budget
+│   ├── DataError           images that are missing or cannot be read
+│   ├── DeviceError         a device that this machine lacks
+│   ├── StudyError          a study or trial that is missing, changed or not ours
+│   └── ExportError         a folder that cannot be written
+├── TrainingDiverged        a loss that is no longer finite: the trial fails, the study goes on
+└── MeasurementError        a cost that cannot be measured honestly (an operator nobody counted)
 """
 
 

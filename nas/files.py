@@ -61,9 +61,13 @@ def find(shelf: Shelf, given: str | Path, *, what: str) -> Path:
     local = Path(shelf) / f"{given}.yaml"
     candidate = local if local.is_file() else shipped(shelf) / f"{given}.yaml"
     if not candidate.is_file():
-        names = sorted({p.stem for folder in (Path(shelf), shipped(shelf)) for p in folder.glob("*.yaml")})
-        raise ConfigError(f"unknown {what} {str(given)!r}{did_you_mean(str(given), names)}")
+        raise ConfigError(f"unknown {what} {str(given)!r}{did_you_mean(str(given), names_of(shelf))}")
     return candidate
+
+
+def names_of(shelf: Shelf) -> list[str]:
+    """Return the names of the files of a shelf: in the working directory and shipped."""
+    return sorted({path.stem for folder in (Path(shelf), shipped(shelf)) for path in folder.glob("*.yaml")})
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

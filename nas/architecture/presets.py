@@ -45,9 +45,7 @@ PRESETS = (*_EFFICIENTNETS, *_RESNETS)
 """Names that ``preset`` knows."""
 
 
-def preset(
-    name: str, *, num_classes: int = 1000, in_channels: int = 3, resolution: int | None = None
-) -> Architecture:
+def preset(name: str, *, num_classes: int = 1000, in_channels: int = 3, resolution: int | None = None) -> Architecture:
     """Return a reference network.
 
     Args:

@@ -168,6 +168,7 @@ class SearchSpace(Strict):
         stages: Rows of the paper's table; width scales ``channels``, depth scales ``repeats``.
         head: Layers after the stages.
         activation: Of every block and layer.
+        base_resolution: That the table was made for, in pixels.
         width: Allowed width coefficients.
         depth: Allowed depth coefficients.
         resolution: Allowed resolutions in pixels.
@@ -182,6 +183,7 @@ class SearchSpace(Strict):
     stages: tuple[BlockRow, ...] = Field(min_length=1)
     head: tuple[LayerRow, ...] = ()
     activation: Activation = "relu"
+    base_resolution: PositiveInt
     width: Range
     depth: Range
     resolution: ResolutionRange

@@ -103,9 +103,7 @@ def standardisation(dataset: Dataset) -> Standardisation:
     return Standardisation(tuple(mean.tolist()), tuple(std.tolist()))
 
 
-def to_device(
-    image_set: ImageSet, *, resolution: int, standard: Standardisation, device: torch.device
-) -> DeviceImages:
+def to_device(image_set: ImageSet, *, resolution: int, standard: Standardisation, device: torch.device) -> DeviceImages:
     """Move images to the device at the given resolution (antialiased bilinear), still as uint8.
 
     Args:

@@ -59,7 +59,11 @@ class DataConfig(Strict):
 
     def relative_to(self, folder: Path) -> DataConfig:
         """Return the same section with a relative path joined to ``folder``."""
-        paths = {key: Path(os.path.normpath(folder / path)) for key in ("folder", "cifar") if (path := getattr(self, key)) is not None}
+        paths = {
+            key: Path(os.path.normpath(folder / path))
+            for key in ("folder", "cifar")
+            if (path := getattr(self, key)) is not None
+        }
         return self.model_copy(update=paths)
 
 

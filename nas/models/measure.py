@@ -13,7 +13,9 @@ from nas.architecture.cost import Cost
 from nas.architecture.spec import Architecture
 from nas.errors import MeasurementError
 
-UNCOUNTED_OPERATORS = frozenset({"aten::add", "aten::max_pool2d", "aten::mul", "aten::sigmoid", "aten::silu", "aten::sum"})
+UNCOUNTED_OPERATORS = frozenset(
+    {"aten::add", "aten::max_pool2d", "aten::mul", "aten::sigmoid", "aten::silu", "aten::sum"}
+)
 """Operators that fvcore does not count and this project takes as free; any other uncounted one is an error."""
 
 
@@ -40,7 +42,9 @@ def measure_cost(model: nn.Module, architecture: Architecture) -> Cost:
     finally:
         model.train(was_training)
     return Cost(
-        flops_by_operator={name: flops.get(name, 0) for name in ("conv", "batch_norm", "linear", "adaptive_avg_pool2d")},
+        flops_by_operator={
+            name: flops.get(name, 0) for name in ("conv", "batch_norm", "linear", "adaptive_avg_pool2d")
+        },
         activations_by_operator={name: activations.get(name, 0) for name in ("conv", "linear")},
         params=sum(p.numel() for p in model.parameters()),
     )

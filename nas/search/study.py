@@ -88,7 +88,7 @@ def open_study(study: str | Path | StudyConfig, *, storage: str | None = None) -
         ConfigError: The study file is missing or wrong.
         StudyError: The study was never run, or its database is not one of ours.
     """
-    config, directory = _resolve(study)
+    config, directory = resolve_study(study)
     url = storage or default_storage(directory)
     never = StudyError(f"study {config.name!r} was never run in {without_password(url)}: run it with nas search")
     path = parse_storage(url).database
@@ -129,7 +129,7 @@ def run_study(
         NasError: Several trials in a row failed.
         KeyboardInterrupt: Finished trials are kept, and running again continues.
     """
-    config, directory = _resolve(study)
+    config, directory = resolve_study(study)
     url = storage or default_storage(directory)
     resolve_device(device)
     dataset = load_data(config.data)
@@ -217,6 +217,16 @@ def release_abandoned(study: optuna.Study, store: Store) -> None:
             store.finish(record.number, "interrupted")
 
 
+def planned_trials(study: str | Path | StudyConfig, *, storage: str | None = None) -> int:
+    """Return how many trials ``run_study`` would run by itself."""
+    config, _ = resolve_study(study)
+    try:
+        opened = open_study(study, storage=storage)
+    except StudyError:
+        return config.search.trials
+    return missing_trials(config, open_optuna_study(opened.config, opened.storage))
+
+
 def missing_trials(config: StudyConfig, study: optuna.Study) -> int:
     """Return how many trials the study's definition asks for beyond those that ended or run."""
     done = [trial for trial in study.get_trials(deepcopy=False) if not was_interrupted(trial)]
@@ -259,7 +269,8 @@ def _corner_cost(config: StudyConfig, dataset: Dataset, space: str, end: str) ->
     return count_cost(architecture)
 
 
-def _resolve(study: str | Path | StudyConfig) -> tuple[StudyConfig, Path]:
+def resolve_study(study: str | Path | StudyConfig) -> tuple[StudyConfig, Path]:
+    """Return a study's definition and folder: that of a definition made in Python is ``./studies/NAME``."""
     return (study, Path("studies") / study.name) if isinstance(study, StudyConfig) else load_study_config(study)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -120,6 +121,34 @@ def train(
             if on_epoch is not None:
                 on_epoch(epoch)
     return TrainingResult(model.eval(), tuple(curve), time.perf_counter() - started)
+
+
+def time_step(architecture: Architecture, *, batch_size: int, device: torch.device, steps: int = 5) -> float:
+    """Return the median seconds of one training step on random images, after two steps of warm-up.
+
+    Args:
+        architecture: What to time.
+        batch_size: Images in a step.
+        device: Where.
+        steps: Number of timed steps.
+    """
+    size = (batch_size, architecture.in_channels, architecture.resolution, architecture.resolution)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        model = build_model(architecture).to(device=device, memory_format=torch.channels_last)
+        batch = Batch(
+            torch.randn(size, device=device).to(memory_format=torch.channels_last),
+            torch.randint(architecture.num_classes, (batch_size,), device=device),
+        )
+    recipe = Recipe()
+    optimizer = _optimizer(model, recipe)
+    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    seconds = []
+    for _ in range(2 + steps):
+        started = time.perf_counter()
+        _train_epoch(model, [batch], optimizer, schedule, recipe.label_smoothing)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[2:])
 
 
 def evaluate(model: nn.Module, images: DeviceImages) -> Score:

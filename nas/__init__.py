@@ -1,0 +1,95 @@
+"""Neural architecture search and scaling explorer: budget in, Pareto front out, network exported.
+
+Every name loads its module when it is first used, so that ``import nas`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nas.analysis.pareto import pareto_front, to_frame
+    from nas.analysis.plots import plot_curves, plot_front
+    from nas.analysis.report import write_report
+    from nas.architecture.cost import Cost, count_cost
+    from nas.architecture.presets import preset
+    from nas.architecture.serialization import load_architecture
+    from nas.architecture.space import SearchSpace, load_space
+    from nas.architecture.spec import Architecture
+    from nas.config import StudyConfig
+    from nas.data.sources import load_data
+    from nas.errors import NasError, UserError
+    from nas.export.bundle import export_network
+    from nas.models.build import build_model
+    from nas.models.measure import measure_cost
+    from nas.search.check import check_study
+    from nas.search.store import TrialRecord
+    from nas.search.study import Study, open_study, run_study
+    from nas.training.loop import train
+
+_HOMES = {
+    "Architecture": "nas.architecture.spec",
+    "Cost": "nas.architecture.cost",
+    "NasError": "nas.errors",
+    "SearchSpace": "nas.architecture.space",
+    "Study": "nas.search.study",
+    "StudyConfig": "nas.config",
+    "TrialRecord": "nas.search.store",
+    "UserError": "nas.errors",
+    "build_model": "nas.models.build",
+    "check_study": "nas.search.check",
+    "count_cost": "nas.architecture.cost",
+    "export_network": "nas.export.bundle",
+    "load_architecture": "nas.architecture.serialization",
+    "load_data": "nas.data.sources",
+    "load_space": "nas.architecture.space",
+    "measure_cost": "nas.models.measure",
+    "open_study": "nas.search.study",
+    "pareto_front": "nas.analysis.pareto",
+    "plot_curves": "nas.analysis.plots",
+    "plot_front": "nas.analysis.plots",
+    "preset": "nas.architecture.presets",
+    "run_study": "nas.search.study",
+    "to_frame": "nas.analysis.pareto",
+    "train": "nas.training.loop",
+    "write_report": "nas.analysis.report",
+}
+
+__all__ = [
+    "Architecture",
+    "Cost",
+    "NasError",
+    "SearchSpace",
+    "Study",
+    "StudyConfig",
+    "TrialRecord",
+    "UserError",
+    "build_model",
+    "check_study",
+    "count_cost",
+    "export_network",
+    "load_architecture",
+    "load_data",
+    "load_space",
+    "measure_cost",
+    "open_study",
+    "pareto_front",
+    "plot_curves",
+    "plot_front",
+    "preset",
+    "run_study",
+    "to_frame",
+    "train",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nas' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,105 @@
+"""How results look in a terminal: tables, progress. Only the command line uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from nas.units import format_count
+
+if TYPE_CHECKING:
+    from nas.architecture.cost import Cost
+    from nas.search.objective import Event
+    from nas.search.store import TrialRecord
+
+
+def front_table(front: Iterable[TrialRecord], *, title: str) -> Table:
+    """Return the Pareto front as a table, cheapest first."""
+    table = Table(title=title, title_justify="left")
+    for header in ("trial", "accuracy", "FLOPs", "params", "width", "depth", "px", "trained in"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("space", no_wrap=True)
+    for trial in front:
+        table.add_row(
+            str(trial.number),
+            f"{100 * (trial.accuracy or 0):.2f} %",
+            format_count(trial.flops),
+            format_count(trial.params),
+            f"{trial.width:g}",
+            f"{trial.depth:g}",
+            str(trial.resolution),
+            f"{trial.train_seconds or 0:.1f} s",
+            trial.space,
+        )
+    return table
+
+
+def cost_table(cost: Cost, *, title: str) -> Table:
+    """Return a cost as a table, operator by operator."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("operator")
+    for header in ("FLOPs", "share", "activations"):
+        table.add_column(header, justify="right")
+    for operator, flops in cost.flops_by_operator.items():
+        activations = cost.activations_by_operator.get(operator)
+        table.add_row(operator, f"{flops:,}", f"{100 * flops / cost.flops:.1f} %", f"{activations or 0:,}")
+    table.add_section()
+    table.add_row("total", f"{cost.flops:,}", "100.0 %", f"{cost.activations:,}")
+    return table
+
+
+def trial_line(trial: TrialRecord) -> str:
+    """Return what became of a trial in one line."""
+    outcomes = {
+        "trained": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   {trial.train_seconds or 0:5.1f} s",
+        "repeated": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   same network as #{trial.repeat_of}",
+        "infeasible": "outside the budget",
+        "failed": f"failed: {trial.error}",
+    }
+    return f"#{trial.number:<4}{format_count(trial.flops):>6} FLOPs  {outcomes.get(trial.state, trial.state):<38} {trial.label}"
+
+
+class SearchProgress:
+    """Live progress of a search: a line for each finished trial and, on a terminal, a bar with the current epoch."""
+
+    def __init__(self, console: Console, *, total: int, epochs: int) -> None:
+        """Prepare a bar of ``total`` trials; it shows when entered."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("trials"),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+        )
+        self._console = console
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        self._task = self._progress.add_task("searching", total=total)
+        self._epochs = epochs
+
+    def __enter__(self) -> SearchProgress:
+        """Show the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        from nas.search.objective import EpochFinished
+
+        if isinstance(event, EpochFinished):
+            accuracy = 100 * event.epoch.val_accuracy
+            text = f"#{event.trial.number} epoch {event.epoch.epoch}/{self._epochs} {accuracy:.1f} %"
+            self._progress.update(self._task, description=text)
+            return
+        self._console.print(trial_line(event.trial), highlight=False, soft_wrap=True, markup=False)
+        if event.trial.state != "interrupted":
+            self._progress.advance(self._task)

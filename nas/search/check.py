@@ -1,0 +1,125 @@
+"""What a search will meet, said before anything is trained."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nas.config import Metric, SearchConfig, StudyConfig
+from nas.data.sources import Dataset, load_data
+from nas.errors import BudgetError
+from nas.search.objective import Candidate, realise
+from nas.search.study import require_satisfiable, resolve_study
+from nas.training.device import describe_device, resolve_device
+from nas.training.loop import time_step
+from nas.units import format_count
+
+_SAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Smallest, median and largest value of a cost."""
+
+    smallest: int
+    median: int
+    largest: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What ``check_study`` found.
+
+    Attributes:
+        study: Name of the study.
+        proposals: Number of coefficient points drawn at random.
+        feasible_share: Of the points whose network meets the budget.
+        networks: Distinct networks among the points that meet the budget; there may be more in the space.
+        costs: Of those networks, by metric.
+        device: That the time was measured on.
+        trial_seconds: Estimated training time of the cheapest, the median and the dearest network.
+        total_seconds: Estimated time of the whole study if every proposal were trained; repeats and infeasible
+            proposals make it less.
+    """
+
+    study: str
+    proposals: int
+    feasible_share: float
+    networks: int
+    costs: dict[Metric, Spread]
+    device: str
+    trial_seconds: tuple[float, float, float]
+    total_seconds: float
+
+
+def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> CheckReport:
+    """Sample a study's search space and time a few training steps.
+
+    Args:
+        study: A study file, the name of a shipped study, or a definition.
+        device: As for ``run_study``.
+
+    Raises:
+        BudgetError: No network meets the budget, or none of the sampled ones does.
+        UserError: The study, its data or the device is wrong.
+    """
+    config, _ = resolve_study(study)
+    chosen = resolve_device(device)
+    dataset = load_data(config.data)
+    require_satisfiable(config, dataset)
+    candidates = [_draw(config.search, dataset, random.Random(f"check/{i}"), i) for i in range(_SAMPLES)]
+    feasible = [candidate for candidate in candidates if config.budget.allows(candidate.cost)]
+    if not feasible:
+        flops = sorted(candidate.cost.flops for candidate in candidates)
+        raise BudgetError(
+            f"budget {config.budget}: met by none of {_SAMPLES} sampled networks, which have"
+            f" {format_count(flops[0])} to {format_count(flops[-1])} FLOPs"
+        )
+    networks = sorted({c.record.digest: c for c in feasible}.values(), key=lambda c: c.cost.flops)
+    seconds = [_trial_seconds(config, dataset, networks[i], chosen) for i in (0, len(networks) // 2, -1)]
+    metrics: tuple[Metric, ...] = ("flops", "params", "activations")
+    return CheckReport(
+        study=config.name,
+        proposals=len(candidates),
+        feasible_share=len(feasible) / len(candidates),
+        networks=len(networks),
+        costs={metric: _spread([getattr(c.cost, metric) for c in networks]) for metric in metrics},
+        device=describe_device(chosen),
+        trial_seconds=(seconds[0], seconds[1], seconds[2]),
+        total_seconds=config.search.trials * statistics.mean(seconds),
+    )
+
+
+def _draw(search: SearchConfig, dataset: Dataset, generator: random.Random, number: int) -> Candidate:
+    """Draw one point of the box and realise its network."""
+    pixels = search.resolution
+    return realise(
+        search,
+        number,
+        dataset,
+        space=generator.choice(search.spaces).name,
+        width=_draw_from(search.width.min, search.width.max, search.width.step, generator),
+        depth=_draw_from(search.depth.min, search.depth.max, search.depth.step, generator),
+        resolution=generator.randrange(pixels.min, pixels.max + 1, pixels.step),
+    )
+
+
+def _draw_from(low: float, high: float, step: float | None, generator: random.Random) -> float:
+    if step is None:
+        return generator.uniform(low, high)
+    return low + step * generator.randrange(int((high - low) / step + 1e-9) + 1)
+
+
+def _spread(values: list[int]) -> Spread:
+    return Spread(min(values), int(statistics.median(values)), max(values))
+
+
+def _trial_seconds(config: StudyConfig, dataset: Dataset, candidate: Candidate, device: torch.device) -> float:
+    """Estimate a trial's training time from a few steps; validation runs forward only, a third of the work."""
+    batch_size = min(config.recipe.batch_size, len(dataset.train))
+    seconds_per_image = time_step(candidate.architecture, batch_size=batch_size, device=device) / batch_size
+    return config.recipe.epochs * seconds_per_image * (len(dataset.train) + len(dataset.validation) / 3)
