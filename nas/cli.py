@@ -105,10 +105,10 @@ def cost(
             }
         )
         return
-    from nas.console import Console, cost_table
+    from nas.console import cost_table, make_console
 
     title = f"{architecture.name} at {architecture.resolution} px, {architecture.num_classes} classes"
-    console = Console()
+    console = make_console()
     console.print(cost_table(counted, title=title))
     console.print(f"{counted.params:,} parameters; one multiply-add is one FLOP, as fvcore counts", highlight=False)
     if verify:
@@ -149,10 +149,10 @@ def search(
 ) -> None:
     """Run a study, or continue it."""
     from nas.config import load_study_config
-    from nas.console import Console, SearchProgress, front_table
+    from nas.console import SearchProgress, front_table, make_console
 
     config, _ = load_study_config(study)
-    console = Console(stderr=as_json)
+    console = make_console(stderr=as_json)
     with console.status("loading"):
         from nas.analysis.pareto import pareto_front
         from nas.search.study import planned_trials, run_study
@@ -224,9 +224,9 @@ def front(
     elif as_csv:
         typer.echo(to_frame(members).to_csv(index=False), nl=False)
     else:
-        from nas.console import Console, front_table
+        from nas.console import front_table, make_console
 
-        Console().print(front_table(members, title=f"Pareto front of {opened.name}"))
+        make_console().print(front_table(members, title=f"Pareto front of {opened.name}"))
 
 
 @app.command()

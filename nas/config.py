@@ -152,8 +152,9 @@ class StudyConfig(Strict):
 
     def definition(self) -> dict[str, Any]:
         """Return what decides a study's results: all but its length, its description and the place of its images."""
-        exclude = {"description": True, "search": {"trials"}, "data": {"folder", "cifar"}}
-        return self.model_dump(mode="json", exclude=exclude)
+        return self.model_dump(
+            mode="json", exclude={"description": True, "search": {"trials"}, "data": {"folder", "cifar"}}
+        )
 
     def definition_digest(self) -> str:
         """Return sixteen hexadecimal digits of the definition."""

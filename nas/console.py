@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from nas.search.store import TrialRecord
 
 
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console; where the output is no terminal, tables are as wide as they need."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=160)
+
+
 def front_table(front: Iterable[TrialRecord], *, title: str) -> Table:
     """Return the Pareto front as a table, cheapest first."""
     table = Table(title=title, title_justify="left")
@@ -60,7 +66,8 @@ def trial_line(trial: TrialRecord) -> str:
         "infeasible": "outside the budget",
         "failed": f"failed: {trial.error}",
     }
-    return f"#{trial.number:<4}{format_count(trial.flops):>6} FLOPs  {outcomes.get(trial.state, trial.state):<38} {trial.label}"
+    outcome = outcomes.get(trial.state, trial.state)
+    return f"#{trial.number:<4}{format_count(trial.flops):>6} FLOPs  {outcome:<38} {trial.label}"
 
 
 class SearchProgress:

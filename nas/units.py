@@ -36,11 +36,11 @@ def parse_count(text: object) -> int:
 
 def format_count(count: float) -> str:
     """Write a count with three significant digits and its unit: 401659392 becomes ``402M``."""
+    rounded = float(f"{count:.3g}")
     for unit, factor in reversed(_FACTORS.items()):
-        if count >= factor and factor > 1:
-            scaled = f"{count / factor:.3g}"
-            return f"{int(count / factor)}{unit}" if "e" in scaled else f"{scaled}{unit}"
-    return f"{count:.0f}"
+        if rounded >= factor > 1:
+            return f"{rounded / factor:g}{unit}"
+    return f"{rounded:g}"
 
 
 Count = Annotated[int, BeforeValidator(parse_count)]

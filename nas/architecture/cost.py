@@ -70,8 +70,8 @@ def count_cost(architecture: Architecture) -> Cost:
     tallies = []
     shape = Shape(architecture.in_channels, architecture.resolution)
     for step in walk(architecture):
-        count = _count_block if isinstance(step.part, Block) else _count_layer
-        tallies.append(count(step.part, step.before))
+        part, before = step.part, step.before
+        tallies.append(_count_block(part, before) if isinstance(part, Block) else _count_layer(part, before))
         shape = step.after
     tallies.append(_count_classifier(shape, architecture.num_classes))
     total = _add(tallies)

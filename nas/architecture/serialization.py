@@ -1,4 +1,4 @@
-"""Architectures as JSON files: written from the dataclasses, read back through pydantic with the path of any mistake."""
+"""Architectures as JSON files; reading one names the path of any mistake in it."""
 
 from __future__ import annotations
 

@@ -63,16 +63,16 @@ class DeviceImages:
         """
         count, size = self.images.shape[:2]
         batch_size = min(batch_size, count)
-        draw = {"generator": generator, "device": self.images.device}
-        order = torch.randperm(count, **draw)
-        positions = torch.arange(size, device=self.images.device)
+        device = self.images.device
+        order = torch.randperm(count, generator=generator, device=device)
+        positions = torch.arange(size, device=device)
         for chosen in order[: count // batch_size * batch_size].view(-1, batch_size):
             rows = columns = positions.expand(batch_size, size)
             if padding:
-                shifts = torch.randint(-padding, padding + 1, (2, batch_size, 1), **draw)
+                shifts = torch.randint(-padding, padding + 1, (2, batch_size, 1), generator=generator, device=device)
                 rows, columns = _reflect(positions + shifts[0], size), _reflect(positions + shifts[1], size)
             if flip:
-                mirrored = torch.rand((batch_size, 1), **draw) < 0.5
+                mirrored = torch.rand((batch_size, 1), generator=generator, device=device) < 0.5
                 columns = torch.where(mirrored, size - 1 - columns, columns)
             if padding or flip:
                 images = self.images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
@@ -93,7 +93,7 @@ class DeviceImages:
 def standardisation(dataset: Dataset) -> Standardisation:
     """Return mean and standard deviation of the training images, channel by channel; no channel has less than 1/255."""
     counts = torch.zeros(dataset.channels, 256, dtype=torch.float64)
-    for chunk in torch.from_numpy(dataset.train.images).split(_CHUNK):
+    for chunk in torch.split(torch.from_numpy(dataset.train.images), _CHUNK):
         for channel in range(dataset.channels):
             counts[channel] += torch.bincount(chunk[..., channel].flatten(), minlength=256)
     levels = torch.arange(256, dtype=torch.float64) / 255
@@ -116,7 +116,7 @@ def to_device(image_set: ImageSet, *, resolution: int, standard: Standardisation
     if images.shape[1] == resolution:
         images = images.to(device)
     else:
-        chunks = [_resize(chunk.to(device), resolution) for chunk in images.split(_CHUNK)]
+        chunks = [_resize(chunk.to(device), resolution) for chunk in torch.split(images, _CHUNK)]
         images = torch.cat(chunks)
     std = torch.tensor(standard.std, device=device)
     shift = -torch.tensor(standard.mean, device=device) / std

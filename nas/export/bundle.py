@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,7 +168,7 @@ def export_onnx(model: Network, images: torch.Tensor, path: Path) -> None:
         images: An example batch, float32 of shape (batch, channels, resolution, resolution).
         path: Of the file.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet("torch.onnx"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model,
@@ -178,6 +181,17 @@ def export_onnx(model: Network, images: torch.Tensor, path: Path) -> None:
         )
         assert program is not None
         program.save(str(path), external_data=False)
+
+
+@contextmanager
+def _quiet(logger: str) -> Iterator[None]:
+    """Keep a logger's warnings off the terminal: the exporter warns of optional packages that nobody asked for."""
+    level = logging.getLogger(logger).level
+    logging.getLogger(logger).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.getLogger(logger).setLevel(level)
 
 
 def onnx_difference(model: Network, images: torch.Tensor, path: Path) -> float:

@@ -124,7 +124,8 @@ class SqueezeExciteModule(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Keep the shape (batch, channels, size, size)."""
-        return features * self.expand(self.activation(self.reduce(self.pool(features)))).sigmoid()
+        gate: Tensor = self.expand(self.activation(self.reduce(self.pool(features))))
+        return features * gate.sigmoid()
 
 
 def build_branch(layers: tuple[Layer, ...], shape: Shape) -> nn.Sequential:
@@ -147,7 +148,8 @@ def build_layer(layer: Layer, shape: Shape) -> nn.Module:
 
 def build_activation(activation: Activation) -> nn.Module:
     """Build an activation by its name."""
-    return {"identity": nn.Identity, "relu": nn.ReLU, "silu": nn.SiLU}[activation]()
+    modules: dict[Activation, type[nn.Module]] = {"identity": nn.Identity, "relu": nn.ReLU, "silu": nn.SiLU}
+    return modules[activation]()
 
 
 def _build_conv(layer: Conv, in_channels: int) -> nn.Sequential:

@@ -83,12 +83,12 @@ def process_identity() -> str:
 
 def owner_is_gone(trial: FrozenTrial) -> bool:
     """Tell whether a running trial belonged to a process of this machine that is no more."""
-    host, _, rest = trial.user_attrs.get(OWNER, "//").partition("/")
+    host, _, rest = str(trial.user_attrs.get(OWNER, "//")).partition("/")
     if host != socket.gethostname():
         return False
     process, _, started = rest.partition("/")
     try:
-        return f"{psutil.Process(int(process)).create_time():.0f}" != started
+        return bool(f"{psutil.Process(int(process)).create_time():.0f}" != started)
     except psutil.NoSuchProcess:
         return True
 

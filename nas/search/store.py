@@ -278,7 +278,7 @@ def prepare_database(storage: str) -> None:
         ours, optunas = "nas_schema" in tables, {"studies", "version_info"} <= tables
         if tables and not ours and not optunas:
             raise StudyError(
-                f"{without_password(storage)}: belongs to another program (it has a table {min(tables)!r}); name another"
+                f"{without_password(storage)}: belongs to another program (it has a table {min(tables)!r})"
             )
         _METADATA.create_all(engine)
         with engine.begin() as connection:

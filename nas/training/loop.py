@@ -111,7 +111,7 @@ def train(
     )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = build_model(architecture).to(device=device, memory_format=torch.channels_last)
+        model = _build_on(device, architecture)
         generator = torch.Generator(device).manual_seed(seed)
         started = time.perf_counter()
         curve = []
@@ -135,7 +135,7 @@ def time_step(architecture: Architecture, *, batch_size: int, device: torch.devi
     size = (batch_size, architecture.in_channels, architecture.resolution, architecture.resolution)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        model = build_model(architecture).to(device=device, memory_format=torch.channels_last)
+        model = _build_on(device, architecture)
         batch = Batch(
             torch.randn(size, device=device).to(memory_format=torch.channels_last),
             torch.randint(architecture.num_classes, (batch_size,), device=device),
@@ -215,7 +215,7 @@ def _train_epoch(
             logits = model(batch.images)
             loss = functional.cross_entropy(logits, batch.labels, label_smoothing=label_smoothing)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
         here = torch.stack([loss.detach().double() * len(batch.labels), _right(logits, batch.labels).double()])
@@ -232,6 +232,12 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True, fused=True)
+
+
+def _build_on(device: torch.device, architecture: Architecture) -> Network:
+    """Build a model in channels-last layout, the faster one for convolutions on CPUs and GPUs alike."""
+    model: Network = build_model(architecture).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
 
 
 def _autocast(device: torch.device) -> torch.autocast:

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from conftest import architectures
+from hypothesis import given, settings
+
+from nas.architecture.presets import preset
+from nas.architecture.serialization import architecture_from_json, architecture_to_json, load_architecture
+from nas.architecture.spec import Architecture, Block, Conv, MaxPool, Shape, SqueezeExcite, Stage, block_shape
+from nas.errors import ArchitectureError, ConfigError
+
+INCEPTION = Block(
+    branches=((Conv(8, 1),), (Conv(4, 1), Conv(12, 3)), (MaxPool(3, 1), Conv(4, 1))),
+    shortcut=(Conv(24, 1),),
+    activation="relu",
+)
+
+
+@given(architectures())
+@settings(max_examples=60)
+def test_json_round_trip_keeps_value_and_digest(architecture: Architecture) -> None:
+    again = architecture_from_json(architecture_to_json(architecture))
+    assert again == architecture
+    assert again.digest == architecture.digest
+
+
+def test_digest_ignores_the_name_and_nothing_else() -> None:
+    network = preset("resnet18")
+    assert replace(network, name="other").digest == network.digest
+    for change in ({"resolution": 192}, {"num_classes": 10}, {"in_channels": 1}, {"dropout": 0.1}, {"head": ()}):
+        changed = replace(network, **change)
+        assert (changed.digest == network.digest) == (changed == network)
+    assert replace(network, stochastic_depth=0.1).digest != network.digest
+
+
+def test_digests_stay_what_they_were() -> None:
+    # a change here means that continued studies would train every network anew
+    assert preset("efficientnet_b0").digest == "c6aa3a5348e4bd2b"
+    assert preset("resnet50").digest == "f7feda6818fbb027"
+
+
+def test_branches_concatenate_and_shortcuts_add() -> None:
+    assert block_shape(INCEPTION, Shape(16, 9)) == Shape(24, 9)
+    added = Block(((Conv(16, 3),), (Conv(16, 1),)), shortcut=(), join="add")
+    assert block_shape(added, Shape(16, 9)) == Shape(16, 9)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (Block(((Conv(16, 3, 2),), (Conv(16, 3),))), "branches of shapes 16x5x5, 16x9x9 cannot be joined by concat"),
+        (Block(((Conv(16, 3),), (Conv(8, 3),)), join="add"), "cannot be joined by add"),
+        (Block(((Conv(8, 3),),), shortcut=()), "shortcut of shape 16x9x9 cannot be added to 8x9x9"),
+        (Block(()), "at least one branch"),
+        (Block(((Conv(12, 3, groups=5),),)), "5 groups do not divide 16 into 12 channels"),
+        (Block(((Conv(12, 3, groups=0),),)), "0 groups"),
+        (Block(((Conv(0, 3),),)), "channels must be at least 1"),
+        (Block(((Conv(8, 2),),)), "kernel must be odd, but is 2"),
+        (Block(((Conv(8, 1, 0),),)), "stride must be at least 1"),
+        (Block(((MaxPool(3, 10),),)), "a 9x9 feature map is too small for stride 10"),
+        (Block(((SqueezeExcite(0),),)), "squeeze-and-excitation channels"),
+    ],
+)
+def test_what_cannot_exist_is_refused_by_stage_and_block(block: Block, message: str) -> None:
+    with pytest.raises(ArchitectureError, match=message) as caught:
+        Architecture((Conv(16, 3),), (Stage((INCEPTION, Block(((Conv(16, 1),),)))), Stage((block,))), (), 9, 10)
+    assert "stages[1].blocks[0]" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change", [{"resolution": 0}, {"num_classes": 0}, {"in_channels": 0}, {"dropout": 1.0}, {"stochastic_depth": -0.1}]
+)
+def test_figures_out_of_range_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ArchitectureError, match=next(iter(change))):
+        replace(preset("resnet18"), **change)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"kernel": 7', '"kernel": 7, "size": 1', r"stem\[0\].*size"),
+        ('"kernel": 7', '"kernel": "7"', r"stem\[0\].*kernel"),
+        ('"kernel": 7', '"kernel": 6', r"stem\[0\].*kernel must be odd"),
+        ('"kind": "conv"', '"kind": "convolution"', r"stem\[0\]"),
+        ('"format_version": 1', '"format_version": 2', "format_version is 2"),
+        ('"format_version": 1,', "", "format_version is None"),
+        ('"resolution": 224', '"resolution": -1', "resolution must be at least 1"),
+        ('"num_classes"', '"number_of_classes"', "num"),
+    ],
+)
+def test_edited_files_are_refused_with_the_place(old: str, new: str, message: str) -> None:
+    text = architecture_to_json(preset("resnet18"))
+    assert old in text
+    with pytest.raises(ConfigError, match=message) as caught:
+        architecture_from_json(text.replace(old, new, 1), source="net.json")
+    assert str(caught.value).startswith("net.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", json.dumps("x")])
+def test_what_is_no_object_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        architecture_from_json(text)
+
+
+def test_a_missing_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.json: cannot be read"):
+        load_architecture("nowhere.json")

@@ -1,0 +1,117 @@
+"""What many tests share: random networks, a small study that has been run, the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from nas.architecture.space import load_space
+from nas.architecture.spec import Architecture
+from nas.config import StudyConfig
+from nas.search.study import Study, run_study
+
+# the fixture that gives each test a folder of its own does no harm to repeated examples
+settings.register_profile(
+    "default",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("default")
+
+SPACES = ("efficientnet", "efficientnet_small", "resnet", "resnet_small")
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "data": {"digits": True, "limit": 400},
+    "budget": {"flops": {"max": "1M"}},
+    "search": {
+        "spaces": ["resnet_small", "efficientnet_small"],
+        "width": {"min": 0.25, "max": 1.0, "step": 0.25},
+        "depth": {"min": 0.25, "max": 1.0, "step": 0.25},
+        "resolution": 8,
+        "trials": 8,
+        "startup_trials": 4,
+    },
+    "recipe": {"epochs": 2, "batch_size": 64, "learning_rate": 0.2},
+}
+
+
+@st.composite
+def architectures(draw: st.DrawFn, *, spaces: tuple[str, ...] = SPACES, largest: int = 96) -> Architecture:
+    """Draw networks of the shipped spaces, at most ``largest`` px so that fvcore takes little time."""
+    space = load_space(draw(st.sampled_from(spaces)))
+    smallest = max(space.resolution.min, space.smallest_resolution())
+    return space.architecture(
+        width=draw(st.floats(space.width.min, min(space.width.max, 1.5))),
+        depth=draw(st.floats(space.depth.min, min(space.depth.max, 1.5))),
+        resolution=draw(st.integers(smallest, min(space.resolution.max, largest))),
+        num_classes=draw(st.integers(2, 1000)),
+        in_channels=draw(st.sampled_from((1, 3))),
+    )
+
+
+class Outcome(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test works in a folder of its own, without the user's settings."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NAS_STORAGE", raising=False)
+
+
+@pytest.fixture
+def nas_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Return a function that runs the command line in this process."""
+    from nas.cli import main
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        captured = capsys.readouterr()
+        return Outcome(int(left.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def tiny_config() -> StudyConfig:
+    """Return a study of eight trials of about half a second."""
+    return StudyConfig.model_validate(TINY)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a study file whose study has been run."""
+    import yaml
+
+    folder = tmp_path_factory.mktemp("finished")
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    run_study(path)
+    return path
+
+
+@pytest.fixture
+def finished_study(finished: Path) -> Study:
+    """Return the study that has been run."""
+    from nas.search.study import open_study
+
+    return open_study(finished)
+
+
+torch.set_num_threads(2)
