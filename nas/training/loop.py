@@ -140,14 +140,14 @@ def time_step(architecture: Architecture, *, batch_size: int, device: torch.devi
             torch.randn(size, device=device).to(memory_format=torch.channels_last),
             torch.randint(architecture.num_classes, (batch_size,), device=device),
         )
-    recipe = Recipe()
-    optimizer = _optimizer(model, recipe)
-    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
-    seconds = []
-    for _ in range(2 + steps):
-        started = time.perf_counter()
-        _train_epoch(model, [batch], optimizer, schedule, recipe.label_smoothing)
-        seconds.append(time.perf_counter() - started)
+        recipe = Recipe()
+        optimizer = _optimizer(model, recipe)
+        schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+        seconds = []
+        for _ in range(2 + steps):
+            started = time.perf_counter()
+            _train_epoch(model, [batch], optimizer, schedule, recipe.label_smoothing)
+            seconds.append(time.perf_counter() - started)
     return statistics.median(seconds[2:])
 
 

@@ -52,11 +52,11 @@ def test_only_the_first_block_of_a_stage_strides() -> None:
 @pytest.mark.parametrize("name", SPACES)
 def test_coefficients_out_of_range_are_refused(name: str, key: str) -> None:
     space = load_space(name)
-    for value in (getattr(space, key).min * 0.5, getattr(space, key).max * 2):
+    allowed = getattr(space, key)
+    for value in (allowed.min / 2, allowed.max * 2):
+        given = {"resolution": 64, key: int(value) if key == "resolution" else value}
         with pytest.raises(ConfigError, match=rf"{key} .* is out of range: {name} allows"):
-            space.architecture(
-                **{"resolution": 64, "num_classes": 10, key: int(value) if key == "resolution" else value}
-            )
+            space.architecture(num_classes=10, **given)
 
 
 def test_unknown_names_list_the_known_ones() -> None:

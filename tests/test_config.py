@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import TINY
+
+from nas.architecture.cost import Cost
+from nas.config import Budget, StudyConfig, changes, load_study_config
+from nas.errors import ConfigError
+from nas.files import shipped
+
+Edit = Callable[[dict[str, Any]], Any]
+
+
+def write(edit: Edit = lambda d: None, path: str = "mine.yaml") -> Path:
+    document = copy.deepcopy(TINY)
+    del document["name"]
+    edit(document)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(yaml.safe_dump(document))
+    return Path(path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda d: d["recipe"].update(epoch=3), "recipe: unknown key 'epoch'; did you mean 'epochs'"),
+        (lambda d: d.update(recipes={}), "unknown key 'recipes'; did you mean 'recipe'"),
+        (lambda d: d.update(recipe=3), "recipe: must be a mapping"),
+        (lambda d: d["recipe"].update(epochs="many"), "recipe.epochs: .*'many' was given"),
+        (lambda d: d["recipe"].update(epochs=0), "recipe.epochs: .*greater than 0.*0 was given"),
+        (lambda d: d["recipe"].update(learning_rate=float("nan")), "recipe.learning_rate: .*finite"),
+        (
+            lambda d: d["search"].update(spaces=["resnet_smal"]),
+            "unknown space 'resnet_smal'; did you mean 'resnet_small'",
+        ),
+        (lambda d: d["search"].update(spaces=[]), "search"),
+        (lambda d: d["search"].update(spaces=["resnet_small"] * 2), "named twice"),
+        (
+            lambda d: d["search"].update(spaces=["resnet_small", "resnet"]),
+            "resolution 8 is out of range: resnet allows",
+        ),
+        (lambda d: d["search"].update(spaces="absent.yaml"), "absent.yaml: no such file"),
+        (lambda d: d["search"].update(width={"min": 0.1, "max": 1}), "width 0.1 is out of range: resnet_small allows"),
+        (lambda d: d["search"].update(width={"min": 2, "max": 1}), "search.width: min 2 is larger than max 1"),
+        (lambda d: d["search"].update(resolution=4), "resolution 4 is out of range"),
+        (lambda d: d["search"].update(sampler="magic"), "search.sampler: .*'tpe'.*'magic' was given"),
+        (lambda d: d["budget"].update(flops={"max": "1X"}), "budget.flops.max: '1X' is not a count; write for example"),
+        (lambda d: d["budget"].update(flops="1M"), "budget.flops: must be a mapping"),
+        (lambda d: d["budget"].update(flops={"min": "2M", "max": "1M"}), "budget.flops: min 2M is larger than max 1M"),
+        (lambda d: d["budget"].update(latency={}), "budget: unknown key 'latency'"),
+        (lambda d: d["data"].update(folder="x"), "data: exactly one source"),
+        (lambda d: d["data"].update(validation=1.0), "data.validation: .*less than 1"),
+        (lambda d: d.pop("data"), "data: is missing"),
+        (lambda d: d.update(name="a b"), "name: "),
+    ],
+)
+def test_mistakes_are_one_line_with_file_and_key(edit: Edit, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_study_config(write(edit))
+    assert str(caught.value).startswith("mine.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "bad.yaml: the file is empty"),
+        ("# nothing\n", "the file is empty"),
+        ("- a\n- b\n", "must be a mapping of keys to values, but is a list"),
+        ("just text", "must be a mapping of keys to values, but is a str"),
+        ("data: {digits: true\n", "bad.yaml, line 2: not valid YAML"),
+        ("data: !!python/object:os.system {}\n", "not valid YAML"),
+        (b"\xff\xfe\x00", "not a UTF-8 text file"),
+    ],
+)
+def test_files_that_hold_no_mapping_are_refused(text: str | bytes, message: str) -> None:
+    Path("bad.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError, match=message):
+        load_study_config("bad.yaml")
+
+
+def test_missing_studies_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"absent\.yaml: no such file"):
+        load_study_config("absent.yaml")
+    with pytest.raises(ConfigError, match="unknown study 'digit'; did you mean 'digits'.* known: cifar10, digits"):
+        load_study_config("digit")
+    Path("folder.yaml").mkdir()
+    with pytest.raises(ConfigError, match="is a folder"):
+        load_study_config("folder.yaml")
+
+
+def test_a_study_writes_beside_its_file_and_a_name_writes_below_the_working_folder() -> None:
+    path = write(lambda d: d.update(data={"folder": "../images"}), "elsewhere/mine.yaml")
+    config, directory = load_study_config(path)
+    assert (config.name, directory) == ("mine", Path("elsewhere/mine"))
+    assert config.data.folder == Path("images")
+    assert load_study_config("digits")[1] == Path("studies/digits")
+    write(lambda d: None, "studies/own.yaml")
+    assert load_study_config("own")[1] == Path("studies/own")
+
+
+@pytest.mark.parametrize("path", sorted(shipped("studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_studies_are_valid(path: Path) -> None:
+    config, _ = load_study_config(path)
+    assert config.description
+
+
+def test_definitions_survive_json_and_leave_out_length_and_place(tiny_config: StudyConfig) -> None:
+    assert StudyConfig.model_validate_json(tiny_config.model_dump_json()) == tiny_config
+    longer = tiny_config.model_copy(update={"search": tiny_config.search.model_copy(update={"trials": 99})})
+    assert longer.definition() == tiny_config.definition()
+    other = tiny_config.model_copy(update={"recipe": tiny_config.recipe.model_copy(update={"epochs": 3})})
+    assert changes(tiny_config.definition(), other.definition()) == ["recipe.epochs was 2, is 3"]
+
+
+def test_spaces_alone_allow_what_all_of_them_do() -> None:
+    search = {"spaces": ["resnet_small", "efficientnet_small"]}
+    config = StudyConfig.model_validate({**TINY, "search": search})
+    assert (config.search.width.min, config.search.width.max) == (0.25, 3.0)
+    assert (config.search.depth.max, config.search.resolution.min) == (4.0, 8)
+
+
+def test_budgets_tell_how_far_a_cost_is_out() -> None:
+    cost = Cost({"conv": 150, "linear": 50}, {"conv": 10, "linear": 10}, params=30)
+    assert cost.flops == cost.multiply_adds == 200
+    budget = Budget.model_validate({"flops": {"max": 100, "min": 10}, "params": {"min": 60}})
+    assert budget.violations(cost) == {"flops_max": 1.0, "flops_min": -19.0, "params_min": 0.5}
+    assert not budget.allows(cost)
+    exact = Budget.model_validate({"flops": {"max": 200, "min": 200}, "activations": {"max": 20}})
+    assert exact.allows(cost)
+    assert str(exact) == "200 <= flops <= 200, activations <= 20"
+    assert Budget().allows(cost)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from nas.architecture.space import load_space
+from nas.architecture.spec import Architecture
+from nas.data.sources import DataConfig, Dataset, load_data
+from nas.errors import DeviceError, TrainingDiverged
+from nas.training.device import resolve_device
+from nas.training.loop import TrainingResult, time_step, train, trial_seed
+from nas.training.recipe import Recipe
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(epochs=2, batch_size=64, learning_rate=0.1)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_data(DataConfig(digits=True))
+
+
+@pytest.fixture
+def network() -> Architecture:
+    # the family that also draws dropout and stochastic depth
+    space = load_space("efficientnet_small")
+    return space.architecture(width=0.25, depth=0.5, resolution=8, num_classes=10, in_channels=1)
+
+
+def figures(result: TrainingResult) -> list[dict[str, float]]:
+    return [{key: value for key, value in asdict(epoch).items() if key != "seconds"} for epoch in result.curve]
+
+
+def test_the_same_trial_twice_is_identical_to_the_bit(network: Architecture, digits: Dataset) -> None:
+    first = train(network, digits, RECIPE, seed=7, device=CPU)
+    torch.rand(3)  # what else a process draws makes no difference
+    second = train(network, digits, RECIPE, seed=7, device=CPU)
+    assert figures(first) == figures(second)
+    for a, b in zip(first.model.state_dict().values(), second.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert figures(first) != figures(train(network, digits, RECIPE, seed=8, device=CPU))
+
+
+def test_training_leaves_the_global_random_state_alone(network: Architecture, digits: Dataset) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    train(network, digits, RECIPE, seed=1, device=CPU)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_network_learns_and_its_curve_is_told_as_it_grows(digits: Dataset) -> None:
+    network = load_space("resnet_small").architecture(width=0.5, depth=0.5, resolution=8, num_classes=10, in_channels=1)
+    told = []
+    recipe = RECIPE.model_copy(update={"epochs": 6})
+    result = train(network, digits, recipe, seed=0, device=CPU, on_epoch=told.append)
+    assert tuple(told) == result.curve
+    assert [epoch.epoch for epoch in result.curve] == [1, 2, 3, 4, 5, 6]
+    assert result.val_accuracy == result.curve[-1].val_accuracy > 0.9
+    assert result.curve[-1].train_loss < result.curve[0].train_loss
+    assert not result.model.training
+
+
+def test_an_infinite_loss_ends_the_training(network: Architecture, digits: Dataset) -> None:
+    with pytest.raises(TrainingDiverged, match="lower the learning rate"):
+        train(network, digits, RECIPE.model_copy(update={"learning_rate": 1e30}), seed=0, device=CPU)
+
+
+def test_weight_decay_spares_norms_and_biases(network: Architecture, digits: Dataset) -> None:
+    decayed = train(network, digits, RECIPE.model_copy(update={"weight_decay": 0.5}), seed=0, device=CPU).model
+    plain = train(network, digits, RECIPE.model_copy(update={"weight_decay": 0.0}), seed=0, device=CPU).model
+    assert decayed.classifier.weight.norm() < 0.5 * plain.classifier.weight.norm()
+    scales = [p for name, p in decayed.named_parameters() if name.endswith("norm.weight")]
+    assert torch.cat(scales).mean() > 0.7
+
+
+def test_seeds_tell_trials_apart() -> None:
+    seeds = {trial_seed(s, d, r) for s in range(3) for d in ("a", "b") for r in range(3)}
+    assert len(seeds) == 18
+    assert trial_seed(0, "a") == trial_seed(0, "a", 0) < 2**63
+
+
+def test_a_step_takes_time(network: Architecture) -> None:
+    state = torch.random.get_rng_state()
+    assert time_step(network, batch_size=8, device=CPU, steps=2) > 0
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:0", "mps"])
+def test_unknown_devices_are_refused(name: str) -> None:
+    with pytest.raises(DeviceError, match=rf"device '{name}' is not on this machine; known: auto, cpu"):
+        resolve_device(name)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_network_learns_on_the_gpu(digits: Dataset) -> None:
+    network = load_space("resnet_small").architecture(resolution=8, num_classes=10, in_channels=1)
+    recipe = RECIPE.model_copy(update={"epochs": 6})
+    assert train(network, digits, recipe, seed=0, device=resolve_device("cuda")).val_accuracy > 0.9
