@@ -1,0 +1,298 @@
+"""Studies run, stop, continue and refuse, as their users would see it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from conftest import TINY
+
+from nas.architecture.cost import count_cost
+from nas.config import StudyConfig, load_study_config
+from nas.errors import BudgetError, NasError, StudyError, TrainingDiverged
+from nas.models.build import build_model
+from nas.search import objective
+from nas.search.objective import Event, TrialFinished
+from nas.search.store import SCHEMA_VERSION, TrialRecord
+from nas.search.study import Study, open_optuna_study, open_study, planned_trials, run_study
+
+PARTS = ("space", "width", "depth", "resolution", "digest", "flops", "accuracy", "seed")
+
+
+def changed(config: StudyConfig, section: str, **update: Any) -> StudyConfig:
+    document = config.model_dump()
+    return StudyConfig.model_validate({**document, section: {**document[section], **update}})
+
+
+def essence(trials: list[TrialRecord]) -> list[tuple[Any, ...]]:
+    """Return what must not depend on interruptions: everything but numbers, times and who trained first."""
+    return [tuple(getattr(trial, part) for part in PARTS) for trial in trials if trial.state != "interrupted"]
+
+
+def write_study(path: Path, **sections: Any) -> Path:
+    document = {**TINY, **sections}
+    path.write_text(yaml.safe_dump({**document, "name": path.stem}))
+    return path
+
+
+def test_a_search_trains_within_the_budget_and_keeps_every_curve(finished_study: Study) -> None:
+    trials, curves = finished_study.trials(), finished_study.curves()
+    assert [trial.number for trial in trials] == list(range(8))
+    assert {trial.state for trial in trials} >= {"trained", "infeasible"}
+    assert {trial.space for trial in trials} == {"resnet_small", "efficientnet_small"}
+    for trial in trials:
+        assert (trial.flops <= 1_000_000) == (trial.state != "infeasible")
+        assert (trial.number in curves) == (trial.state == "trained")
+        assert finished_study.weights(trial).exists() == (trial.state in ("trained", "repeated"))
+        architecture = finished_study.architecture(trial)
+        assert architecture.digest == trial.digest
+        assert count_cost(architecture).flops == trial.flops
+    for number, curve in curves.items():
+        assert [epoch.epoch for epoch in curve] == [1, 2]
+        assert curve[-1].val_accuracy == trials[number].accuracy
+
+
+def test_optuna_knows_objectives_and_constraints(finished_study: Study) -> None:
+    study = open_optuna_study(finished_study.config, finished_study.storage)
+    for trial, record in zip(study.trials, finished_study.trials(), strict=True):
+        constraint = _constraint(trial)
+        assert constraint == pytest.approx(record.flops / 1_000_000 - 1)
+        if record.state == "infeasible":
+            assert trial.state is optuna.trial.TrialState.PRUNED and constraint > 0
+        else:
+            assert trial.values == [record.accuracy, record.flops] and constraint <= 0
+
+
+def _constraint(trial: optuna.trial.FrozenTrial) -> float:
+    (value,) = [value for key, value in trial.system_attrs.items() if key.endswith(":flops_max")]
+    return float(value)
+
+
+def test_infeasible_proposals_are_never_built(tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    monkeypatch.setattr("nas.training.loop.build_model", lambda a: built.append(a.digest) or build_model(a))
+    study = run_study(tiny_config)
+    trials = study.trials()
+    assert sorted(built) == sorted(trial.digest for trial in trials if trial.state == "trained")
+    assert any(trial.state == "infeasible" for trial in trials)
+
+
+def test_a_network_is_trained_once(tiny_config: StudyConfig) -> None:
+    narrow = changed(tiny_config, "search", width={"min": 0.25, "max": 0.5, "step": 0.25}, depth=0.25, trials=12)
+    trials = run_study(narrow).trials()
+    trained = [trial.digest for trial in trials if trial.state == "trained"]
+    repeated = [trial for trial in trials if trial.state == "repeated"]
+    assert len(set(trained)) == len(trained) <= 4
+    assert repeated
+    for trial in repeated:
+        first = trials[trial.repeat_of or 0]
+        assert (first.digest, first.accuracy, first.state) == (trial.digest, trial.accuracy, "trained")
+
+
+def test_some_trials_and_some_more_are_the_same_as_all_at_once(tiny_config: StudyConfig) -> None:
+    whole = run_study(tiny_config.model_copy(update={"name": "whole"}))
+    parts = tiny_config.model_copy(update={"name": "parts"})
+    assert planned_trials(parts) == 8
+    run_study(parts, trials=3)
+    assert planned_trials(parts) == 5
+    continued = run_study(parts)
+    assert essence(continued.trials()) == essence(whole.trials())
+    assert [t.state for t in continued.trials()] == [t.state for t in whole.trials()]
+    assert planned_trials(parts) == 0
+    assert len(run_study(parts).trials()) == 8
+
+
+def test_ctrl_c_keeps_what_is_finished_and_continues_the_same(tiny_config: StudyConfig) -> None:
+    whole = run_study(tiny_config.model_copy(update={"name": "whole"}))
+    epochs = 0
+
+    def interrupt(event: Event) -> None:
+        nonlocal epochs
+        epochs += not isinstance(event, TrialFinished)
+        if epochs == 4:
+            epochs += 1
+            raise KeyboardInterrupt
+
+    cut = tiny_config.model_copy(update={"name": "cut"})
+    with pytest.raises(KeyboardInterrupt):
+        run_study(cut, on_event=interrupt)
+    states = [trial.state for trial in open_study(cut).trials()]
+    assert states.count("interrupted") == 1 and "trained" in states and "running" not in states
+    assert essence(run_study(cut).trials()) == essence(whole.trials())
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_and_the_same_command_again(tmp_path: Path) -> None:
+    recipe = {**TINY["recipe"], "epochs": 6}
+    whole = run_study(write_study(tmp_path / "whole.yaml", recipe=recipe))
+    path = write_study(tmp_path / "killed.yaml", recipe=recipe)
+    command = [sys.executable, "-c", "from nas.cli import main; main()", "search", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    database = tmp_path / "killed" / "study.db"
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and not _has_begun_to_train(database):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert [trial.state for trial in open_study(path).trials()].count("running") == 1
+    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
+    trials = open_study(path).trials()
+    assert [trial.state for trial in trials].count("interrupted") == 1
+    assert not any(trial.state == "running" for trial in trials)
+    assert essence(trials) == essence(whole.trials())
+
+
+def _has_begun_to_train(database: Path) -> bool:
+    if not database.exists():
+        return False
+    connection = sqlite3.connect(database, timeout=10)
+    try:
+        return connection.execute("select count(*) from nas_epoch where number > 0 and epoch = 2").fetchone()[0] > 0
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.close()
+
+
+@pytest.mark.slow
+def test_workers_share_the_trials_and_sum_up(tmp_path: Path) -> None:
+    path = write_study(tmp_path / "shared.yaml")
+    finished: list[int] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, TrialFinished):
+            finished.append(event.trial.number)
+
+    study = run_study(path, workers=2, on_event=note)
+    assert sorted(finished) == list(range(8))
+    trials = study.trials()
+    assert {trial.state for trial in trials} <= {"trained", "repeated", "infeasible"}
+    assert {trial.device for trial in trials if trial.state == "trained"} == {"CPU, 1 threads"}
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: changed(c, "recipe", epochs=3), "recipe.epochs was 2, is 3"),
+        (lambda c: changed(c, "budget", flops={"max": "2M"}), "budget.flops.max was 1000000, is 2000000"),
+        (lambda c: changed(c, "search", seed=1), "search.seed was 0, is 1"),
+        (lambda c: changed(c, "data", limit=399), "data.limit was 400, is 399"),
+    ],
+)
+def test_a_changed_definition_is_refused_with_what_changed(
+    finished: Path, edit: Callable[[StudyConfig], StudyConfig], message: str
+) -> None:
+    config, directory = load_study_config(finished)
+    with pytest.raises(StudyError, match=message):
+        run_study(edit(config), storage=f"sqlite:///{directory / 'study.db'}")
+    assert len(open_study(finished).trials()) == 8
+
+
+def test_other_images_are_refused(tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_study(tiny_config, trials=1)
+    monkeypatch.setattr("nas.data.sources.Dataset.fingerprint", "0" * 16)
+    with pytest.raises(StudyError, match="images, their classes or their number"):
+        run_study(tiny_config)
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ({"max": "1k"}, r"budget.flops.max 1k is below the cheapest network of the search, which has \d+\.?\d*k"),
+        ({"min": "1G"}, "budget.flops.min 1G is above the dearest network of the search"),
+    ],
+)
+def test_a_budget_that_nothing_meets_is_refused_before_anything_is_written(
+    tiny_config: StudyConfig, limit: dict[str, str], message: str
+) -> None:
+    with pytest.raises(BudgetError, match=message):
+        run_study(changed(tiny_config, "budget", flops=limit))
+    assert not Path("studies").exists()
+
+
+def test_failed_trials_are_kept_with_their_reason_and_three_in_a_row_end_the_search(
+    tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*arguments: object, **keywords: object) -> None:
+        raise TrainingDiverged("the loss is inf")
+
+    monkeypatch.setattr(objective, "train", diverge)
+    everything = changed(tiny_config, "budget", flops={"max": "1G"})
+    with pytest.raises(NasError, match="3 trials in a row failed, the last with: TrainingDiverged: the loss is inf"):
+        run_study(everything)
+    trials = open_study(everything).trials()
+    assert [trial.state for trial in trials] == ["failed"] * 3
+    assert trials[0].error == "TrainingDiverged: the loss is inf"
+    monkeypatch.undo()
+
+
+def test_a_study_that_was_never_run_is_refused(tiny_config: StudyConfig, finished_study: Study) -> None:
+    with pytest.raises(StudyError, match="study 'tiny' was never run in sqlite:///studies/tiny/study.db"):
+        open_study(tiny_config)
+    assert not Path("studies").exists()
+    with pytest.raises(StudyError, match="study 'other' was never run"):
+        open_study(tiny_config.model_copy(update={"name": "other"}), storage=finished_study.storage)
+
+
+def test_foreign_and_later_databases_are_refused(tiny_config: StudyConfig) -> None:
+    Path("text.db").write_text("this is no database, though it is long enough to look like one" * 20)
+    with pytest.raises(StudyError, match="text.db: file is not a database"):
+        run_study(tiny_config, storage="sqlite:///text.db")
+    connection = sqlite3.connect("foreign.db")
+    connection.execute("create table customers (id integer)")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StudyError, match=r"foreign.db: belongs to another program \(it has a table 'customers'\)"):
+        run_study(tiny_config, storage="sqlite:///foreign.db")
+    run_study(tiny_config, trials=1, storage="sqlite:///later.db")
+    connection = sqlite3.connect("later.db")
+    connection.execute("update nas_schema set version = ?", (SCHEMA_VERSION + 1,))
+    connection.commit()
+    connection.close()
+    with pytest.raises(StudyError, match="later.db: was written by a later version of nas"):
+        run_study(tiny_config, storage="sqlite:///later.db")
+    with pytest.raises(StudyError, match="later version"):
+        open_study(tiny_config, storage="sqlite:///later.db")
+
+
+@pytest.mark.parametrize(
+    ("storage", "message"),
+    [
+        ("study.db", "storage is not a database URL"),
+        ("nosuch://user:secret@host/db", "unknown kind of database"),
+        ("mysql+nosuchdriver://user:secret@host/db", "nosuchdriver"),
+        ("postgresql+psycopg://user:secret@127.0.0.1:1/db?connect_timeout=1", "."),
+    ],
+)
+def test_databases_that_cannot_be_reached_are_refused_without_the_password(
+    tiny_config: StudyConfig, storage: str, message: str
+) -> None:
+    with pytest.raises(StudyError, match=message) as caught:
+        run_study(tiny_config, storage=storage)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_password_is_not_shown_with_a_study(tiny_config: StudyConfig) -> None:
+    assert "secret" not in repr(Study(tiny_config, Path(), "postgresql://user:secret@host/db"))
+
+
+def test_two_studies_share_a_database(tiny_config: StudyConfig) -> None:
+    storage = "sqlite:///both.db"
+    first = run_study(tiny_config, trials=2, storage=storage)
+    second = run_study(tiny_config.model_copy(update={"name": "second"}), trials=3, storage=storage)
+    assert (len(first.trials()), len(second.trials())) == (2, 3)
+    assert essence(second.trials())[:2] == essence(first.trials())
+    assert asdict(first.trials()[0]).keys() == TrialRecord.__dataclass_fields__.keys()
