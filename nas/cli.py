@@ -48,7 +48,7 @@ def main() -> None:
         # usage errors of typer, whose classes moved between its versions; anything else keeps its traceback
         if not hasattr(error, "format_message"):
             raise
-        code = _complain(error.format_message(), 2)
+        code = _complain(f"{error.format_message()}{_given(error)}", 2)
     sys.exit(code)
 
 
@@ -323,6 +323,14 @@ def _front_document(study: str, members: list[Any]) -> dict[str, Any]:
 
 def _print_json(document: dict[str, Any]) -> None:
     typer.echo(json.dumps(document, indent=1))
+
+
+def _given(error: Exception) -> str:
+    """Return the tail of a usage error that says what was given for the option it names, where it names one."""
+    options = getattr(getattr(error, "param", None), "opts", ())
+    pairs = zip(sys.argv, sys.argv[1:], strict=False)
+    values = [value for option, value in pairs if option in options and error.__class__.__name__ == "BadParameter"]
+    return f", but {values[0]!r} was given" if values else ""
 
 
 def _complain(message: str, code: int) -> int:

@@ -131,6 +131,7 @@ def run_study(
     """
     config, directory = resolve_study(study)
     url = storage or default_storage(directory)
+    parse_storage(url)
     resolve_device(device)
     dataset = load_data(config.data)
     require_satisfiable(config, dataset)

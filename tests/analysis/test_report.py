@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from nas.analysis.pareto import front_of
+from nas.analysis.plots import curves_info, front_info, plot_curves, plot_front
+from nas.analysis.report import write_report
+from nas.config import StudyConfig
+from nas.errors import ExportError
+from nas.search.study import Study, run_study
+
+
+def test_the_front_plot_shows_every_trial_the_front_and_the_budget(finished_study: Study) -> None:
+    info, trials = front_info(finished_study), finished_study.trials()
+    assert sum(map(len, info.trained.values())) == sum(trial.state == "trained" for trial in trials)
+    assert [t.number for t in info.infeasible] == [t.number for t in trials if t.state == "infeasible"]
+    assert info.limits == {"largest allowed": 1_000_000}
+    figure = plot_front(finished_study)
+    traces = {trace.name: trace for trace in figure.data}
+    assert set(traces) == {"resnet_small", "efficientnet_small", "Pareto front", "outside the budget (not trained)"}
+    assert list(traces["Pareto front"].x) == [trial.flops for trial in front_of(trials)]
+    assert "width" in traces["resnet_small"].text[0] and "FLOPs" in traces["resnet_small"].text[0]
+    assert figure.layout.shapes[0].x0 == 1_000_000
+    assert "FLOPs" in figure.layout.xaxis.title.text and "(%)" in figure.layout.yaxis.title.text
+    below = min(y for name in info.trained for y in traces[name].y)
+    assert max(traces["outside the budget (not trained)"].y) < below
+
+
+def test_the_curve_plot_has_a_line_per_trained_network(finished_study: Study) -> None:
+    info = curves_info(finished_study)
+    assert len(plot_curves(finished_study).data) == len(info.curves) > 0
+    assert info.front == {trial.number for trial in front_of(finished_study.trials())}
+
+
+def test_the_report_is_one_file_that_needs_no_network(finished_study: Study) -> None:
+    path = write_report(finished_study, "deep/report.html")
+    text = path.read_text()
+    assert "tiny: validation accuracy against FLOPs" in text
+    outside = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.findall(r"(?:src|href)\s*=", outside)
+    for trial in front_of(finished_study.trials()):
+        assert f"<td>{trial.number}</td>" in text and f"{100 * (trial.accuracy or 0):.2f} %" in text
+    assert list(Path("deep").iterdir()) == [path]
+    assert write_report(finished_study) == finished_study.directory / "report.html"
+
+
+def test_descriptions_cannot_smuggle_markup(tiny_config: StudyConfig) -> None:
+    study = run_study(tiny_config.model_copy(update={"description": "<script>alert(1)</script>"}), trials=0)
+    text = write_report(study).read_text()
+    assert "<script>alert(1)</script>" not in text and "&lt;script&gt;alert(1)" in text
+    assert "No network has been trained yet" in text
+
+
+def test_an_unwritable_report_is_an_error(finished_study: Study) -> None:
+    Path("file").write_text("")
+    with pytest.raises(ExportError, match="file/report.html: cannot be written"):
+        write_report(finished_study, "file/report.html")

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import nas
+from nas.analysis.pareto import pareto_front
+from nas.data.batches import standardisation
+from nas.data.sources import load_data, load_test
+from nas.errors import ExportError, StudyError
+from nas.export import bundle
+from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network
+from nas.search.study import Study
+
+
+@pytest.fixture(scope="module")
+def exported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportedNetwork:
+    study = nas.open_study(finished)
+    return export_network(study, pareto_front(study)[-1], tmp_path_factory.mktemp("export") / "network")
+
+
+def test_the_folder_holds_what_it_says_and_nothing_else(exported: ExportedNetwork) -> None:
+    assert sorted(path.name for path in exported.directory.iterdir()) == sorted(FILES)
+    assert list(exported.directory.parent.iterdir()) == [exported.directory]
+    assert exported.onnx_difference < 1e-4
+    readme = (exported.directory / "README.md").read_text()
+    assert f"{100 * exported.test_accuracy:.2f} %" in readme and f"{exported.trial.flops:,}" in readme
+
+
+def test_weights_and_description_give_the_trained_network_back(exported: ExportedNetwork, finished: Path) -> None:
+    study = nas.open_study(finished)
+    model = nas.build_model(nas.load_architecture(exported.directory / "architecture.json"))
+    model.load_state_dict(load_file(exported.directory / "weights.safetensors"))
+    facts = json.loads((exported.directory / "preprocessing.json").read_text())
+    dataset, test = load_data(study.config.data), load_test(study.config.data)
+    standard = standardisation(dataset)
+    assert (tuple(facts["mean"]), tuple(facts["std"])) == standard
+
+    def accuracy(images: np.ndarray, labels: np.ndarray) -> float:
+        pixels = (images / 255 - facts["mean"]) / facts["std"]
+        logits = model.eval()(torch.from_numpy(pixels.transpose(0, 3, 1, 2)).float())
+        return float((logits.argmax(1).numpy() == labels).mean())
+
+    assert accuracy(test.images, test.labels) == pytest.approx(exported.test_accuracy)
+    validation = dataset.validation
+    assert accuracy(validation.images, validation.labels) == pytest.approx(exported.trial.accuracy)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 32])
+def test_onnx_takes_any_batch(exported: ExportedNetwork, batch: int) -> None:
+    model = nas.build_model(nas.load_architecture(exported.directory / "architecture.json")).eval()
+    model.load_state_dict(load_file(exported.directory / "weights.safetensors"))
+    images = np.random.default_rng(0).normal(size=(batch, 1, 8, 8)).astype(np.float32)
+    session = onnxruntime.InferenceSession(exported.directory / "model.onnx")
+    (logits,) = session.run(None, {"images": images})
+    with torch.inference_mode():
+        np.testing.assert_allclose(logits, model(torch.from_numpy(images)).numpy(), atol=1e-4)
+
+
+def test_the_readmes_onnx_example_runs_without_this_package(exported: ExportedNetwork) -> None:
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    source = re.findall(r"```python\n(.*?)```", (exported.directory / "README.md").read_text(), re.DOTALL)[0]
+    right = 0
+    for i in range(5):
+        pixels = np.rint(digits.images[i] * (255 / 16)).astype(np.uint8)
+        Image.fromarray(pixels).save("image.png")
+        code = f"import os\nimage = os.path.abspath('image.png'); os.chdir({str(exported.directory)!r})\n"
+        code += source.replace('"image.png"', "image")
+        code += "\nimport sys; assert not {'nas', 'torch'} & set(sys.modules)"
+        done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        right += done.stdout.strip() == str(digits.target[i])
+    assert right >= 3
+
+
+def test_an_export_replaces_an_earlier_one_and_nothing_else(finished_study: Study, exported: ExportedNetwork) -> None:
+    cheapest = pareto_front(finished_study)[0]
+    directory = Path("mine")
+    directory.mkdir()
+    (directory / "thesis.txt").write_text("precious")
+    with pytest.raises(ExportError, match=r"mine: holds other files \('thesis.txt'\)"):
+        export_network(finished_study, cheapest, directory)
+    (directory / "thesis.txt").unlink()
+    (directory / "model.onnx").write_text("old")
+    export_network(finished_study, cheapest, directory)
+    assert (directory / "model.onnx").stat().st_size > 1000
+    with pytest.raises(ExportError, match="is a file, not a folder"):
+        export_network(finished_study, cheapest, directory / "README.md")
+    with pytest.raises(ExportError, match="cannot be written"):
+        export_network(finished_study, cheapest, directory / "README.md" / "below")
+
+
+def test_a_network_that_onnxruntime_computes_otherwise_is_not_exported(
+    finished_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = bundle.export_onnx
+
+    def wrong(model: torch.nn.Module, images: torch.Tensor, path: Path) -> None:
+        other = nas.build_model(finished_study.architecture(pareto_front(finished_study)[0])).eval()
+        torch.nn.init.ones_(other.classifier.bias)
+        real(other, images, path)
+
+    monkeypatch.setattr(bundle, "export_onnx", wrong)
+    with pytest.raises(ExportError, match="onnxruntime's logits differ from the module's by up to"):
+        export_network(finished_study, pareto_front(finished_study)[0], "wrong")
+    assert not Path("wrong").exists()
+
+
+def test_trials_are_chosen_by_number_or_by_cost(finished_study: Study) -> None:
+    trials, front = finished_study.trials(), pareto_front(finished_study)
+    by_state = {trial.state: trial for trial in trials}
+    assert choose_trial(finished_study, number=front[0].number) == front[0]
+    assert choose_trial(finished_study, max_flops=front[0].flops) == front[0]
+    assert choose_trial(finished_study, max_flops=10**12) == front[-1]
+    with pytest.raises(StudyError, match="has no trial 99; known: 0 to 7"):
+        choose_trial(finished_study, number=99)
+    with pytest.raises(StudyError, match="was outside the budget and never trained; the front has trials"):
+        choose_trial(finished_study, number=by_state["infeasible"].number)
+    with pytest.raises(StudyError, match="has at most 10; the cheapest has"):
+        choose_trial(finished_study, max_flops=10)
+    for both in ({}, {"number": 1, "max_flops": 5}):
+        with pytest.raises(StudyError, match="give either --trial N or --max-flops N"):
+            choose_trial(finished_study, **both)
+
+
+def test_weights_on_another_machine_are_missed_in_one_line(finished_study: Study, tmp_path: Path) -> None:
+    elsewhere = Study(finished_study.config, tmp_path / "elsewhere", finished_study.storage)
+    with pytest.raises(StudyError, match="the weights lie on the machine that ran trial"):
+        export_network(elsewhere, pareto_front(elsewhere)[0], "out")

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from nas.config import StudyConfig
+from nas.errors import BudgetError
+from nas.search.check import check_study
+
+
+def test_check_counts_what_the_small_grid_holds(tiny_config: StudyConfig) -> None:
+    # four widths, four depths and two families: few enough that 2,000 draws meet every point
+    from nas.search.objective import realise
+
+    search = tiny_config.search
+    report = check_study(tiny_config)
+    from nas.data.sources import load_data
+
+    dataset = load_data(tiny_config.data)
+    costs = {}
+    for space in search.spaces:
+        for width in (0.25, 0.5, 0.75, 1.0):
+            for depth in (0.25, 0.5, 0.75, 1.0):
+                found = realise(search, 0, dataset, space=space.name, width=width, depth=depth, resolution=8)
+                costs[found.record.digest, width, depth] = found.cost
+    feasible = {key[0]: cost for key, cost in costs.items() if cost.flops <= 1_000_000}
+    within = sum(cost.flops <= 1_000_000 for cost in costs.values()) / len(costs)
+    assert report.networks == len(feasible)
+    assert report.costs["flops"].smallest == min(cost.flops for cost in feasible.values())
+    assert report.costs["params"].largest == max(cost.params for cost in feasible.values())
+    assert report.feasible_share == pytest.approx(within, abs=0.05)
+    assert report.proposals == 2000
+    assert min(report.trial_seconds) > 0
+    assert report.total_seconds == pytest.approx(8 * sum(report.trial_seconds) / 3)
+
+
+def test_a_band_that_no_network_lies_in_is_refused(tiny_config: StudyConfig) -> None:
+    document = tiny_config.model_dump()
+    band = StudyConfig.model_validate({**document, "budget": {"flops": {"min": 500_001, "max": 500_002}}})
+    with pytest.raises(BudgetError, match="met by none of 2000 sampled networks, which have .*k to .*M FLOPs"):
+        check_study(band)
