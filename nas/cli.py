@@ -135,7 +135,7 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
         typer.echo(f"  {metric:<12} {values[0]} (smallest)  {values[1]} (median)  {values[2]} (largest)")
     times = ", ".join(f"{seconds:.1f} s" for seconds in report.trial_seconds)
     typer.echo(f"  training the cheapest, median and dearest takes about {times} on {report.device}")
-    typer.echo(f"  the whole study: at most about {report.total_seconds / 60:.1f} min")
+    typer.echo(f"  the whole study: about {report.total_seconds / 60:.1f} min with one worker")
 
 
 @app.command()

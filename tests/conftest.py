@@ -116,4 +116,5 @@ def finished_study(finished: Path) -> Study:
     return open_study(finished)
 
 
-torch.set_num_threads(2)
+# more threads than free cores wait for each other: on a busy machine a hundred times longer than one takes
+torch.set_num_threads(1)

@@ -153,7 +153,7 @@ def _epochs(database: Path) -> int:
         (("export", "good.yaml", "--max-flops", "lots", "-o", "out"), "--max-flops: 'lots' is not a count"),
         (("front", "FINISHED", "--json", "--csv"), "--json and --csv exclude each other"),
         (("export", "FINISHED", "--trial", "99", "-o", "out"), "has no trial 99; known: 0 to 7"),
-        (("export", "FINISHED", "-o", "out"), "give either --trial N or --max-flops N"),
+        (("export", "FINISHED", "-o", "out"), "give either a trial or a largest number of FLOPs"),
         (("report", "FINISHED", "-o", "file/report.html"), "file/report.html: cannot be written"),
         (("export", "FINISHED", "--max-flops", "1M", "-o", "file"), "file: is a file, not a folder"),
     ],

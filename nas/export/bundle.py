@@ -64,7 +64,7 @@ def choose_trial(study: Study, *, number: int | None = None, max_flops: int | No
         StudyError: Neither or both are given, or there is no such trained network.
     """
     if (number is None) == (max_flops is None):
-        raise StudyError("give either --trial N or --max-flops N, and not both")
+        raise StudyError("give either a trial or a largest number of FLOPs (--trial N or --max-flops N)")
     if max_flops is not None:
         front = pareto_front(study)
         within = [trial for trial in front if trial.flops <= max_flops]

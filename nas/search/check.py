@@ -42,8 +42,7 @@ class CheckReport:
         costs: Of those networks, by metric.
         device: That the time was measured on.
         trial_seconds: Estimated training time of the cheapest, the median and the dearest network.
-        total_seconds: Estimated time of the whole study if every proposal were trained; repeats and infeasible
-            proposals make it less.
+        total_seconds: Estimated time of the whole study with one worker if no network were proposed twice.
     """
 
     study: str
@@ -90,7 +89,7 @@ def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> Che
         costs={metric: _spread([getattr(c.cost, metric) for c in networks]) for metric in metrics},
         device=describe_device(chosen),
         trial_seconds=(seconds[0], seconds[1], seconds[2]),
-        total_seconds=config.search.trials * statistics.mean(seconds),
+        total_seconds=config.search.trials * len(feasible) / len(candidates) * statistics.mean(seconds),
     )
 
 

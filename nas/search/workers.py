@@ -36,7 +36,7 @@ def run_workers(
     tickets, events = context.Value("i", trials), context.Queue()
     arguments = (config, directory, storage, tickets, events)
     processes = [
-        context.Process(target=_work, args=(*arguments, _device_of(device, i), workers), name=f"worker {i}")
+        context.Process(target=_work, args=(*arguments, _device_of(device, i)), name=f"worker {i}")
         for i in range(workers)
     ]
     for process in processes:
@@ -69,17 +69,12 @@ def _pass_on(processes: list[SpawnProcess], events: Any, on_event: Callable[[Eve
             on_event(event)
 
 
-def _work(
-    config: StudyConfig, directory: Path, storage: str, tickets: Any, events: Any, device: str, workers: int
-) -> None:
+def _work(config: StudyConfig, directory: Path, storage: str, tickets: Any, events: Any, device: str) -> None:
     """Run trials until the tickets are gone; the body of a worker process."""
-    import torch
-
     from nas.data.sources import load_data
     from nas.search.study import run_trials
 
     signal.signal(signal.SIGINT, _interrupt_once)
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
     def emit(event: Event) -> None:
         events.put(event)

@@ -7,6 +7,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -89,8 +90,8 @@ def train(
 ) -> TrainingResult:
     """Train a network from scratch.
 
-    The same arguments give bit-identical results on the same CPU with the same number of threads. On CUDA the forward
-    pass runs under bfloat16 autocast. The global random state is left as it was.
+    The same arguments give bit-identical results on the same CPU. On CUDA the forward pass runs under bfloat16
+    autocast. The global random state and the number of threads are left as they were.
 
     Args:
         architecture: Its resolution is what images are resized to.
@@ -109,8 +110,7 @@ def train(
         to_device(part, resolution=resolution, standard=standard, device=device)
         for part in (dataset.train, dataset.validation)
     )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with _own_state(device, seed=seed, threads=recipe.cpu_threads):
         model = _build_on(device, architecture)
         generator = torch.Generator(device).manual_seed(seed)
         started = time.perf_counter()
@@ -133,14 +133,13 @@ def time_step(architecture: Architecture, *, batch_size: int, device: torch.devi
         steps: Number of timed steps.
     """
     size = (batch_size, architecture.in_channels, architecture.resolution, architecture.resolution)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(0)
+    recipe = Recipe()
+    with _own_state(device, seed=0, threads=recipe.cpu_threads):
         model = _build_on(device, architecture)
         batch = Batch(
             torch.randn(size, device=device).to(memory_format=torch.channels_last),
             torch.randint(architecture.num_classes, (batch_size,), device=device),
         )
-        recipe = Recipe()
         optimizer = _optimizer(model, recipe)
         schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
         seconds = []
@@ -232,6 +231,19 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True, fused=True)
+
+
+@contextmanager
+def _own_state(device: torch.device, *, seed: int, threads: int) -> Iterator[None]:
+    """Run with a seed and a number of CPU threads, and leave both as they were."""
+    threads_before = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads_before)
 
 
 def _build_on(device: torch.device, architecture: Architecture) -> Network:

@@ -20,6 +20,8 @@ class Recipe(Strict):
         label_smoothing: Share of a label spread over all classes (Szegedy et al. 2016, arXiv:1512.00567, section 7).
         crop: Largest random shift of an image, as a share of the resolution; 0 turns it off.
         flip: Whether to mirror images at random; without it, as the data allows (photographs yes, digits no).
+        cpu_threads: Threads of a trial that runs on the CPU. Part of the recipe because sums in another order are other
+            numbers; what uses a machine's cores is ``--workers``.
     """
 
     epochs: PositiveInt = 10
@@ -31,3 +33,4 @@ class Recipe(Strict):
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     crop: float = Field(0.125, ge=0, lt=0.5)
     flip: bool | None = None
+    cpu_threads: PositiveInt = 1

@@ -131,7 +131,7 @@ def test_trials_are_chosen_by_number_or_by_cost(finished_study: Study) -> None:
     with pytest.raises(StudyError, match="has at most 10; the cheapest has"):
         choose_trial(finished_study, max_flops=10)
     for both in ({}, {"number": 1, "max_flops": 5}):
-        with pytest.raises(StudyError, match="give either --trial N or --max-flops N"):
+        with pytest.raises(StudyError, match="give either a trial or a largest number of FLOPs"):
             choose_trial(finished_study, **both)
 
 
