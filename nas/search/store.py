@@ -6,14 +6,15 @@ values are closed to two objectives, so networks, costs, curves and all that is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from nas.architecture.cost import Cost
 from nas.architecture.serialization import architecture_from_json, architecture_to_json
@@ -25,6 +26,7 @@ from nas.training.loop import Epoch
 SCHEMA_VERSION = 1
 """Raised when a reader of this version could misread newer tables."""
 
+ResultT = TypeVar("ResultT")
 TrialState: TypeAlias = Literal["running", "trained", "repeated", "infeasible", "failed", "interrupted"]
 
 _METADATA = sa.MetaData()
@@ -158,6 +160,18 @@ def database_errors(storage: str) -> Iterator[None]:
         raise StudyError(f"{shown}: {' '.join(str(error.orig).split())}") from None
 
 
+def retry_creation(create: Callable[[], ResultT]) -> ResultT:
+    """Call ``create`` again where another worker created the same tables or row at the same moment."""
+    for wait_seconds in (0.1, 0.3, 1.0, 3.0):
+        try:
+            return create()
+        except SQLAlchemyError as error:
+            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                raise
+            time.sleep(wait_seconds)
+    return create()
+
+
 class Store:
     """Reads and writes one study's rows."""
 
@@ -262,7 +276,7 @@ class Store:
         try:
             with connection.begin_nested():
                 connection.execute(table.insert().values(row))
-        except sa.exc.IntegrityError:
+        except IntegrityError:
             pass
 
 
@@ -280,16 +294,22 @@ def prepare_database(storage: str) -> None:
             raise StudyError(
                 f"{without_password(storage)}: belongs to another program (it has a table {min(tables)!r})"
             )
-        _METADATA.create_all(engine)
-        with engine.begin() as connection:
-            version = connection.execute(sa.select(_SCHEMA.c.version)).scalar()
-            if version is None:
-                connection.execute(_SCHEMA.insert().values(version=SCHEMA_VERSION))
-            elif version > SCHEMA_VERSION:
-                raise StudyError(
-                    f"{without_password(storage)}: was written by a later version of nas (schema {version}, this one"
-                    f" reads {SCHEMA_VERSION}); upgrade nas"
-                )
+        version = retry_creation(lambda: _create_tables(engine))
+        if version > SCHEMA_VERSION:
+            raise StudyError(
+                f"{without_password(storage)}: was written by a later version of nas (schema {version}, this one reads"
+                f" {SCHEMA_VERSION}); upgrade nas"
+            )
+
+
+def _create_tables(engine: Engine) -> int:
+    """Create our tables where they are missing, and return the version that the database has."""
+    _METADATA.create_all(engine)
+    with engine.begin() as connection:
+        version = connection.execute(sa.select(_SCHEMA.c.version)).scalar()
+        if version is None:
+            connection.execute(_SCHEMA.insert().values(version=SCHEMA_VERSION))
+    return SCHEMA_VERSION if version is None else int(version)
 
 
 def make_engine(storage: str) -> Engine:

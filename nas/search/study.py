@@ -25,6 +25,7 @@ from nas.search.store import (
     engine_options,
     parse_storage,
     prepare_database,
+    retry_creation,
     without_password,
 )
 from nas.training.device import resolve_device
@@ -138,9 +139,10 @@ def run_study(
     _make_folder(directory)
     prepare_database(url)
     with database_errors(url):
-        Store(url, config.name).register(config, dataset.fingerprint)
-        optuna_study = open_optuna_study(config, url)
-        release_abandoned(optuna_study, Store(url, config.name))
+        store = Store(url, config.name)
+        retry_creation(lambda: store.register(config, dataset.fingerprint))
+        optuna_study = retry_creation(lambda: open_optuna_study(config, url))
+        release_abandoned(optuna_study, store)
         count = missing_trials(config, optuna_study) if trials is None else trials
         if workers > 1:
             from nas.search.workers import run_workers
