@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,10 @@ def test_weights_on_another_machine_are_missed_in_one_line(finished_study: Study
     elsewhere = Study(finished_study.config, tmp_path / "elsewhere", finished_study.storage)
     with pytest.raises(StudyError, match="the weights lie on the machine that ran trial"):
         export_network(elsewhere, pareto_front(elsewhere)[0], "out")
+
+
+def test_a_failed_trial_is_refused_with_its_reason(finished_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = replace(finished_study.trials()[0], state="failed", error="TrainingDiverged: loss is inf", accuracy=None)
+    monkeypatch.setattr(Study, "trials", lambda self: [failed])
+    with pytest.raises(StudyError, match=r"trial 0 of 'tiny' failed \(TrainingDiverged: loss is inf\)"):
+        choose_trial(finished_study, number=0)
