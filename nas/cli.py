@@ -172,7 +172,9 @@ def search(
         return
     console.print(front_table(front, title=f"Pareto front of {ran.name}"))
     chosen = front[-1].number if front else "N"
-    console.print(f"Next: nas report {study}", f"      nas export {study} --trial {chosen} -o my-network", sep="\n")
+    console.print(
+        f"Next: nas report {study}", f"      nas export {study} --trial {chosen} -o my-network", sep="\n", markup=False
+    )
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from nas.units import format_count
 
@@ -46,7 +47,7 @@ def front_table(front: Iterable[TrialRecord], *, title: str) -> Table:
 
 def cost_table(cost: Cost, *, title: str) -> Table:
     """Return a cost as a table, operator by operator."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("operator")
     for header in ("FLOPs", "share", "activations"):
         table.add_column(header, justify="right")

@@ -28,7 +28,10 @@ def parse_count(text: object) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a count; write for example 400M, 1.5G or 20k")
     unit = "k" if match[2] == "K" else match[2]
-    value = Decimal(match[1]) * _FACTORS[unit]
+    value = Decimal(match[1]) if len(match[1]) <= 24 else Decimal("Infinity")
+    if not value < 10**18:
+        raise ValueError(f"{str(text):.40} is too large a count")
+    value *= _FACTORS[unit]
     if value != int(value):
         raise ValueError(f"{text!r} is not a whole number")
     return int(value)

@@ -27,6 +27,8 @@ def write_report(study: Study, path: str | Path | None = None) -> Path:
         ExportError: The file cannot be written.
     """
     target = study.directory / "report.html" if path is None else Path(path)
+    if not target.name or target.is_dir():
+        raise ExportError(f"{target}: is a folder, not a file")
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def read_folder(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'} of images")
-    found = {sub.name: _images_below(sub) for sub in sorted(folder.iterdir()) if sub.is_dir()}
+    found = {sub.name: _images_below(sub) for sub in sorted(folder.iterdir()) if sub.is_dir() and sub.name[0] != "."}
     classes = tuple(name for name, paths in found.items() if paths)
     if not classes:
         raise DataError(f"{folder}: holds no images in sub-folders (known: {', '.join(sorted(SUFFIXES))})")
@@ -51,13 +51,20 @@ def read_folder(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int
 
 
 def _images_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in folder.rglob("*") if _is_image(path))
+
+
+def _is_image(path: Path) -> bool:
+    """Tell images from what other programs leave beside them, such as ``._1.png``."""
+    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
 
 
 def _header(path: Path) -> tuple[int, bool]:
     """Return the shorter side in pixels, and whether the image is grayscale."""
     try:
         with Image.open(path) as image:
+            if image.mode[0] in "IF":
+                raise ValueError("16 and 32 bits per pixel are not supported, save it with 8")
             return min(image.size), image.mode in {"1", "L"}
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: not an image that can be read ({error})") from None

@@ -150,6 +150,8 @@ def load_data(config: DataConfig) -> Dataset:
     """
     source, rest, _ = _read(config)
     if config.limit is not None and config.limit < len(rest):
+        if config.limit < 2 * len(source.classes):
+            raise DataError(f"data.limit {config.limit} is too small for {len(source.classes)} classes")
         rest, _ = _split(rest, len(rest) - config.limit, config.seed, source.classes)
     train, validation = _split(rest, config.validation, config.seed, source.classes)
     return Dataset(source.name, source.classes, source.mirrors, train, validation)

@@ -104,6 +104,10 @@ def export_network(study: Study, trial: TrialRecord, directory: str | Path) -> E
     target = Path(directory)
     _require_replaceable(target)
     dataset = load_data(study.config.data)
+    if study.fingerprint not in ("", dataset.fingerprint):
+        raise StudyError(
+            f"the images of {study.name!r} are not those it was run on: its classes or their number changed"
+        )
     model = _trained_model(study, trial)
     standard = standardisation(dataset)
     try:
@@ -224,6 +228,7 @@ def _trained_model(study: Study, trial: TrialRecord) -> Network:
 def _require_replaceable(target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise ExportError(f"{target}: is a file, not a folder")
-    strangers = sorted(path.name for path in target.iterdir() if path.name not in FILES) if target.exists() else []
-    if strangers:
-        raise ExportError(f"{target}: holds other files ({strangers[0]!r}); name a new or empty folder")
+    present = {path.name for path in target.iterdir()} if target.exists() else set()
+    if present and present != set(FILES):
+        first = min(present - set(FILES) or present)
+        raise ExportError(f"{target}: holds other files ({first!r}); name a new or empty folder, or an earlier export")

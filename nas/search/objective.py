@@ -106,6 +106,7 @@ class Objective:
         self._weights = weights
         self._device = device
         self._emit = emit
+        self.finished: TrialRecord | None = None
 
     def __call__(self, trial: optuna.Trial) -> tuple[float, float]:
         """Run one trial.
@@ -120,8 +121,9 @@ class Objective:
         try:
             record = self._outcome(candidate)
         except Exception as error:
-            trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}"[:1000])
-            self._finish(replace(candidate.record, state="failed", error=f"{type(error).__name__}: {error}"))
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:1000]
+            trial.set_user_attr(ERROR, reason)
+            self._finish(replace(candidate.record, state="failed", error=reason))
             raise
         except BaseException:
             self._finish(replace(candidate.record, state="interrupted"))
@@ -165,7 +167,7 @@ class Objective:
     def _finish(self, record: TrialRecord) -> None:
         outcome = ("seed", "device", "accuracy", "train_seconds", "repeat_of", "error")
         self._store.finish(record.number, record.state, **{key: getattr(record, key) for key in outcome})
-        self._emit(TrialFinished(record))
+        self.finished = record
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:

@@ -16,7 +16,7 @@ from nas.architecture.spec import Architecture
 from nas.config import COEFFICIENTS, StudyConfig, load_study_config
 from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError, NasError, StudyError
-from nas.search.objective import Event, Objective
+from nas.search.objective import Event, Objective, TrialFinished
 from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
 from nas.search.store import (
     Store,
@@ -44,11 +44,13 @@ class Study:
         config: As it was first run, images from where they lie now.
         directory: Holds the weights and, by default, the database.
         storage: URL of the database; may hold a password, so it is not shown.
+        fingerprint: Of the images that it was run on.
     """
 
     config: StudyConfig
     directory: Path
     storage: str = field(repr=False)
+    fingerprint: str = ""
 
     @property
     def name(self) -> str:
@@ -72,7 +74,7 @@ class Study:
 
     def weights(self, trial: TrialRecord) -> Path:
         """Return where a trained trial's weights lie."""
-        return self.directory / "weights" / f"{trial.digest}.safetensors"
+        return weights_folder(self.config, self.directory) / f"{trial.digest}.safetensors"
 
     def _store(self) -> Store:
         return Store(self.storage, self.name)
@@ -100,7 +102,7 @@ def open_study(study: str | Path | StudyConfig, *, storage: str | None = None) -
         stored = Store(url, config.name).config()
     if stored is None:
         raise never
-    return Study(stored[0].model_copy(update={"data": config.data}), directory, url)
+    return Study(stored[0].model_copy(update={"data": config.data}), directory, url, stored[1])
 
 
 def run_study(
@@ -150,7 +152,7 @@ def run_study(
             run_workers(config, directory, url, trials=count, workers=workers, device=device, on_event=on_event)
         else:
             run_trials(config, directory, url, dataset, tickets=range(count), device=device, on_event=on_event)
-    return Study(config, directory, url)
+    return Study(config, directory, url, dataset.fingerprint)
 
 
 def run_trials(
@@ -173,12 +175,14 @@ def run_trials(
         config,
         dataset,
         Store(storage, config.name),
-        weights=directory / "weights",
+        weights=weights_folder(config, directory),
         device=resolve_device(device),
         emit=on_event or (lambda event: None),
     )
     for _ in tickets:
         optuna_study.optimize(objective, n_trials=1, catch=(Exception,))
+        if on_event is not None and objective.finished is not None:
+            on_event(TrialFinished(objective.finished))  # only now: what a listener raises cannot undo the trial
         last = optuna_study.get_trials(deepcopy=False)[-FAILURES_IN_A_ROW:]
         if len(last) == FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL and not was_interrupted(t) for t in last):
             errors = {record.number: record.error for record in Store(storage, config.name).trials()}
@@ -232,7 +236,8 @@ def planned_trials(study: str | Path | StudyConfig, *, storage: str | None = Non
 
 def missing_trials(config: StudyConfig, study: optuna.Study) -> int:
     """Return how many trials the study's definition asks for beyond those that ended or run."""
-    done = [trial for trial in study.get_trials(deepcopy=False) if not was_interrupted(trial)]
+    trials = study.get_trials(deepcopy=False)
+    done = [t for t in trials if not was_interrupted(t) and not (t.state is TrialState.RUNNING and owner_is_gone(t))]
     return max(0, config.search.trials - len(done))
 
 
@@ -257,6 +262,11 @@ def require_satisfiable(config: StudyConfig, dataset: Dataset) -> None:
                 f"budget.{metric}.min {format_count(limit.min)} is above the dearest network of the search, which has"
                 f" {format_count(max(high))} ({max(high):,})"
             )
+
+
+def weights_folder(config: StudyConfig, directory: Path) -> Path:
+    """Return where weights lie: apart for each definition, which another database may hold under the same name."""
+    return directory / "weights" / config.definition_digest()
 
 
 def default_storage(directory: Path) -> str:

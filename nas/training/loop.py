@@ -181,11 +181,13 @@ def _epochs(
     """Train epoch by epoch and yield each one's figures."""
     batch_size = min(recipe.batch_size, len(train_set))
     optimizer = _optimizer(model, recipe)
+    total_steps = recipe.epochs * (len(train_set) // batch_size)
+    one_step = abs(recipe.warmup * total_steps - 1) < 1e-6  # torch divides by the warm-up's steps less one
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=recipe.learning_rate,
-        total_steps=recipe.epochs * (len(train_set) // batch_size),
-        pct_start=recipe.warmup,
+        total_steps=total_steps,
+        pct_start=0.0 if one_step else recipe.warmup,
         cycle_momentum=False,
     )
     padding = round(recipe.crop * train_set.images.shape[1])
@@ -196,6 +198,8 @@ def _epochs(
         if not math.isfinite(score.loss):
             raise TrainingDiverged(f"the training loss of epoch {epoch} is {score.loss}: lower the learning rate")
         validation = evaluate(model, val_set)
+        if not math.isfinite(validation.loss):
+            raise TrainingDiverged(f"the validation loss of epoch {epoch} is not finite: lower the learning rate")
         yield Epoch(epoch, *score, *validation, time.perf_counter() - started)
 
 

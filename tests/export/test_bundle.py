@@ -93,8 +93,11 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(finished_study: Stud
     (directory / "thesis.txt").write_text("precious")
     with pytest.raises(ExportError, match=r"mine: holds other files \('thesis.txt'\)"):
         export_network(finished_study, cheapest, directory)
-    (directory / "thesis.txt").unlink()
-    (directory / "model.onnx").write_text("old")
+    (directory / "thesis.txt").rename(directory / "README.md")
+    with pytest.raises(ExportError, match=r"mine: holds other files \('README.md'\)"):
+        export_network(finished_study, cheapest, directory)
+    for name in FILES:
+        (directory / name).write_text("old")
     export_network(finished_study, cheapest, directory)
     assert (directory / "model.onnx").stat().st_size > 1000
     with pytest.raises(ExportError, match="is a file, not a folder"):
@@ -117,6 +120,12 @@ def test_a_network_that_onnxruntime_computes_otherwise_is_not_exported(
     with pytest.raises(ExportError, match="onnxruntime's logits differ from the module's by up to"):
         export_network(finished_study, pareto_front(finished_study)[0], "wrong")
     assert not Path("wrong").exists()
+
+
+def test_other_images_than_the_searchs_are_refused(finished_study: Study) -> None:
+    other = replace(finished_study, fingerprint="0" * 16)
+    with pytest.raises(StudyError, match="images of 'tiny' are not those it was run on"):
+        export_network(other, pareto_front(other)[0], "out")
 
 
 def test_trials_are_chosen_by_number_or_by_cost(finished_study: Study) -> None:

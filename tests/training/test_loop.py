@@ -68,6 +68,18 @@ def test_an_infinite_loss_ends_the_training(network: Architecture, digits: Datas
         train(network, digits, RECIPE.model_copy(update={"learning_rate": 1e30}), seed=0, device=CPU)
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.5, 0.25])
+def test_any_warmup_makes_a_schedule(network: Architecture, digits: Dataset, warmup: float) -> None:
+    recipe = Recipe(epochs=2, batch_size=len(digits.train), warmup=warmup, learning_rate=0.01)  # two steps in all
+    assert len(train(network, digits, recipe, seed=0, device=CPU).curve) == 2
+
+
+def test_weights_that_break_in_the_last_step_end_the_training(network: Architecture, digits: Dataset) -> None:
+    recipe = Recipe(epochs=1, batch_size=len(digits.train), learning_rate=1e30)
+    with pytest.raises(TrainingDiverged, match="validation loss of epoch 1"):
+        train(network, digits, recipe, seed=0, device=CPU)
+
+
 def test_weight_decay_spares_norms_and_biases(network: Architecture, digits: Dataset) -> None:
     decayed = train(network, digits, RECIPE.model_copy(update={"weight_decay": 0.5}), seed=0, device=CPU).model
     plain = train(network, digits, RECIPE.model_copy(update={"weight_decay": 0.0}), seed=0, device=CPU).model
