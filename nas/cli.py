@@ -171,10 +171,9 @@ def search(
         _print_json(_front_document(ran.name, front))
         return
     console.print(front_table(front, title=f"Pareto front of {ran.name}"))
-    chosen = front[-1].number if front else "N"
-    console.print(
-        f"Next: nas report {study}", f"      nas export {study} --trial {chosen} -o my-network", sep="\n", markup=False
-    )
+    console.print(f"Next: nas report {study}", markup=False)
+    if front:
+        console.print(f"      nas export {study} --trial {front[-1].number} -o my-network", markup=False)
 
 
 @app.command()

@@ -109,5 +109,4 @@ class SearchProgress:
             self._progress.update(self._task, description=text)
             return
         self._console.print(trial_line(event.trial), highlight=False, soft_wrap=True, markup=False)
-        if event.trial.state != "interrupted":
-            self._progress.advance(self._task)
+        self._progress.advance(self._task)

@@ -114,6 +114,7 @@ class Objective:
         Raises:
             optuna.TrialPruned: The network is outside the budget; nothing was built.
         """
+        self.finished = None
         candidate = propose(trial, self._config.search, self._dataset)
         for key, violation in self._config.budget.violations(candidate.cost).items():
             trial.set_constraint(key, violation)
