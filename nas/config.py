@@ -3,77 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from nas.architecture.cost import Cost
-from nas.architecture.space import Range, ResolutionRange, SearchSpace, load_space
+from nas.architecture.space import DIMENSIONS, OddInt, Range, ResolutionRange, SearchSpace, load_space
+from nas.architecture.spec import Activation
+from nas.budget import Budget
 from nas.data.sources import DataConfig
 from nas.errors import ConfigError
 from nas.files import Strict, find, read_yaml, validate
 from nas.training.recipe import Recipe
-from nas.units import Count, format_count
 
-Metric: TypeAlias = Literal["flops", "params", "activations"]
 COEFFICIENTS = ("width", "depth", "resolution")
 
-
-class Limit(Strict):
-    """Bounds of one cost, both included; counts may be written 400M."""
-
-    min: Count = 0
-    max: Count | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.max is not None and self.min > self.max:
-            raise ValueError(f"min {format_count(self.min)} is larger than max {format_count(self.max)}")
-        return self
+ValueT = TypeVar("ValueT")
+OneOrMore: TypeAlias = Annotated[tuple[ValueT, ...], Field(min_length=1), BeforeValidator(lambda given: _listed(given))]
+"""A list of values to choose from; a single value fixes the choice."""
 
 
-class Budget(Strict):
-    """The ``budget`` section: what a network may cost for one image, checked before anything is trained.
-
-    Attributes:
-        flops: As fvcore counts them, one multiply-add as one.
-        params: Trainable parameters.
-        activations: Elements put out by convolutions and linear layers.
-    """
-
-    flops: Limit | None = None
-    params: Limit | None = None
-    activations: Limit | None = None
-
-    def limits(self) -> dict[Metric, Limit]:
-        """Return the limits that are set."""
-        metrics: tuple[Metric, ...] = ("flops", "params", "activations")
-        return {metric: limit for metric in metrics if (limit := getattr(self, metric)) is not None}
-
-    def violations(self, cost: Cost) -> dict[str, float]:
-        """Return by how much each bound is missed, as a share of the bound; a bound is met at 0 or less."""
-        found = {}
-        for metric, limit in self.limits().items():
-            if limit.max is not None:
-                found[f"{metric}_max"] = getattr(cost, metric) / max(1, limit.max) - 1
-            if limit.min > 0:
-                found[f"{metric}_min"] = 1 - getattr(cost, metric) / limit.min
-        return found
-
-    def allows(self, cost: Cost) -> bool:
-        """Tell whether a cost meets every bound."""
-        return all(violation <= 0 for violation in self.violations(cost).values())
-
-    def __str__(self) -> str:
-        """Write the bounds as people do."""
-        parts = []
-        for metric, limit in self.limits().items():
-            low = f"{format_count(limit.min)} <= " if limit.min else ""
-            high = f" <= {format_count(limit.max)}" if limit.max is not None else ""
-            parts.append(f"{low}{metric}{high}")
-        return ", ".join(parts) or "none"
+def _listed(given: Any) -> Any:
+    values = given if isinstance(given, list | tuple) else [given]
+    if any(value in values[:index] for index, value in enumerate(values)):
+        raise ValueError(f"a value is named twice: {', '.join(map(str, values))}")
+    return values
 
 
 class SearchConfig(Strict):
@@ -84,6 +41,12 @@ class SearchConfig(Strict):
         width: Coefficients to search; without it, all that every space allows.
         depth: Likewise.
         resolution: Likewise, in pixels.
+        kernel: Sides to choose from for the spatial kernels of every stage, odd; without it, the space's table decides.
+            This and the next four are one value for a whole network, and open to the spaces that have them.
+        expansion: Ratios of expanded channels; rows of ratio 1 keep it.
+        cardinality: Groups of the bottlenecks' middle convolutions; inner channels become a multiple of it.
+        activation: Names, of all layers: relu, prelu, leaky_relu, elu, silu, gelu, hardswish.
+        squeeze_excitation: true, false or both: whether blocks end in a gate.
         trials: Number of proposals; infeasible and repeated ones count.
         sampler: ``tpe`` (multivariate, learns from infeasible proposals too) or ``random``.
         startup_trials: Random proposals before ``tpe`` begins to learn.
@@ -94,6 +57,11 @@ class SearchConfig(Strict):
     width: Range
     depth: Range
     resolution: ResolutionRange
+    kernel: OneOrMore[OddInt] | None = None
+    expansion: OneOrMore[PositiveInt] | None = None
+    cardinality: OneOrMore[PositiveInt] | None = None
+    activation: OneOrMore[Activation] | None = None
+    squeeze_excitation: OneOrMore[bool] | None = None
     trials: PositiveInt = 50
     sampler: Literal["tpe", "random"] = "tpe"
     startup_trials: PositiveInt = 10
@@ -126,6 +94,24 @@ class SearchConfig(Strict):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _dimensions_apply(self) -> Self:
+        for key in DIMENSIONS:
+            if getattr(self, key) is not None and not any(key in space.dimensions for space in self.spaces):
+                raise ValueError(f"{key} applies to no block of {', '.join(space.name for space in self.spaces)}")
+        return self
+
+    def dimensions(self, space: str) -> dict[str, tuple[Any, ...]]:
+        """Return the dimensions that are open in a space, with the values to choose from."""
+        known = self.space(space).dimensions
+        return {key: values for key in DIMENSIONS if key in known and (values := getattr(self, key)) is not None}
+
+    def choices(self, space: str) -> Iterator[dict[str, Any]]:
+        """Yield every combination of the values that are open in a space."""
+        dimensions = self.dimensions(space)
+        for values in itertools.product(*dimensions.values()):
+            yield dict(zip(dimensions, values, strict=True))
+
     def space(self, name: str) -> SearchSpace:
         """Return the space of that name."""
         return next(space for space in self.spaces if space.name == name)
@@ -152,13 +138,15 @@ class StudyConfig(Strict):
 
     def definition(self) -> dict[str, Any]:
         """Return what decides a study's results: all but its length, its description and the place of its images."""
-        return self.model_dump(
-            mode="json", exclude={"description": True, "search": {"trials"}, "data": {"folder", "cifar"}}
-        )
+        return self._definition()
+
+    def _definition(self, *, exclude_defaults: bool = False) -> dict[str, Any]:
+        excluded: dict[str, Any] = {"description": True, "search": {"trials"}, "data": {"folder", "cifar"}}
+        return self.model_dump(mode="json", exclude=excluded, exclude_defaults=exclude_defaults)
 
     def definition_digest(self) -> str:
-        """Return sixteen hexadecimal digits of the definition."""
-        canonical = json.dumps(self.definition(), sort_keys=True)
+        """Return sixteen hexadecimal digits of the definition; fields that hold their default take no part."""
+        canonical = json.dumps(self._definition(exclude_defaults=True), sort_keys=True)
         return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 
 

@@ -7,6 +7,7 @@ NasError                    everything this package raises on purpose
 │   ├── BudgetError         no network of the space meets the budget
 │   ├── DataError           images that are missing or cannot be read
 │   ├── DeviceError         a device that this machine lacks
+│   ├── WeightsError        weights that are not those of a network
 │   ├── StudyError          a study or trial that is missing, changed or not ours
 │   └── ExportError         a folder that cannot be written
 ├── TrainingDiverged        a loss that is no longer finite: the trial fails, the study goes on
@@ -40,6 +41,10 @@ class DataError(UserError):
 
 class DeviceError(UserError):
     """A device that this machine lacks."""
+
+
+class WeightsError(UserError):
+    """Weights that are not those of a network."""
 
 
 class StudyError(UserError):

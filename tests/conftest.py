@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
 from nas.config import StudyConfig
+from nas.files import shipped
 from nas.search.study import Study, run_study
 
 # the fixture that gives each test a folder of its own does no harm to repeated examples
@@ -26,7 +27,7 @@ settings.register_profile(
 )
 settings.load_profile("default")
 
-SPACES = ("efficientnet", "efficientnet_small", "resnet", "resnet_small")
+SPACES = tuple(sorted(path.stem for path in shipped("search_spaces").glob("*.yaml")))
 TINY: dict[str, Any] = {
     "name": "tiny",
     "data": {"digits": True, "limit": 400},

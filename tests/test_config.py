@@ -10,7 +10,8 @@ import yaml
 from conftest import TINY
 
 from nas.architecture.cost import Cost
-from nas.config import Budget, StudyConfig, changes, load_study_config
+from nas.budget import Budget
+from nas.config import StudyConfig, changes, load_study_config
 from nas.errors import ConfigError
 from nas.files import shipped
 

@@ -17,6 +17,7 @@ LAYERS = (
     ("analysis",),
     ("search",),
     ("config",),
+    ("budget",),
     ("training",),
     ("data", "models"),
     ("architecture",),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from nas.architecture.space import DIMENSIONS
 from nas.search.store import TrialRecord
 from nas.search.study import Study
 
@@ -30,6 +31,11 @@ def front_of(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
 
 
 def to_frame(trials: Iterable[TrialRecord]) -> pd.DataFrame:
-    """Return trials as a table, one row each, columns named as the attributes of ``TrialRecord``."""
-    columns = [field.name for field in dataclasses.fields(TrialRecord)]
-    return pd.DataFrame([dataclasses.asdict(trial) for trial in trials], columns=columns)
+    """Return trials as a table, one row each, columns named as the attributes of ``TrialRecord``.
+
+    In place of ``choices`` stands a column for each dimension that some trial chose, named after it.
+    """
+    columns = [field.name for field in dataclasses.fields(TrialRecord) if field.name != "choices"]
+    rows = [{**dataclasses.asdict(trial), **trial.choices} for trial in trials]
+    chosen = [name for name in DIMENSIONS if any(name in row for row in rows)]
+    return pd.DataFrame(rows, columns=[*columns, *chosen])

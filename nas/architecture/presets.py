@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from nas.architecture.space import SearchSpace, load_space
@@ -32,16 +33,37 @@ _EFFICIENTNETS = {
     "efficientnet_b7": _Compound(2.0, 3.1, 600, 0.5),
 }
 
-# He et al. 2016 (arXiv:1512.03385), table 1: block and its repeats in the four stages.
+# Tan & Le 2021 (arXiv:2104.00298): trained at 300 px, measured at 384.
+_V2 = {"efficientnet_v2_s": ("efficientnet_v2", 384)}
+
+
+class _ResNet(NamedTuple):
+    """Block, its repeats in the four stages, inner channels of the first stage (they double), expansion, groups."""
+
+    block: str
+    repeats: tuple[int, ...]
+    channels: int = 64
+    expansion: int = 4
+    cardinality: int = 1
+
+
+# He et al. 2016 (arXiv:1512.03385), table 1; Xie et al. 2017 (arXiv:1611.05431); Zagoruyko & Komodakis 2016
+# (arXiv:1605.07146), the last two with the figures of torchvision/models/resnet.py.
 _RESNETS = {
-    "resnet18": ("basic", (2, 2, 2, 2)),
-    "resnet34": ("basic", (3, 4, 6, 3)),
-    "resnet50": ("bottleneck", (3, 4, 6, 3)),
-    "resnet101": ("bottleneck", (3, 4, 23, 3)),
-    "resnet152": ("bottleneck", (3, 8, 36, 3)),
+    "resnet18": _ResNet("basic", (2, 2, 2, 2)),
+    "resnet34": _ResNet("basic", (3, 4, 6, 3)),
+    "resnet50": _ResNet("bottleneck", (3, 4, 6, 3)),
+    "resnet101": _ResNet("bottleneck", (3, 4, 23, 3)),
+    "resnet152": _ResNet("bottleneck", (3, 8, 36, 3)),
+    "resnext50_32x4d": _ResNet("bottleneck", (3, 4, 6, 3), 128, 2, 32),
+    "resnext101_32x8d": _ResNet("bottleneck", (3, 4, 23, 3), 256, 1, 32),
+    "wide_resnet50_2": _ResNet("bottleneck", (3, 4, 6, 3), 128, 2),
 }
 
-PRESETS = (*_EFFICIENTNETS, *_RESNETS)
+# Szegedy et al. 2015 (arXiv:1409.4842) and 2016 (arXiv:1512.00567), both without auxiliary heads.
+_INCEPTIONS = {"googlenet": ("inception_v1", 224), "inception_v3": ("inception", 299)}
+
+PRESETS = (*_EFFICIENTNETS, *_V2, *_RESNETS, *_INCEPTIONS)
 """Names that ``preset`` knows."""
 
 
@@ -58,14 +80,9 @@ def preset(name: str, *, num_classes: int = 1000, in_channels: int = 3, resoluti
         ConfigError: There is no such preset (the message lists those there are).
         ArchitectureError: The resolution is too small for the strides.
     """
-    if name in _EFFICIENTNETS:
-        width, depth, native, dropout = _EFFICIENTNETS[name]
-        space = _shipped("efficientnet").model_copy(update={"dropout": dropout})
-    elif name in _RESNETS:
-        width, depth, native = 1.0, 1.0, 224
-        space = _resnet(*_RESNETS[name])
-    else:
+    if name not in PRESETS:
         raise ConfigError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}")
+    space, width, depth, native = _point(name)
     architecture = space.architecture(
         width=width,
         depth=depth,
@@ -76,11 +93,41 @@ def preset(name: str, *, num_classes: int = 1000, in_channels: int = 3, resoluti
     return replace(architecture, name=name)
 
 
-def _resnet(block: str, repeats: tuple[int, ...]) -> SearchSpace:
+class _Point(NamedTuple):
+    """A space and the coefficients of a reference network in it."""
+
+    space: SearchSpace
+    width: float
+    depth: float
+    resolution: int
+
+
+@lru_cache(maxsize=len(PRESETS))
+def _point(name: str) -> _Point:
+    if name in _EFFICIENTNETS:
+        width, depth, resolution, dropout = _EFFICIENTNETS[name]
+        # torchvision/models/efficientnet.py: the largest three keep the epsilon of the TensorFlow weights
+        epsilon = 1e-3 if name[-2:] in {"b5", "b6", "b7"} else 1e-5
+        space = _shipped("efficientnet").model_copy(update={"dropout": dropout, "norm_epsilon": epsilon})
+        return _Point(space, width, depth, resolution)
+    if name in _RESNETS:
+        return _Point(_resnet(_RESNETS[name]), 1.0, 1.0, 224)
+    space_name, resolution = {**_V2, **_INCEPTIONS}[name]
+    return _Point(_shipped(space_name), 1.0, 1.0, resolution)
+
+
+def _resnet(network: _ResNet) -> SearchSpace:
     space = _shipped("resnet")
+    bottleneck = {"expansion": network.expansion, "cardinality": network.cardinality}
     rows = [
-        {"block": block, "stride": row.stride, "channels": row.channels, "repeats": n}
-        for row, n in zip(space.stages, repeats, strict=True)
+        {
+            "block": network.block,
+            "stride": 1 if index == 0 else 2,
+            "channels": network.channels * 2**index,
+            "repeats": repeats,
+            **(bottleneck if network.block == "bottleneck" else {}),
+        }
+        for index, repeats in enumerate(network.repeats)
     ]
     return SearchSpace.model_validate({**space.model_dump(), "stages": rows})
 

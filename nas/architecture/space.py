@@ -6,19 +6,19 @@ public, so a notebook can build a space in Python and never write a file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from nas.architecture import blocks
-from nas.architecture.scaling import round_channels, round_repeats
-from nas.architecture.spec import Activation, Architecture, Block, Conv, Layer, MaxPool, Stage
+from nas.architecture.rows import BlockRow, ConvRow, LayerRow, Scale
+from nas.architecture.spec import Activation, Architecture, Conv, Stage
 from nas.errors import ArchitectureError, ConfigError
 from nas.files import Strict, find, read_yaml, validate
 
-Round: TypeAlias = Callable[[int], int]
+DIMENSIONS = ("kernel", "expansion", "cardinality", "activation", "squeeze_excitation")
+"""What a search may vary besides width, depth and resolution: one value for a whole network."""
 
 
 class Range(Strict):
@@ -62,100 +62,38 @@ class ResolutionRange(Range):
     step: PositiveInt = 1
 
 
-class ConvRow(Strict):
-    """A plain convolution of the stem or head, batch norm and activation included."""
-
-    layer: Literal["conv"]
-    kernel: PositiveInt
-    stride: PositiveInt = 1
-    channels: PositiveInt
-
-    def build(self, scale: Round, activation: Activation) -> Layer:
-        """Return the layer with scaled channels."""
-        return Conv(scale(self.channels), self.kernel, self.stride, activation=activation)
-
-
-class MaxPoolRow(Strict):
-    """Max pooling of the stem."""
-
-    layer: Literal["max_pool"]
-    kernel: PositiveInt
-    stride: PositiveInt
-
-    def build(self, scale: Round, activation: Activation) -> Layer:
-        """Return the layer; nothing in it scales."""
-        return MaxPool(self.kernel, self.stride)
-
-
-class StageRow(Strict):
-    """What every stage has: the first block strides, the others keep the shape."""
-
-    kernel: PositiveInt = 3
-    stride: PositiveInt
-    channels: PositiveInt
-    repeats: PositiveInt
-
-    def out_channels(self, channels: int) -> int:
-        """Return the channels after a block whose (scaled) ``channels`` are given."""
-        return channels
-
-
-class MBConvRow(StageRow):
-    """Inverted residuals; ``expansion`` and ``squeeze_excitation`` are ratios to the block's input channels."""
-
-    block: Literal["mbconv"]
-    expansion: PositiveInt
-    squeeze_excitation: NonNegativeFloat = 0.25
-
-    def build(self, in_channels: int, channels: int, stride: int, activation: Activation) -> Block:
-        """Return one block of the stage."""
-        return blocks.mbconv(
-            in_channels,
-            channels,
-            kernel=self.kernel,
-            stride=stride,
-            expansion=self.expansion,
-            squeeze_excitation=self.squeeze_excitation,
-            activation=activation,
-        )
-
-
-class BasicRow(StageRow):
-    """Residual blocks of two convolutions."""
-
-    block: Literal["basic"]
-
-    def build(self, in_channels: int, channels: int, stride: int, activation: Activation) -> Block:
-        """Return one block of the stage."""
-        return blocks.basic(in_channels, channels, kernel=self.kernel, stride=stride, activation=activation)
-
-
-class BottleneckRow(StageRow):
-    """Residual bottlenecks; ``channels`` are the inner ones, the stage ends in ``expansion * channels``."""
-
-    block: Literal["bottleneck"]
-    expansion: PositiveInt = 4
-
-    def out_channels(self, channels: int) -> int:
-        """Return the channels after the last 1x1 convolution."""
-        return self.expansion * channels
-
-    def build(self, in_channels: int, channels: int, stride: int, activation: Activation) -> Block:
-        """Return one block of the stage."""
-        return blocks.bottleneck(
-            in_channels, channels, kernel=self.kernel, stride=stride, expansion=self.expansion, activation=activation
-        )
-
-
-LayerRow: TypeAlias = Annotated[ConvRow | MaxPoolRow, Field(discriminator="layer")]
-BlockRow: TypeAlias = Annotated[MBConvRow | BasicRow | BottleneckRow, Field(discriminator="block")]
-
-
 class Rounding(Strict):
     """How scaled channels are rounded: to a multiple of ``divisor``, never below ``floor`` of the exact value."""
 
     divisor: PositiveInt = 8
     floor: float = Field(0.9, ge=0, le=1)
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"a kernel must be odd, but {value} was given")
+    return value
+
+
+OddInt: TypeAlias = Annotated[PositiveInt, AfterValidator(_odd)]
+
+
+class Choices(Strict):
+    """Values for the dimensions of ``DIMENSIONS``; None leaves what the space's table has.
+
+    Attributes:
+        kernel: Side of the spatial kernels of every stage, odd.
+        expansion: Ratio of the expanded channels; rows of ratio 1 keep it.
+        cardinality: Groups of the bottlenecks' middle convolutions.
+        activation: Of all layers.
+        squeeze_excitation: On (at the table's ratio, else at the usual one of the block) or off.
+    """
+
+    kernel: OddInt | None = None
+    expansion: PositiveInt | None = None
+    cardinality: PositiveInt | None = None
+    activation: Activation | None = None
+    squeeze_excitation: bool | None = None
 
 
 class SearchSpace(Strict):
@@ -175,6 +113,7 @@ class SearchSpace(Strict):
         rounding: Of scaled channels.
         dropout: Before the classifier.
         stochastic_depth: Largest drop rate of a residual block.
+        norm_epsilon: Added to the variance in every batch norm.
     """
 
     name: str
@@ -190,6 +129,39 @@ class SearchSpace(Strict):
     rounding: Rounding = Rounding()
     dropout: float = Field(0.0, ge=0, lt=1)
     stochastic_depth: float = Field(0.0, ge=0, lt=1)
+    norm_epsilon: float = Field(1e-5, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _one_number_outside_of_modules(self) -> Self:
+        if any(isinstance(row, ConvRow) and isinstance(row.channels, tuple) for row in (*self.stem, *self.head)):
+            raise ValueError("the channels of a layer of stem or head must be one number")
+        return self
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Those of ``DIMENSIONS`` that the space can vary."""
+        fields = {field for row in self.stages for field in type(row).model_fields} | {"activation"}
+        return tuple(name for name in DIMENSIONS if name in fields)
+
+    def choose(self, **choices: Any) -> SearchSpace:
+        """Return the space with dimensions fixed to other values than the table's.
+
+        Args:
+            **choices: Fields of ``Choices``.
+
+        Raises:
+            ConfigError: The space has no such dimension, or the value is not allowed.
+        """
+        chosen = validate(Choices, choices, source=self.name).model_dump(exclude_none=True)
+        for key in chosen.keys() - set(self.dimensions):
+            raise ConfigError(f"{key} does not apply to {self.name}, which has {', '.join(self.dimensions)}")
+        return self.model_copy(
+            update={
+                "name": " ".join((self.name, *(f"{key} {value}" for key, value in chosen.items()))),
+                "activation": chosen.get("activation", self.activation),
+                "stages": tuple(row.choose(chosen) for row in self.stages),
+            }
+        )
 
     def architecture(
         self, *, width: float = 1.0, depth: float = 1.0, resolution: int, num_classes: int, in_channels: int = 3
@@ -208,40 +180,46 @@ class SearchSpace(Strict):
             ArchitectureError: The resolution is too small for the strides.
         """
         self.require_in_range(width=width, depth=depth, resolution=resolution)
+        try:
+            return self._build(width, depth, resolution, num_classes, in_channels)
+        except ArchitectureError as error:
+            smallest = self.smallest_resolution()
+            if resolution >= smallest:
+                raise
+            raise ArchitectureError(f"{error}; {self.name} needs at least {smallest} px") from None
 
-        def scale(channels: int) -> int:
-            return round_channels(channels * width, divisor=self.rounding.divisor, floor=self.rounding.floor)
+    def smallest_resolution(self) -> int:
+        """Return the smallest resolution in pixels at which every layer of the space finds a large enough map."""
+        for resolution in count(1):
+            try:
+                self._build(self.width.min, self.depth.min, resolution, 1, 1)
+            except ArchitectureError:
+                if resolution >= self.resolution.max:
+                    raise
+            else:
+                break
+        return resolution
 
-        stem = tuple(row.build(scale, self.activation) for row in self.stem)
+    def _build(self, width: float, depth: float, resolution: int, num_classes: int, in_channels: int) -> Architecture:
+        scale = Scale(width, depth, self.rounding.divisor, self.rounding.floor, self.activation)
+        stem = tuple([row.build(scale) for row in self.stem])
         channels = next((layer.channels for layer in reversed(stem) if isinstance(layer, Conv)), in_channels)
         stages = []
         for row in self.stages:
-            scaled, repeats = scale(row.channels), round_repeats(row.repeats * depth)
-            first = row.build(channels, scaled, row.stride, self.activation)
-            channels = row.out_channels(scaled)
-            others = [row.build(channels, scaled, 1, self.activation)] * (repeats - 1)
-            stages.append(Stage((first, *others)))
-        try:
-            return Architecture(
-                stem=stem,
-                stages=tuple(stages),
-                head=tuple(row.build(scale, self.activation) for row in self.head),
-                resolution=resolution,
-                num_classes=num_classes,
-                in_channels=in_channels,
-                dropout=self.dropout,
-                stochastic_depth=self.stochastic_depth,
-                name=f"{self.name} width {width:g} depth {depth:g} resolution {resolution}",
-            )
-        except ArchitectureError as error:
-            raise ArchitectureError(f"{error}; {self.name} needs at least {self.smallest_resolution()} px") from None
-
-    def smallest_resolution(self) -> int:
-        """Return the smallest resolution in pixels that no stride of the space meets at a smaller feature map."""
-        size = 1
-        for row in reversed((*self.stem, *self.stages, *self.head)):
-            size = max((size - 1) * row.stride + 1, row.stride)
-        return size
+            blocks, channels = row.stage(channels, scale)
+            stages.append(Stage(blocks))
+        return Architecture(
+            stem=stem,
+            stages=tuple(stages),
+            head=tuple([row.build(scale) for row in self.head]),
+            resolution=resolution,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            dropout=self.dropout,
+            stochastic_depth=self.stochastic_depth,
+            norm_epsilon=self.norm_epsilon,
+            name=f"{self.name} width {width:g} depth {depth:g} resolution {resolution}",
+        )
 
     def require_in_range(self, *, width: float, depth: float, resolution: float) -> None:
         """Raise ConfigError unless every coefficient lies in the space's range."""

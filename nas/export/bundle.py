@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +20,7 @@ from nas.data.batches import Standardisation, standardisation, to_device
 from nas.data.sources import Dataset, load_data, load_test
 from nas.errors import ExportError, StudyError
 from nas.models.build import Network, build_model
+from nas.models.onnx import export_onnx
 from nas.search.objective import save_weights
 from nas.search.store import TrialRecord
 from nas.search.study import Study
@@ -162,40 +159,6 @@ def _write(
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
     return exported
-
-
-def export_onnx(model: Network, images: torch.Tensor, path: Path) -> None:
-    """Write a model as one ONNX file whose batch size is free.
-
-    Args:
-        model: In eval mode.
-        images: An example batch, float32 of shape (batch, channels, resolution, resolution).
-        path: Of the file.
-    """
-    with warnings.catch_warnings(), _quiet("torch.onnx"):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model,
-            (images,),
-            dynamo=True,
-            verbose=False,
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-        )
-        assert program is not None
-        program.save(str(path), external_data=False)
-
-
-@contextmanager
-def _quiet(logger: str) -> Iterator[None]:
-    """Keep a logger's warnings off the terminal: the exporter warns of optional packages that nobody asked for."""
-    level = logging.getLogger(logger).level
-    logging.getLogger(logger).setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.getLogger(logger).setLevel(level)
 
 
 def onnx_difference(model: Network, images: torch.Tensor, path: Path) -> float:

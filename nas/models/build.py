@@ -8,15 +8,27 @@ from torch import Tensor, nn
 from nas.architecture.spec import (
     Activation,
     Architecture,
+    AvgPool,
     Block,
     Conv,
     Layer,
     MaxPool,
     Shape,
-    block_shape,
     branch_shape,
+    kernel_padding,
     layer_shape,
 )
+
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "identity": nn.Identity,
+    "relu": nn.ReLU,
+    "prelu": nn.PReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "hardswish": nn.Hardswish,
+}
 
 
 def build_model(architecture: Architecture) -> Network:
@@ -57,12 +69,15 @@ class Network(nn.Module):
             modules = nn.Sequential()
             for block in stage.blocks:
                 modules.append(BlockModule(block, shape, drop_rate=architecture.stochastic_depth * index / total))
-                shape, index = block_shape(block, shape), index + 1
+                shape, index = layer_shape(block, shape), index + 1
             self.stages.append(modules)
         self.head = build_branch(architecture.head, shape)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(architecture.dropout)
         self.classifier = nn.Linear(branch_shape(architecture.head, shape).channels, architecture.num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = architecture.norm_epsilon
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (batch, in_channels, resolution, resolution) to (batch, num_classes) logits."""
@@ -86,9 +101,11 @@ class BlockModule(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map (batch, channels, size, size) to the block's output shape."""
         joined: Tensor = self.branches[0](features)
-        if len(self.branches) > 1:
-            ends = [joined, *(branch(features) for branch in self.branches[1:])]
-            joined = torch.cat(ends, dim=1) if self.concat else torch.stack(ends).sum(dim=0)
+        if self.concat and len(self.branches) > 1:
+            joined = torch.cat([joined, *(branch(features) for branch in self.branches[1:])], dim=1)
+        else:
+            for branch in self.branches[1:]:
+                joined = joined + branch(features)
         if self.shortcut is not None:
             joined = self.drop(joined) + self.shortcut(features)
         result: Tensor = self.activation(joined)
@@ -128,7 +145,7 @@ class SqueezeExciteModule(nn.Module):
         return features * gate.sigmoid()
 
 
-def build_branch(layers: tuple[Layer, ...], shape: Shape) -> nn.Sequential:
+def build_branch(layers: tuple[Layer | Block, ...], shape: Shape) -> nn.Sequential:
     """Build layers in sequence for inputs of the given shape; no layers are the identity."""
     modules = nn.Sequential()
     for layer in layers:
@@ -137,19 +154,22 @@ def build_branch(layers: tuple[Layer, ...], shape: Shape) -> nn.Sequential:
     return modules
 
 
-def build_layer(layer: Layer, shape: Shape) -> nn.Module:
-    """Build one layer for inputs of the given shape."""
+def build_layer(layer: Layer | Block, shape: Shape) -> nn.Module:
+    """Build one layer, or a block within a block, for inputs of the given shape."""
+    if isinstance(layer, Block):
+        return BlockModule(layer, shape, drop_rate=0.0)
     if isinstance(layer, Conv):
         return _build_conv(layer, shape.channels)
-    if isinstance(layer, MaxPool):
-        return nn.MaxPool2d(layer.kernel, layer.stride, (layer.kernel - 1) // 2)
+    if isinstance(layer, MaxPool | AvgPool):
+        pool = nn.MaxPool2d if isinstance(layer, MaxPool) else nn.AvgPool2d
+        padding = kernel_padding(layer)[0]
+        return pool(layer.kernel, layer.stride, padding, ceil_mode=layer.padding == "ceil")
     return SqueezeExciteModule(shape.channels, layer.channels, layer.activation)
 
 
 def build_activation(activation: Activation) -> nn.Module:
     """Build an activation by its name."""
-    modules: dict[Activation, type[nn.Module]] = {"identity": nn.Identity, "relu": nn.ReLU, "silu": nn.SiLU}
-    return modules[activation]()
+    return _ACTIVATIONS[activation]()
 
 
 def _build_conv(layer: Conv, in_channels: int) -> nn.Sequential:
@@ -159,7 +179,7 @@ def _build_conv(layer: Conv, in_channels: int) -> nn.Sequential:
         layer.channels,
         layer.kernel,
         layer.stride,
-        padding=(layer.kernel - 1) // 2,
+        padding=kernel_padding(layer),
         groups=layer.groups,
         bias=not layer.norm,
     )

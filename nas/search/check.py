@@ -9,12 +9,14 @@ from pathlib import Path
 
 import torch
 
-from nas.config import Metric, SearchConfig, StudyConfig
+from nas.budget import METRICS, LatencyLimit, Metric
+from nas.config import SearchConfig, StudyConfig
 from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError
+from nas.models.device import describe_device, resolve_device
+from nas.models.latency import time_inference
 from nas.search.objective import Candidate, realise
 from nas.search.study import require_satisfiable, resolve_study
-from nas.training.device import describe_device, resolve_device
 from nas.training.loop import time_step
 from nas.units import format_count
 
@@ -41,6 +43,8 @@ class CheckReport:
         networks: Distinct networks among the points that meet the budget; there may be more in the space.
         costs: Of those networks, by metric.
         device: That the time was measured on.
+        latency_ms: Measured as the budget says, of the cheapest, the median and the dearest network; None where the
+            budget has no latency.
         trial_seconds: Estimated training time of the cheapest, the median and the dearest network.
         total_seconds: Estimated time of the whole study with one worker if no network were proposed twice.
     """
@@ -51,6 +55,7 @@ class CheckReport:
     networks: int
     costs: dict[Metric, Spread]
     device: str
+    latency_ms: tuple[float, float, float] | None
     trial_seconds: tuple[float, float, float]
     total_seconds: float
 
@@ -79,15 +84,18 @@ def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> Che
             f" {format_count(flops[0])} to {format_count(flops[-1])} FLOPs"
         )
     networks = sorted({c.record.digest: c for c in feasible}.values(), key=lambda c: c.cost.flops)
-    seconds = [_trial_seconds(config, dataset, networks[i], chosen) for i in (0, len(networks) // 2, -1)]
-    metrics: tuple[Metric, ...] = ("flops", "params", "activations")
+    three = [networks[i] for i in (0, len(networks) // 2, -1)]
+    seconds = [_trial_seconds(config, dataset, network, chosen) for network in three]
+    limit = config.budget.latency_ms
+    milliseconds = [_latency_ms(config, limit, network, chosen) for network in three] if limit else None
     return CheckReport(
         study=config.name,
         proposals=len(candidates),
         feasible_share=len(feasible) / len(candidates),
         networks=len(networks),
-        costs={metric: _spread([getattr(c.cost, metric) for c in networks]) for metric in metrics},
+        costs={metric: _spread([getattr(c.cost, metric) for c in networks]) for metric in METRICS},
         device=describe_device(chosen),
+        latency_ms=(milliseconds[0], milliseconds[1], milliseconds[2]) if milliseconds else None,
         trial_seconds=(seconds[0], seconds[1], seconds[2]),
         total_seconds=config.search.trials * len(feasible) / len(candidates) * statistics.mean(seconds),
     )
@@ -96,14 +104,16 @@ def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> Che
 def _draw(search: SearchConfig, dataset: Dataset, generator: random.Random, number: int) -> Candidate:
     """Draw one point of the box and realise its network."""
     pixels = search.resolution
+    space = generator.choice(search.spaces).name
     return realise(
         search,
         number,
         dataset,
-        space=generator.choice(search.spaces).name,
+        space=space,
         width=_draw_from(search.width.min, search.width.max, search.width.step, generator),
         depth=_draw_from(search.depth.min, search.depth.max, search.depth.step, generator),
         resolution=generator.randrange(pixels.min, pixels.max + 1, pixels.step),
+        choices={key: generator.choice(values) for key, values in search.dimensions(space).items()},
     )
 
 
@@ -122,3 +132,14 @@ def _trial_seconds(config: StudyConfig, dataset: Dataset, candidate: Candidate, 
     batch_size = min(config.recipe.batch_size, len(dataset.train))
     seconds_per_image = time_step(candidate.architecture, batch_size=batch_size, device=device) / batch_size
     return config.recipe.epochs * seconds_per_image * (len(dataset.train) + len(dataset.validation) / 3)
+
+
+def _latency_ms(config: StudyConfig, limit: LatencyLimit, candidate: Candidate, device: torch.device) -> float:
+    """Measure a network as the budget says."""
+    return time_inference(
+        candidate.architecture,
+        backend=limit.backend,
+        device=device,
+        batch=limit.batch,
+        threads=config.recipe.cpu_threads,
+    ).median_ms

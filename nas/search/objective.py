@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import optuna
 import torch
@@ -16,9 +16,10 @@ from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
 from nas.config import SearchConfig, StudyConfig
 from nas.data.sources import Dataset
+from nas.models.device import describe_device, describe_versions
+from nas.models.latency import time_inference
 from nas.search.sampler import ERROR
 from nas.search.store import Store, TrialRecord
-from nas.training.device import describe_device
 from nas.training.loop import Epoch, train, trial_seed
 
 
@@ -57,14 +58,29 @@ def propose(trial: optuna.trial.BaseTrial, search: SearchConfig, dataset: Datase
     depth = trial.suggest_float("depth", search.depth.min, search.depth.max, step=search.depth.step)
     pixels = search.resolution
     resolution = trial.suggest_int("resolution", pixels.min, pixels.max, step=pixels.step)
-    return realise(search, trial.number, dataset, space=space, width=width, depth=depth, resolution=resolution)
+    choices = {
+        key: trial.suggest_categorical(key, values) if len(values) > 1 else values[0]
+        for key, values in search.dimensions(space).items()
+    }
+    return realise(
+        search, trial.number, dataset, space=space, width=width, depth=depth, resolution=resolution, choices=choices
+    )
 
 
 def realise(
-    search: SearchConfig, number: int, dataset: Dataset, *, space: str, width: float, depth: float, resolution: int
+    search: SearchConfig,
+    number: int,
+    dataset: Dataset,
+    *,
+    space: str,
+    width: float,
+    depth: float,
+    resolution: int,
+    choices: Mapping[str, Any] | None = None,
 ) -> Candidate:
-    """Return the network of a space at coefficients, with its cost."""
-    architecture = search.space(space).architecture(
+    """Return the network of a space at coefficients and choices, with its cost."""
+    chosen = search.space(space).choose(**choices) if choices else search.space(space)
+    architecture = chosen.architecture(
         width=width,
         depth=depth,
         resolution=resolution,
@@ -82,6 +98,7 @@ def realise(
         flops=cost.flops,
         params=cost.params,
         activations=cost.activations,
+        choices=dict(choices or {}),
     )
     return Candidate(record, architecture, cost)
 
@@ -120,7 +137,7 @@ class Objective:
             trial.set_constraint(key, violation)
         self._store.begin(candidate.record, candidate.architecture, candidate.cost)
         try:
-            record = self._outcome(candidate)
+            record = self._outcome(trial, candidate)
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:1000]
             trial.set_user_attr(ERROR, reason)
@@ -134,15 +151,36 @@ class Objective:
             raise optuna.TrialPruned("outside the budget")
         return record.accuracy, float(record.flops)
 
-    def _outcome(self, candidate: Candidate) -> TrialRecord:
-        """Return what becomes of a proposal, training it where need be."""
+    def _outcome(self, trial: optuna.Trial, candidate: Candidate) -> TrialRecord:
+        """Return what becomes of a proposal, measuring and training it where need be."""
         record = candidate.record
-        if not self._config.budget.allows(candidate.cost):
+        if not self._config.budget.allows(candidate.cost) or not self._fast_enough(trial, candidate):
             return replace(record, state="infeasible")
         known = self._store.trained(record.digest)
         if known is not None:
             return replace(record, state="repeated", accuracy=known.accuracy, repeat_of=known.number)
         return self._train(candidate)
+
+    def _fast_enough(self, trial: optuna.Trial, candidate: Candidate) -> bool:
+        """Tell whether the latency is within the budget; what this device has measured before is taken over."""
+        limit = self._config.budget.latency_ms
+        if limit is None:
+            return True
+        setting: dict[str, Any] = {
+            "backend": limit.backend,
+            "batch": limit.batch,
+            "threads": self._config.recipe.cpu_threads,
+        }
+        known = {"device": describe_device(self._device), "versions": describe_versions(), **setting}
+        stored = self._store.latencies(candidate.record.digest)
+        latency = next((old for old in stored if all(getattr(old, key) == known[key] for key in known)), None)
+        if latency is None:
+            latency = time_inference(candidate.architecture, device=self._device, **setting)
+            self._store.add_latency(candidate.record.digest, latency)
+        violations = self._config.budget.latency_violations(latency.median_ms)
+        for key, violation in violations.items():
+            trial.set_constraint(key, violation)
+        return all(violation <= 0 for violation in violations.values())
 
     def _train(self, candidate: Candidate) -> TrialRecord:
         record = candidate.record

@@ -94,6 +94,9 @@ def owner_is_gone(trial: FrozenTrial) -> bool:
 
 
 def _tpe(seed: int, search: SearchConfig) -> BaseSampler:
+    opened = {key for space in search.spaces for key in search.dimensions(space.name)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # multivariate is marked experimental
-        return TPESampler(seed=seed, multivariate=True, n_startup_trials=search.startup_trials)
+        # a dimension that only some spaces have is modelled on the trials that have it
+        group = any(len(search.dimensions(space.name)) < len(opened) for space in search.spaces)
+        return TPESampler(seed=seed, multivariate=True, group=group, n_startup_trials=search.startup_trials)

@@ -6,10 +6,12 @@ values are closed to two objectives, so networks, costs, curves and all that is 
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import sqlalchemy as sa
@@ -21,10 +23,11 @@ from nas.architecture.serialization import architecture_from_json, architecture_
 from nas.architecture.spec import Architecture
 from nas.config import StudyConfig, changes
 from nas.errors import StudyError
+from nas.models.backends import Latency
 from nas.training.loop import Epoch
 
-SCHEMA_VERSION = 1
-"""Raised when a reader of this version could misread newer tables."""
+SCHEMA_VERSION = 2
+"""Raised when a reader of an earlier version could misread newer tables; older ones are brought up to date."""
 
 ResultT = TypeVar("ResultT")
 TrialState: TypeAlias = Literal["running", "trained", "repeated", "infeasible", "failed", "interrupted"]
@@ -64,6 +67,7 @@ _TRIAL = sa.Table(
     sa.Column("train_seconds", sa.Float),
     sa.Column("repeat_of", sa.Integer),
     sa.Column("error", sa.Text),
+    sa.Column("choices", sa.Text),  # JSON; since version 2
 )
 _EPOCH = sa.Table(
     "nas_epoch",
@@ -77,6 +81,23 @@ _EPOCH = sa.Table(
     sa.Column("val_accuracy", sa.Float, nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),
     sa.ForeignKeyConstraint(["study", "number"], [_TRIAL.c.study, _TRIAL.c.number]),
+)
+_LATENCY = sa.Table(
+    "nas_latency",
+    _METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("digest", sa.ForeignKey(_NETWORK.c.digest), nullable=False, index=True),
+    sa.Column("backend", sa.String(20), nullable=False),
+    sa.Column("device", sa.String(200), nullable=False),
+    sa.Column("threads", sa.Integer, nullable=False),
+    sa.Column("batch", sa.Integer, nullable=False),
+    sa.Column("median_ms", sa.Float, nullable=False),
+    sa.Column("p10_ms", sa.Float, nullable=False),
+    sa.Column("p90_ms", sa.Float, nullable=False),
+    sa.Column("repeats", sa.Integer, nullable=False),
+    sa.Column("peak_memory", sa.BigInteger),
+    sa.Column("versions", sa.Text, nullable=False),
+    sa.Column("measured_at", sa.String(40), nullable=False),
 )
 
 
@@ -102,6 +123,7 @@ class TrialRecord:
         train_seconds: Of the training.
         repeat_of: Number of the trial that trained the network of a repeated one.
         error: Why a failed trial failed.
+        choices: Values of the further dimensions that the study opens, such as kernel or activation.
     """
 
     number: int
@@ -120,11 +142,18 @@ class TrialRecord:
     train_seconds: float | None = None
     repeat_of: int | None = None
     error: str | None = None
+    choices: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """Space and coefficients in one line."""
-        return f"{self.space} width {self.width:g} depth {self.depth:g} resolution {self.resolution}"
+        """Space, coefficients and choices in one line."""
+        words = [f"{self.space} width {self.width:g} depth {self.depth:g} resolution {self.resolution}", self.chosen]
+        return " ".join(words).rstrip()
+
+    @property
+    def chosen(self) -> str:
+        """The choices in one line, empty where there are none."""
+        return " ".join(f"{key} {value}" for key, value in self.choices.items())
 
 
 def parse_storage(storage: str) -> URL:
@@ -219,6 +248,7 @@ class Store:
             "activations": cost.activations,
         }
         row = {key: value for key, value in asdict(record).items() if key in _TRIAL.c}
+        row["choices"] = json.dumps(dict(record.choices))
         with self._engine.begin() as connection:
             known = connection.execute(sa.select(_NETWORK.c.digest).where(_NETWORK.c.digest == record.digest)).first()
             if known is None:
@@ -260,12 +290,25 @@ class Store:
         with self._engine.connect() as connection:
             return architecture_from_json(connection.execute(query).scalar_one(), source=f"network {digest}")
 
+    def add_latency(self, digest: str, latency: Latency) -> None:
+        """Write a measurement of a network."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._engine.begin() as connection:
+            connection.execute(_LATENCY.insert().values(digest=digest, measured_at=now, **asdict(latency)))
+
+    def latencies(self, digest: str) -> list[Latency]:
+        """Return the measurements of a network, newest first."""
+        query = sa.select(*(_LATENCY.c[field.name] for field in fields(Latency))).where(_LATENCY.c.digest == digest)
+        with self._engine.connect() as connection:
+            return [Latency(*row) for row in connection.execute(query.order_by(_LATENCY.c.id.desc()))]
+
     def _records(self, *conditions: sa.ColumnElement[bool]) -> list[TrialRecord]:
         tables = {"flops": _NETWORK, "params": _NETWORK, "activations": _NETWORK}
         columns = [tables.get(field.name, _TRIAL).c[field.name] for field in fields(TrialRecord)]
         query = sa.select(*columns).join_from(_TRIAL, _NETWORK).where(_TRIAL.c.study == self.study, *conditions)
         with self._engine.connect() as connection:
-            return [TrialRecord(*row) for row in connection.execute(query.order_by(_TRIAL.c.number))]
+            rows = connection.execute(query.order_by(_TRIAL.c.number)).mappings()
+            return [TrialRecord(**{**row, "choices": json.loads(row["choices"] or "{}")}) for row in rows]
 
     def _is(self, number: int) -> sa.ColumnElement[bool]:
         return sa.and_(_TRIAL.c.study == self.study, _TRIAL.c.number == number)
@@ -309,7 +352,23 @@ def _create_tables(engine: Engine) -> int:
         version = connection.execute(sa.select(_SCHEMA.c.version)).scalar()
         if version is None:
             connection.execute(_SCHEMA.insert().values(version=SCHEMA_VERSION))
-    return SCHEMA_VERSION if version is None else int(version)
+            version = SCHEMA_VERSION
+    if version == 1:
+        _upgrade_from_1(engine)
+        version = SCHEMA_VERSION
+    return int(version)
+
+
+def _upgrade_from_1(engine: Engine) -> None:
+    """Add what version 2 has more; another worker may do so at the same moment."""
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE nas_trial ADD COLUMN choices TEXT"))
+    except DBAPIError:
+        if "choices" not in {column["name"] for column in sa.inspect(engine).get_columns("nas_trial")}:
+            raise
+    with engine.begin() as connection:
+        connection.execute(_SCHEMA.update().values(version=SCHEMA_VERSION))
 
 
 def make_engine(storage: str) -> Engine:

@@ -11,12 +11,14 @@ import optuna
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 
-from nas.architecture.cost import count_cost
+from nas.architecture.cost import Cost
 from nas.architecture.spec import Architecture
 from nas.config import COEFFICIENTS, StudyConfig, load_study_config
 from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError, NasError, StudyError
-from nas.search.objective import Event, Objective, TrialFinished
+from nas.models.backends import Latency
+from nas.models.device import resolve_device
+from nas.search.objective import Event, Objective, TrialFinished, realise
 from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
 from nas.search.store import (
     Store,
@@ -28,7 +30,6 @@ from nas.search.store import (
     retry_creation,
     without_password,
 )
-from nas.training.device import resolve_device
 from nas.training.loop import Epoch
 from nas.units import format_count
 
@@ -71,6 +72,16 @@ class Study:
         """Return a trial's network."""
         with database_errors(self.storage):
             return self._store().architecture(trial.digest)
+
+    def latencies(self, trial: TrialRecord) -> list[Latency]:
+        """Return what was measured of a trial's network, newest first."""
+        with database_errors(self.storage):
+            return self._store().latencies(trial.digest)
+
+    def add_latency(self, trial: TrialRecord, latency: Latency) -> None:
+        """Keep a measurement of a trial's network."""
+        with database_errors(self.storage):
+            self._store().add_latency(trial.digest, latency)
 
     def weights(self, trial: TrialRecord) -> Path:
         """Return where a trained trial's weights lie."""
@@ -242,16 +253,15 @@ def missing_trials(config: StudyConfig, study: optuna.Study) -> int:
 
 
 def require_satisfiable(config: StudyConfig, dataset: Dataset) -> None:
-    """Raise BudgetError where every network of the search misses the same bound.
+    """Raise BudgetError where every network of the search misses the same bound of closed form.
 
-    Costs rise with every coefficient, so the smallest coefficients give the cheapest network of a space and the
-    largest the dearest. Networks between two bounds may still be missing: ``nas check`` samples those.
+    Costs rise with every coefficient, so the smallest coefficients give the cheapest network of a space and its choices
+    and the largest the dearest. Networks between two bounds may still be missing: ``nas check`` samples those.
     """
-    for metric, limit in config.budget.limits().items():
-        low, high = (
-            [getattr(_corner_cost(config, dataset, space.name, end), metric) for space in config.search.spaces]
-            for end in ("min", "max")
-        )
+    limits = config.budget.limits()
+    cheapest, dearest = (_corner_costs(config, dataset, end) if limits else [] for end in ("min", "max"))
+    for metric, limit in limits.items():
+        low, high = ([getattr(cost, metric) for cost in costs] for costs in (cheapest, dearest))
         if limit.max is not None and min(low) > limit.max:
             raise BudgetError(
                 f"budget.{metric}.max {format_count(limit.max)} is below the cheapest network of the search, which has"
@@ -274,12 +284,14 @@ def default_storage(directory: Path) -> str:
     return URL.create("sqlite", database=str(directory / "study.db")).render_as_string()
 
 
-def _corner_cost(config: StudyConfig, dataset: Dataset, space: str, end: str) -> object:
+def _corner_costs(config: StudyConfig, dataset: Dataset, end: str) -> list[Cost]:
+    """Return the cost at one end of all coefficients, for every space and its choices."""
     coefficients = {key: getattr(getattr(config.search, key), end) for key in COEFFICIENTS}
-    architecture = config.search.space(space).architecture(
-        **coefficients, num_classes=len(dataset.classes), in_channels=dataset.channels
-    )
-    return count_cost(architecture)
+    return [
+        realise(config.search, 0, dataset, space=space.name, choices=choices, **coefficients).cost
+        for space in config.search.spaces
+        for choices in config.search.choices(space.name)
+    ]
 
 
 def resolve_study(study: str | Path | StudyConfig) -> tuple[StudyConfig, Path]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nas.architecture.presets import PRESETS, preset
 from nas.architecture.space import Range, SearchSpace, load_space
-from nas.architecture.spec import block_shape, walk
+from nas.architecture.spec import layer_shape, walk
 from nas.errors import ArchitectureError, ConfigError
 
 
@@ -43,7 +43,7 @@ def test_only_the_first_block_of_a_stage_strides() -> None:
     first, *others = network.stages[1].blocks
     steps = {step.where: step for step in walk(network)}
     before = steps["stages[1].blocks[0]"].before
-    assert block_shape(first, before).size * 2 == before.size
+    assert layer_shape(first, before).size * 2 == before.size
     assert all(step.before == step.after for where, step in steps.items() if where.startswith("stages[1].blocks[2"))
     assert len(set(others)) == 1
 
@@ -90,5 +90,5 @@ def test_ranges_read_as_a_number_or_two() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_take_other_data(name: str) -> None:
-    network = preset(name, num_classes=7, in_channels=1, resolution=64)
-    assert (network.num_classes, network.in_channels, network.resolution, network.name) == (7, 1, 64, name)
+    network = preset(name, num_classes=7, in_channels=1, resolution=96)
+    assert (network.num_classes, network.in_channels, network.resolution, network.name) == (7, 1, 96, name)

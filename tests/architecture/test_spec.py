@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from nas.architecture.presets import preset
 from nas.architecture.serialization import architecture_from_json, architecture_to_json, load_architecture
-from nas.architecture.spec import Architecture, Block, Conv, MaxPool, Shape, SqueezeExcite, Stage, block_shape
+from nas.architecture.spec import Architecture, Block, Conv, MaxPool, Shape, SqueezeExcite, Stage, layer_shape
 from nas.errors import ArchitectureError, ConfigError
 
 INCEPTION = Block(
@@ -44,9 +44,9 @@ def test_digests_stay_what_they_were() -> None:
 
 
 def test_branches_concatenate_and_shortcuts_add() -> None:
-    assert block_shape(INCEPTION, Shape(16, 9)) == Shape(24, 9)
+    assert layer_shape(INCEPTION, Shape(16, 9)) == Shape(24, 9)
     added = Block(((Conv(16, 3),), (Conv(16, 1),)), shortcut=(), join="add")
-    assert block_shape(added, Shape(16, 9)) == Shape(16, 9)
+    assert layer_shape(added, Shape(16, 9)) == Shape(16, 9)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import torch
 
 import nas
 from nas.architecture.cost import _count_block
-from nas.architecture.spec import Architecture, block_shape
+from nas.architecture.spec import Architecture, trace_block
 
 REPEATS = 500
 MEASUREMENTS = 7
@@ -34,7 +34,7 @@ def main() -> int:
         return space.architecture(width=1.0, depth=1.0, resolution=224, num_classes=1000)
 
     def forget() -> None:
-        block_shape.cache_clear()
+        trace_block.cache_clear()
         _count_block.cache_clear()
 
     architecture = make()

@@ -9,7 +9,7 @@ from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
 from nas.data.sources import DataConfig, Dataset, load_data
 from nas.errors import DeviceError, TrainingDiverged
-from nas.training.device import resolve_device
+from nas.models.device import resolve_device
 from nas.training.loop import TrainingResult, time_step, train, trial_seed
 from nas.training.recipe import Recipe
 

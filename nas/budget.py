@@ -1,0 +1,112 @@
+"""The ``budget`` section of a study: bounds on what a network may cost."""
+
+from __future__ import annotations
+
+from typing import Literal, Self, TypeAlias, get_args
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from nas.architecture.cost import Cost
+from nas.files import Strict
+from nas.models.backends import Backend
+from nas.units import Count, format_count
+
+Metric: TypeAlias = Literal["flops", "params", "activations", "weight_bytes", "peak_memory"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+"""Costs that are known in closed form, attributes of ``Cost``."""
+
+
+class Limit(Strict):
+    """Bounds of one cost, both included; counts may be written 400M."""
+
+    min: Count = 0
+    max: Count | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max is not None and self.min > self.max:
+            raise ValueError(f"min {format_count(self.min)} is larger than max {format_count(self.max)}")
+        return self
+
+
+class LatencyLimit(Strict):
+    """Bounds of the time that one batch takes at inference, measured on the device that would train the network.
+
+    Attributes:
+        min: Smallest median in milliseconds.
+        max: Largest median in milliseconds.
+        batch: Images in the batch.
+        backend: ``eager`` (torch as it is), ``compile`` (``torch.compile``) or ``onnxruntime``.
+    """
+
+    min: NonNegativeFloat = 0.0
+    max: PositiveFloat | None = None
+    batch: PositiveInt = 1
+    backend: Backend = "eager"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is larger than max {self.max:g}")
+        return self
+
+
+class Budget(Strict):
+    """The ``budget`` section: what a network may cost for one image, checked before anything is trained.
+
+    Attributes:
+        flops: As fvcore counts them, one multiply-add as one.
+        params: Trainable parameters.
+        activations: Elements put out by convolutions and linear layers.
+        weight_bytes: Of the parameters in float32.
+        peak_memory: Largest number of bytes of float32 feature maps alive at once at inference.
+        latency_ms: Measured, on networks that meet all other bounds; on the CPU with the recipe's threads.
+    """
+
+    flops: Limit | None = None
+    params: Limit | None = None
+    activations: Limit | None = None
+    weight_bytes: Limit | None = None
+    peak_memory: Limit | None = None
+    latency_ms: LatencyLimit | None = None
+
+    def limits(self) -> dict[Metric, Limit]:
+        """Return the limits of closed form that are set."""
+        return {metric: limit for metric in METRICS if (limit := getattr(self, metric)) is not None}
+
+    def violations(self, cost: Cost) -> dict[str, float]:
+        """Return by how much each bound of closed form is missed, as a share of it; a bound is met at 0 or less."""
+        found: dict[str, float] = {}
+        for metric, limit in self.limits().items():
+            found |= _violations(metric, limit, getattr(cost, metric))
+        return found
+
+    def latency_violations(self, latency_ms: float) -> dict[str, float]:
+        """Return the same for a measured latency."""
+        return {} if self.latency_ms is None else _violations("latency_ms", self.latency_ms, latency_ms)
+
+    def allows(self, cost: Cost) -> bool:
+        """Tell whether a cost meets every bound of closed form."""
+        return all(violation <= 0 for violation in self.violations(cost).values())
+
+    def __str__(self) -> str:
+        """Write the bounds as people do."""
+        parts = []
+        for metric, limit in self.limits().items():
+            low = f"{format_count(limit.min)} <= " if limit.min else ""
+            high = f" <= {format_count(limit.max)}" if limit.max is not None else ""
+            parts.append(f"{low}{metric}{high}")
+        if self.latency_ms is not None:
+            low = f"{self.latency_ms.min:g} <= " if self.latency_ms.min else ""
+            high = f" <= {self.latency_ms.max:g}" if self.latency_ms.max is not None else ""
+            parts.append(f"{low}latency_ms{high} (batch {self.latency_ms.batch}, {self.latency_ms.backend})")
+        return ", ".join(parts) or "none"
+
+
+def _violations(metric: str, limit: Limit | LatencyLimit, value: float) -> dict[str, float]:
+    found = {}
+    if limit.max is not None:
+        found[f"{metric}_max"] = value / (limit.max or 1) - 1
+    if limit.min > 0:
+        found[f"{metric}_min"] = 1 - value / limit.min
+    return found

@@ -1,0 +1,45 @@
+"""What runs a network at inference, and what was measured of it: plain data, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+Backend: TypeAlias = Literal["eager", "compile", "onnxruntime"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+"""torch as it is; ``torch.compile``; onnxruntime on the exported file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """The time that one batch takes at inference in float32.
+
+    Attributes:
+        backend: One of ``BACKENDS``.
+        device: Model of the CPU or GPU.
+        threads: Of the CPU within one operator.
+        batch: Images in the batch.
+        median_ms: Milliseconds from the call to the result, median of all repeats.
+        p10_ms: Tenth percentile.
+        p90_ms: Ninetieth percentile.
+        repeats: Number of timed calls.
+        peak_memory: Bytes of weights, input and all that is allocated at once while a batch runs: by torch's allocator,
+            or for onnxruntime by the growth of the process's resident memory; None where it was not measured.
+        versions: Of torch, onnxruntime and Python.
+    """
+
+    backend: Backend
+    device: str
+    threads: int
+    batch: int
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+    repeats: int
+    peak_memory: int | None
+    versions: str
+
+    @property
+    def images_per_second(self) -> float:
+        """At the median."""
+        return 1000 * self.batch / self.median_ms

@@ -1,0 +1,54 @@
+"""Which device trains and is measured, and what it is."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from nas.errors import DeviceError
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device of that name.
+
+    Args:
+        name: ``auto`` (the first GPU where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        DeviceError: There is no such device on this machine.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda:0" if count else "cpu")
+    known = ["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
+    if name not in known:
+        raise DeviceError(f"device {name!r} is not on this machine; known: {', '.join(known)}")
+    return torch.device("cuda:0" if name == "cuda" else name)
+
+
+def describe_device(device: torch.device) -> str:
+    """Return the device's name for records: the model of the GPU or CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+
+
+def describe_versions() -> str:
+    """Return the versions of what decides a measurement, in one line."""
+    cuda = f" (CUDA {torch.version.cuda})" if torch.version.cuda else ""
+    return (
+        f"torch {torch.__version__}{cuda}, onnxruntime {version('onnxruntime')}, Python {platform.python_version()},"
+        f" {platform.system()}"
+    )
+
+
+@cache
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"CPU {names[0] if names else platform.processor() or platform.machine()}"[:200]

@@ -1,0 +1,362 @@
+"""How long a network takes on the device, and how much memory: warm-up, many repeats, quantiles.
+
+``measure_latency`` measures in a process of its own for each backend and batch, so that the memory of what ran before
+takes no part. ``time_inference`` measures in this process; a search does so for a budget.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from nas.architecture.spec import Architecture
+from nas.errors import ConfigError, MeasurementError, NasError
+from nas.models.backends import BACKENDS, Backend, Latency
+from nas.models.build import build_model
+from nas.models.device import describe_device, describe_versions, resolve_device
+from nas.models.onnx import export_onnx
+
+
+class Measured(NamedTuple):
+    """Measurements in the order asked for, and why a backend does not run here."""
+
+    latencies: list[Latency]
+    failures: dict[Backend, str]
+
+
+class _Setting(NamedTuple):
+    """How a network is to be run."""
+
+    backend: Backend
+    device: str
+    batch: int
+    threads: int
+    least_seconds: float
+
+
+class _Runner(NamedTuple):
+    """A function that runs one batch and waits for the result, and the bytes of weights and input."""
+
+    run: Callable[[], object]
+    tensor_bytes: int
+
+
+def measure_latency(
+    architecture: Architecture,
+    *,
+    device: str = "auto",
+    backends: Sequence[Backend] = BACKENDS,
+    batches: Sequence[int] = (1,),
+    threads: int | None = None,
+    least_seconds: float = 1.0,
+    on_start: Callable[[Backend, int], None] | None = None,
+) -> Measured:
+    """Measure a freshly initialised network, each backend and batch in a process of its own.
+
+    Args:
+        architecture: What to measure; its weights take no part in the time.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        backends: Which of ``BACKENDS``.
+        batches: Numbers of images.
+        threads: Of the CPU within one operator; as many as torch takes by itself where none is given.
+        least_seconds: Timed calls are repeated for so long, and at least ten times.
+        on_start: Called with each backend and batch before it is measured.
+
+    Raises:
+        DeviceError: There is no such device on this machine.
+        ConfigError: A number of images or threads is below one, or there is no such backend.
+    """
+    name = str(resolve_device(device))
+    threads = torch.get_num_threads() if threads is None else threads
+    for what, value in (("threads", threads), *(("batch", batch) for batch in batches)):
+        if value < 1:
+            raise ConfigError(f"{what} must be at least 1, but is {value}")
+    for backend in backends:
+        if backend not in BACKENDS:
+            raise ConfigError(f"unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
+    measured = Measured([], {})
+    for backend in backends:
+        try:
+            with _exported(architecture, wanted=backend == "onnxruntime") as onnx_file:
+                for batch in batches:
+                    if on_start is not None:
+                        on_start(backend, batch)
+                    setting = _Setting(backend, name, batch, threads, least_seconds)
+                    measured.latencies.append(_in_own_process(_measure, architecture, setting, onnx_file))
+        except MeasurementError as error:
+            measured.failures[backend] = str(error)
+    return measured
+
+
+def measure_training_memory(architecture: Architecture, *, batch: int, device: str = "auto") -> int:
+    """Return the bytes that are allocated at once in a training step, measured in a process of its own.
+
+    Weights, gradients, momentum and images count; the step is SGD with momentum in float32.
+
+    Args:
+        architecture: What to train.
+        batch: Images in the step.
+        device: As for ``measure_latency``.
+
+    Raises:
+        DeviceError: There is no such device on this machine.
+        MeasurementError: The step fails, for example for want of memory.
+    """
+    return int(_in_own_process(_measure_training, architecture, str(resolve_device(device)), batch))
+
+
+def time_inference(
+    architecture: Architecture,
+    *,
+    backend: Backend = "eager",
+    device: torch.device,
+    batch: int = 1,
+    threads: int = 1,
+    least_seconds: float = 0.5,
+) -> Latency:
+    """Measure a freshly initialised network in this process, without its memory.
+
+    Args:
+        architecture: What to measure.
+        backend: How to run it.
+        device: Where.
+        batch: Images in a batch.
+        threads: Of the CPU within one operator; the number of threads is restored afterwards.
+        least_seconds: Timed calls are repeated for so long, and at least ten times.
+
+    Raises:
+        MeasurementError: The backend does not run here.
+    """
+    setting = _Setting(backend, str(device), batch, threads, least_seconds)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]), _exported(architecture, wanted=backend == "onnxruntime") as onnx_file:
+            seconds = _timed(_runner(architecture, setting, onnx_file).run, least_seconds)
+    finally:
+        torch.set_num_threads(before)
+    return _summary(seconds, setting, peak_memory=None)
+
+
+def _measure(architecture: Architecture, setting: _Setting, onnx_file: Path | None) -> Latency:
+    """Measure time and memory; the work of a measuring process."""
+    torch.set_num_threads(setting.threads)
+    if onnx_file is not None:
+        import onnxruntime  # noqa: F401  its own memory is not the network's
+
+    before = _resident_bytes()
+    runner = _runner(architecture, setting, onnx_file)
+    _resident_bytes()  # loading may need more than running
+    seconds = _timed(runner.run, setting.least_seconds)
+    peak: int | None
+    if onnx_file is None:
+        peak = _peak_allocated(runner.run, torch.device(setting.device), tensor_bytes=runner.tensor_bytes)
+    else:
+        after = _resident_bytes()
+        peak = after.peak - before.now if before and after and setting.device == "cpu" else None
+    return _summary(seconds, setting, peak_memory=peak)
+
+
+def _measure_training(architecture: Architecture, device_name: str, batch: int) -> int:
+    """Return the peak of a training step; the work of a measuring process."""
+    device = torch.device(device_name)
+    model = build_model(architecture).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = _images(architecture, batch, device)
+    labels = torch.zeros(batch, dtype=torch.int64, device=device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(nn.functional.cross_entropy(model(images), labels))
+        optimizer.step()
+
+    step()  # momentum is there from the second step on
+    optimizer.zero_grad(set_to_none=True)
+    state = sum(_bytes(s["momentum_buffer"]) for s in optimizer.state.values())
+    return _peak_allocated(step, device, tensor_bytes=_tensor_bytes(model, images) + state)
+
+
+def _runner(architecture: Architecture, setting: _Setting, onnx_file: Path | None) -> _Runner:
+    """Prepare a network to run as a setting says.
+
+    Raises:
+        MeasurementError: The backend does not run here.
+    """
+    device = torch.device(setting.device)
+    if onnx_file is not None:
+        session = _session(onnx_file, device=device, threads=setting.threads)
+        given = {"images": _images(architecture, setting.batch, torch.device("cpu")).contiguous().numpy()}
+        return _Runner(lambda: session.run(None, given), 0)
+    # in channels-last layout, which is how networks are trained here
+    model = build_model(architecture).eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = _images(architecture, setting.batch, device)
+    network = torch.compile(model, dynamic=False) if setting.backend == "compile" else model
+
+    def run() -> None:
+        with torch.inference_mode():
+            network(images)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    try:
+        run()
+    except Exception as error:  # whatever the compiler or the memory of this machine meets
+        raise MeasurementError(_first_line(error)) from None
+    return _Runner(run, _tensor_bytes(model, images))
+
+
+def _session(path: Path, *, device: torch.device, threads: int) -> Any:
+    """Open an ONNX file in onnxruntime.
+
+    Raises:
+        MeasurementError: The installed onnxruntime does not know the device.
+    """
+    import onnxruntime
+
+    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device.type]
+    if provider not in onnxruntime.get_available_providers():
+        raise MeasurementError("the installed onnxruntime knows no GPU: pip install onnxruntime-gpu")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(path, options, providers=[provider])
+
+
+@contextmanager
+def _exported(architecture: Architecture, *, wanted: bool) -> Iterator[Path | None]:
+    """Give the network as an ONNX file for as long as it is needed, or None where it is not wanted."""
+    if not wanted:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export_onnx(build_model(architecture).eval(), _images(architecture, 2, torch.device("cpu")).contiguous(), path)
+        yield path
+
+
+def _images(architecture: Architecture, batch: int, device: torch.device) -> torch.Tensor:
+    images = torch.randn(batch, architecture.in_channels, architecture.resolution, architecture.resolution)
+    return images.to(device=device, memory_format=torch.channels_last)
+
+
+def _timed(run: Callable[[], object], least_seconds: float) -> list[float]:
+    """Return the seconds of repeated calls, after calls that warm up for a third of the time."""
+    _repeat(run, least=3, seconds=least_seconds / 3)
+    return _repeat(run, least=10, seconds=least_seconds)
+
+
+def _repeat(run: Callable[[], object], *, least: int, seconds: float) -> list[float]:
+    taken: list[float] = []
+    began = time.perf_counter()
+    while len(taken) < least or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - start)
+    return taken
+
+
+def _summary(seconds: Sequence[float], setting: _Setting, *, peak_memory: int | None) -> Latency:
+    p10, median, p90 = (float(1000 * value) for value in np.percentile(seconds, (10, 50, 90)))
+    return Latency(
+        backend=setting.backend,
+        device=describe_device(torch.device(setting.device)),
+        threads=setting.threads,
+        batch=setting.batch,
+        median_ms=median,
+        p10_ms=p10,
+        p90_ms=p90,
+        repeats=len(seconds),
+        peak_memory=peak_memory,
+        versions=describe_versions(),
+    )
+
+
+def _peak_allocated(run: Callable[[], object], device: torch.device, *, tensor_bytes: int) -> int:
+    """Return the most bytes of torch's allocator during a call, ``tensor_bytes`` of tensors that live on included."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+        return torch.cuda.max_memory_allocated(device)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    peak = allocated = 0
+    for event in profiler.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            allocated += event.nbytes()
+            peak = max(peak, allocated)
+    return tensor_bytes + peak
+
+
+class _ResidentBytes(NamedTuple):
+    """Resident memory of this process, now and at most since it was last asked for."""
+
+    now: int
+    peak: int
+
+
+def _resident_bytes() -> _ResidentBytes | None:
+    """Return the resident memory and begin a new peak, where the system tells (Linux does)."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    except OSError:
+        return None
+    facts = {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
+    return _ResidentBytes(*(1024 * int(facts[key][0]) for key in ("VmRSS", "VmHWM")))
+
+
+def _tensor_bytes(model: nn.Module, images: torch.Tensor) -> int:
+    return sum(_bytes(tensor) for tensor in (*model.parameters(), *model.buffers(), images))
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _in_own_process(task: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a function in a new process and return its result.
+
+    Raises:
+        MeasurementError: It failed there, or the process was killed.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(sender, task, arguments), name="measuring")
+    process.start()
+    sender.close()
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        process.join()
+        raise MeasurementError(f"the measuring process ended with exit code {process.exitcode}") from None
+    finally:
+        process.kill()
+        process.join()
+    if isinstance(answer, Exception):
+        raise MeasurementError(_first_line(answer))
+    return answer
+
+
+def _answer(sender: Connection, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Send what a task returns or raises; the body of a measuring process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # compilers and profilers write there, tracebacks of Ctrl-C too
+    try:
+        answer = task(*arguments)
+    except Exception as error:
+        answer = error if isinstance(error, NasError) else MeasurementError(_first_line(error))
+    sender.send(answer)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines and not isinstance(error, NasError) else str(error)
