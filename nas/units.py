@@ -46,5 +46,11 @@ def format_count(count: float) -> str:
     return f"{rounded:g}"
 
 
+def format_bytes(count: float) -> str:
+    """Write a number of bytes with three significant digits and its unit, in powers of 1,000: ``48.9 MB``."""
+    text = format_count(count)
+    return f"{text[:-1]} {text[-1]}B" if text[-1] in _FACTORS else f"{text} B"
+
+
 Count = Annotated[int, BeforeValidator(parse_count)]
 """A pydantic type: a whole number that may be written with a unit."""

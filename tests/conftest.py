@@ -13,7 +13,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from nas.architecture.space import load_space
-from nas.architecture.spec import Architecture
+from nas.architecture.spec import (
+    Architecture,
+    AvgPool,
+    Block,
+    Conv,
+    Layer,
+    MaxPool,
+    Shape,
+    SqueezeExcite,
+    Stage,
+    layer_shape,
+)
 from nas.config import StudyConfig
 from nas.files import shipped
 from nas.search.study import Study, run_study
@@ -44,19 +55,78 @@ TINY: dict[str, Any] = {
 }
 
 
+ACTIVATIONS = ("identity", "relu", "prelu", "leaky_relu", "elu", "silu", "gelu", "hardswish")
+
+
 @st.composite
 def architectures(draw: st.DrawFn, *, spaces: tuple[str, ...] = SPACES, largest: int = 96) -> Architecture:
-    """Draw networks of the shipped spaces, at most ``largest`` px so that fvcore takes little time."""
-    name = draw(st.sampled_from(spaces))
-    space = load_space(name)
-    factor = 1.5 if name.endswith("_small") else 0.8  # the large ones take seconds to initialise
+    """Draw networks of the shipped spaces, all their dimensions open, mostly small so that fvcore takes little time."""
+    space = load_space(draw(st.sampled_from(spaces)))
+    values = {
+        "kernel": st.sampled_from((1, 3, 5, 7)),
+        "expansion": st.integers(1, 6),
+        "cardinality": st.sampled_from((1, 2, 8, 16, 32)),
+        "activation": st.sampled_from(ACTIVATIONS),
+        "squeeze_excitation": st.booleans(),
+    }
+    opened = draw(st.sets(st.sampled_from(space.dimensions)))
+    space = space.choose(**{key: draw(values[key]) for key in sorted(opened)})
+    factor = 1.5 if space.base_resolution <= 64 else 0.8  # the large ones take seconds to initialise
     smallest = max(space.resolution.min, space.smallest_resolution())
     return space.architecture(
         width=draw(st.floats(space.width.min, factor)),
         depth=draw(st.floats(space.depth.min, factor)),
-        resolution=draw(st.integers(smallest, min(space.resolution.max, largest))),
+        resolution=draw(st.integers(smallest, max(smallest + 4, min(space.resolution.max, largest)))),
         num_classes=draw(st.integers(2, 1000)),
         in_channels=draw(st.sampled_from((1, 3))),
+    )
+
+
+@st.composite
+def strange_architectures(draw: st.DrawFn) -> Architecture:
+    """Draw networks of blocks that no family has: any layers, joins, shortcuts and blocks within blocks."""
+    stem = (Conv(draw(st.sampled_from((4, 8, 12))), 3, draw(st.sampled_from((1, 2)))),)
+    shape, parts = layer_shape(stem[0], Shape(3, 17)), []
+    for _ in range(draw(st.integers(1, 3))):
+        parts.append(draw(strange_blocks(shape)))
+        shape = layer_shape(parts[-1], shape)
+    last = draw(strange_blocks(shape))
+    repeats = draw(st.integers(1, 3)) if layer_shape(last, shape) == shape else 1
+    return Architecture(stem, (Stage(tuple(parts)), Stage((last,) * repeats)), (Conv(8, 1),), 17, 5)
+
+
+@st.composite
+def strange_blocks(draw: st.DrawFn, before: Shape, nested: bool = True) -> Block:
+    """Draw a block for a feature map of ``before`` whose channels are a multiple of four."""
+    join = draw(st.sampled_from(("concat", "add")))
+    channels = before.channels if draw(st.booleans()) else draw(st.sampled_from((4, 8, 16)))
+    branches = []
+    for index in range(draw(st.integers(1, 3))):
+        layers, shape = [], before
+        for _ in range(draw(st.integers(1 if index == 0 else 0, 3))):
+            layers.append(draw(strange_layers(shape, nested)))
+            shape = layer_shape(layers[-1], shape)
+        branches.append((*layers, Conv(channels, 1)) if join == "add" else tuple(layers))
+    after = layer_shape(Block(tuple(branches), join=join), before)
+    shortcuts = [None, (Conv(after.channels, 1),), *([()] if after == before else [])]
+    return Block(tuple(branches), draw(st.sampled_from(shortcuts)), join, draw(st.sampled_from(ACTIVATIONS)))
+
+
+@st.composite
+def strange_layers(draw: st.DrawFn, before: Shape, nested: bool) -> Layer | Block:
+    kind = draw(st.sampled_from(("conv", "conv", "max", "avg", "gate", *(("block",) if nested else ()))))
+    if kind == "block":
+        return draw(strange_blocks(before, nested=False))
+    if kind in ("max", "avg"):
+        return (MaxPool if kind == "max" else AvgPool)(3, 1)
+    if kind == "gate":
+        return SqueezeExcite(draw(st.integers(1, 5)), draw(st.sampled_from(ACTIVATIONS)))
+    return Conv(
+        draw(st.sampled_from((4, 8, 16))),
+        draw(st.sampled_from((1, 3, 5, (1, 7), (3, 1)))),
+        groups=draw(st.sampled_from((1, 2, 4))),
+        norm=draw(st.booleans()),
+        activation=draw(st.sampled_from(ACTIVATIONS)),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from conftest import TINY
 
-from nas.architecture.cost import Cost
+from nas.architecture.cost import Cost, Counts
 from nas.budget import Budget
 from nas.config import StudyConfig, changes, load_study_config
 from nas.errors import ConfigError
@@ -128,7 +128,7 @@ def test_spaces_alone_allow_what_all_of_them_do() -> None:
 
 
 def test_budgets_tell_how_far_a_cost_is_out() -> None:
-    cost = Cost({"conv": 150, "linear": 50}, {"conv": 10, "linear": 10}, params=30)
+    cost = Cost(Counts(conv=150, linear=50, conv_outputs=10, linear_outputs=10, params=30))
     assert cost.flops == cost.multiply_adds == 200
     budget = Budget.model_validate({"flops": {"max": 100, "min": 10}, "params": {"min": 60}})
     assert budget.violations(cost) == {"flops_max": 1.0, "flops_min": -19.0, "params_min": 0.5}

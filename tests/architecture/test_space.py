@@ -27,12 +27,13 @@ def test_the_smallest_resolution_is_the_smallest(name: str) -> None:
         space.architecture(resolution=smallest - 1, num_classes=10)
 
 
-@given(st.sampled_from(SPACES), st.floats(0.25, 2.0), st.floats(0.25, 2.0))
+@given(st.sampled_from(sorted(set(SPACES) - {"inception"})), st.floats(0.25, 2.0), st.floats(0.25, 2.0))
 def test_width_scales_channels_and_depth_scales_blocks(name: str, width: float, depth: float) -> None:
     space = load_space(name)
     network = space.architecture(width=width, depth=depth, resolution=64, num_classes=10)
     for row, stage in zip(space.stages, network.stages, strict=True):
-        assert abs(len(stage.blocks) - row.repeats * depth) < 1 + 1e-6
+        repeated = len(stage.blocks) - bool(getattr(row, "reduction", ()))  # a reduction stands before the modules
+        assert abs(repeated - row.repeats * depth) < 1 + 1e-6
     for step in walk(network):
         assert step.after.channels % 8 == 0
     assert network.resolution == 64

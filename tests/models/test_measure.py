@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import architectures
+from conftest import architectures, strange_architectures
 from hypothesis import given, settings
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,11 +24,17 @@ REFERENCES = list(csv.DictReader(GOLDEN.read_text().splitlines()))
 
 
 @given(architectures())
-@settings(max_examples=40)
-def test_counted_cost_equals_fvcore_by_operator(architecture: Architecture) -> None:
+@settings(max_examples=60)
+def test_counted_cost_equals_the_measured_one_by_section(architecture: Architecture) -> None:
     model = build_model(architecture)
     assert measure_cost(model, architecture) == count_cost(architecture)
     assert model.training
+
+
+@given(strange_architectures())
+@settings(max_examples=150)
+def test_any_block_costs_what_is_measured(architecture: Architecture) -> None:
+    assert measure_cost(build_model(architecture), architecture) == count_cost(architecture)
 
 
 def test_joins_count_as_fvcore_measures() -> None:

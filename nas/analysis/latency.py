@@ -1,0 +1,164 @@
+"""Latency beside FLOPs: where the two orders disagree, and the front re-ranked by what users wait for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from itertools import combinations
+from typing import NamedTuple
+
+from nas.analysis.pareto import pareto_front
+from nas.errors import MeasurementError, StudyError
+from nas.models.backends import Backend, Latency
+from nas.models.latency import measure_latency
+from nas.search.store import TrialRecord
+from nas.search.study import Study
+
+
+class Timed(NamedTuple):
+    """A network with its cost and its measured time."""
+
+    name: str
+    flops: int
+    latency: Latency
+
+
+class SwappedPair(NamedTuple):
+    """Two networks of which the one with fewer FLOPs takes longer.
+
+    Attributes:
+        fewer_flops: Name of the one with fewer FLOPs.
+        faster: Name of the other.
+        within_noise: Whether the ranges from the tenth to the ninetieth percentile overlap.
+    """
+
+    fewer_flops: str
+    faster: str
+    within_noise: bool
+
+
+class Orders(NamedTuple):
+    """How far the order by FLOPs is that by latency.
+
+    Attributes:
+        tau: Kendall's rank correlation (tau-b), 1 for the same order and -1 for the reverse; None below two networks.
+        pairs: Number of pairs.
+        swapped: The pairs whose orders differ.
+    """
+
+    tau: float | None
+    pairs: int
+    swapped: tuple[SwappedPair, ...]
+
+
+class RankedTrial(NamedTuple):
+    """A member of the front by accuracy and FLOPs, ranked by latency.
+
+    Attributes:
+        trial: The member.
+        latency: Of its network.
+        flops_rank: Its place by FLOPs, from 1.
+        latency_rank: Its place by median latency, from 1.
+        beaten_by: Number of a trial that is faster and at least as accurate; None for the front by latency.
+    """
+
+    trial: TrialRecord
+    latency: Latency
+    flops_rank: int
+    latency_rank: int
+    beaten_by: int | None
+
+
+class FrontLatency(NamedTuple):
+    """The front of a study by latency, fastest first, and how its order disagrees with that of FLOPs."""
+
+    study: str
+    ranked: tuple[RankedTrial, ...]
+    orders: Orders
+
+
+def compare_orders(networks: Iterable[Timed]) -> Orders:
+    """Compare the order of networks by FLOPs with that by median latency."""
+    from scipy.stats import kendalltau
+
+    timed = sorted(networks, key=lambda network: (network.flops, network.latency.median_ms))
+    swapped = [
+        SwappedPair(a.name, b.name, a.latency.p10_ms <= b.latency.p90_ms)
+        for a, b in combinations(timed, 2)
+        if a.flops < b.flops and a.latency.median_ms > b.latency.median_ms
+    ]
+    tau = math.nan
+    if len(timed) > 1:
+        tau = float(kendalltau([n.flops for n in timed], [n.latency.median_ms for n in timed]).statistic)
+    return Orders(None if math.isnan(tau) else tau, math.comb(len(timed), 2), tuple(swapped))
+
+
+def measure_front(
+    study: Study,
+    *,
+    device: str = "auto",
+    backend: Backend = "eager",
+    batch: int = 1,
+    threads: int | None = None,
+    on_start: Callable[[TrialRecord], None] | None = None,
+) -> FrontLatency:
+    """Measure the networks of a study's front and keep the measurements in its database.
+
+    Args:
+        study: A study that has been run.
+        device: As for ``measure_latency``, likewise the next three.
+        backend: How the networks are run.
+        batch: Images in a batch.
+        threads: Of the CPU within one operator.
+        on_start: Called with each trial before its network is measured.
+
+    Raises:
+        StudyError: The front is empty.
+        MeasurementError: The backend does not run here; what was measured before is kept.
+    """
+    front = pareto_front(study)
+    if not front:
+        raise StudyError(f"study {study.name!r} has no trained network yet")
+    measured = []
+    for trial in front:
+        if on_start is not None:
+            on_start(trial)
+        found = measure_latency(
+            study.architecture(trial), device=device, backends=(backend,), batches=(batch,), threads=threads
+        )
+        if found.failures:
+            raise MeasurementError(f"{backend} was not measured: {found.failures[backend]}")
+        study.add_latency(trial, found.latencies[0])
+        measured.append((trial, found.latencies[0]))
+    return _ranked(study, measured)
+
+
+def stored_front_latency(study: Study) -> FrontLatency | None:
+    """Return the newest complete measurement of a study's front from its database, or None where there is none."""
+    latencies = [(trial, study.latencies(trial)) for trial in pareto_front(study)]
+    if not latencies:
+        return None
+    for setting in dict.fromkeys(_setting(latency) for latency in latencies[0][1]):
+        found = [(trial, next((old for old in known if _setting(old) == setting), None)) for trial, known in latencies]
+        complete = [(trial, latency) for trial, latency in found if latency is not None]
+        if len(complete) == len(latencies):
+            return _ranked(study, complete)
+    return None
+
+
+def _setting(latency: Latency) -> tuple[str, str, int, int]:
+    return latency.backend, latency.device, latency.threads, latency.batch
+
+
+def _ranked(study: Study, measured: list[tuple[TrialRecord, Latency]]) -> FrontLatency:
+    """Rank the members of a front, given cheapest first."""
+    flops_rank = {trial.number: rank for rank, (trial, _) in enumerate(measured, start=1)}
+    ranked: list[RankedTrial] = []
+    best: TrialRecord | None = None
+    by_latency = sorted(measured, key=lambda entry: (entry[1].median_ms, -(entry[0].accuracy or 0)))
+    for rank, (trial, latency) in enumerate(by_latency, start=1):
+        beaten_by = best.number if best is not None and (best.accuracy or 0) >= (trial.accuracy or 0) else None
+        ranked.append(RankedTrial(trial, latency, flops_rank[trial.number], rank, beaten_by))
+        best = trial if beaten_by is None else best
+    timed = [Timed(f"#{trial.number}", trial.flops, latency) for trial, latency in measured]
+    return FrontLatency(study.name, tuple(ranked), compare_orders(timed))

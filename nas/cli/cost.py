@@ -1,0 +1,250 @@
+"""nas cost: what networks cost, on paper and on the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.cli.options import AsJson, Device, Threads, print_json, split, split_integers
+from nas.errors import ConfigError, NasError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nas.architecture.cost import Cost
+    from nas.architecture.spec import Architecture
+    from nas.models.latency import Measured
+
+
+def cost(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME|FILE...", help="Presets, search spaces, or architecture files.")
+    ],
+    width: Annotated[float | None, typer.Option(help="Width coefficient, of a search space.")] = None,
+    depth: Annotated[float | None, typer.Option(help="Depth coefficient, of a search space.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="In pixels.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes.  [default: 1000]")] = None,
+    channels: Annotated[int | None, typer.Option(help="Channels of the images.  [default: 3]")] = None,
+    kernel: Annotated[int | None, typer.Option(help="Side of the spatial kernels, of a search space.")] = None,
+    expansion: Annotated[int | None, typer.Option(help="Expansion ratio, of a search space.")] = None,
+    cardinality: Annotated[int | None, typer.Option(help="Groups of the bottlenecks, of a search space.")] = None,
+    activation: Annotated[str | None, typer.Option(help="relu, silu, gelu ..., of a search space.")] = None,
+    squeeze_excitation: Annotated[
+        bool | None, typer.Option("--squeeze-excitation/--no-squeeze-excitation", help="Of a search space.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Also measure the module, and fail on a difference.")
+    ] = False,
+    latency: Annotated[bool, typer.Option("--latency", help="Also measure the time of inference.")] = False,
+    training_memory: Annotated[
+        bool, typer.Option("--training-memory", help="Also measure the memory of a training step.")
+    ] = False,
+    device: Device = "auto",
+    batch: Annotated[
+        str, typer.Option(metavar="N[,N...]", help="Images in a batch, of --latency and --training-memory.")
+    ] = "1",
+    threads: Threads = None,
+    backend: Annotated[
+        str, typer.Option(metavar="NAME[,NAME...]", help="Of --latency: eager, compile, onnxruntime.")
+    ] = "eager,compile,onnxruntime",
+    as_json: AsJson = False,
+) -> None:
+    """Show what networks cost, without building them; with several, side by side."""
+    from nas.architecture.cost import count_cost
+
+    options = {
+        "width": width,
+        "depth": depth,
+        "resolution": resolution,
+        "classes": classes,
+        "channels": channels,
+        "kernel": kernel,
+        "expansion": expansion,
+        "cardinality": cardinality,
+        "activation": activation,
+        "squeeze-excitation": squeeze_excitation,
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    networks = [architecture_of(name, given) for name in names]
+    batches, backends = split_integers("--batch", batch), split("--backend", backend)
+    costs = [count_cost(network) for network in networks]
+    if verify:
+        for network, counted in zip(networks, costs, strict=True):
+            _verify(network, counted)
+    from nas.console import compare_table, cost_notes, make_console, stage_table
+
+    console = make_console()
+    if not as_json:
+        if len(networks) == 1:
+            console.print(stage_table(networks[0], costs[0]))
+            console.print(cost_notes(costs[0]), highlight=False)
+        else:
+            console.print(compare_table(networks, costs))
+        if verify:
+            console.print("fvcore and the traced module measure the same, section by section", highlight=False)
+    documents = [_document(network, counted, verify) for network, counted in zip(networks, costs, strict=True)]
+    progress = make_console(stderr=True)
+    if training_memory:
+        for document, network in zip(documents, networks, strict=True):
+            document["training_memory"] = _training_memory(progress, network, batches, device)
+        if not as_json:
+            _print_training_memory(console, documents)
+    if latency:
+        measured = [_measure(progress, network, device, backends, batches, threads) for network in networks]
+        for document, found in zip(documents, measured, strict=True):
+            document["latency"] = [
+                {**_plain(item), "images_per_second": item.images_per_second} for item in found.latencies
+            ]
+            document["not_measured"] = found.failures
+        if not as_json:
+            _print_latencies(console, networks, costs, measured)
+    if as_json:
+        print_json(documents[0] if len(documents) == 1 else documents)
+
+
+def _verify(network: Architecture, counted: Cost) -> None:
+    from nas.models.build import build_model
+    from nas.models.measure import measure_cost
+
+    measured = measure_cost(build_model(network), network)
+    if measured != counted:
+        pairs = zip((measured, *measured.sections), (counted, *counted.sections), strict=True)
+        ours = next((pair for pair in pairs if pair[0] != pair[1] and hasattr(pair[0], "name")), (measured, counted))
+        raise NasError(f"{network.name}: fvcore measures {ours[0]}, but the closed form gives {ours[1]}")
+
+
+def _training_memory(console: Console, network: Architecture, batches: list[int], device: str) -> dict[str, int]:
+    from nas.models.latency import measure_training_memory
+
+    found = {}
+    for batch in batches:
+        with console.status(f"{network.name}: a training step of {batch} images"):
+            found[str(batch)] = measure_training_memory(network, batch=batch, device=device)
+    return found
+
+
+def _print_training_memory(console: Console, documents: list[dict[str, Any]]) -> None:
+    from nas.units import format_bytes
+
+    for document in documents:
+        parts = [f"{format_bytes(value)} for {batch}" for batch, value in document["training_memory"].items()]
+        text = f"{document['name']}: a training step allocates {', '.join(parts)} images (measured)"
+        console.print(text, highlight=False, soft_wrap=True)
+
+
+def _measure(
+    console: Console,
+    network: Architecture,
+    device: str,
+    backends: list[Any],
+    batches: list[int],
+    threads: int | None,
+) -> Measured:
+    from nas.models.latency import measure_latency
+
+    with console.status(network.name) as status:
+        return measure_latency(
+            network,
+            device=device,
+            backends=backends,
+            batches=batches,
+            threads=threads,
+            on_start=lambda backend, batch: status.update(f"{network.name}: {backend}, {batch} images"),
+        )
+
+
+def _print_latencies(
+    console: Console, networks: list[Architecture], costs: list[Cost], measured: list[Measured]
+) -> None:
+    from nas.analysis.latency import Timed, compare_orders
+    from nas.console import disagreement_lines, latency_table
+
+    names = [network.name for network in networks]
+    console.print(latency_table(names, [found.latencies for found in measured]))
+    for name, found in zip(names, measured, strict=True):
+        for backend, reason in found.failures.items():
+            console.print(f"{name}: {backend} was not measured: {reason}", highlight=False, soft_wrap=True)
+    settings = dict.fromkeys((item.backend, item.batch) for found in measured for item in found.latencies)
+    for backend, batch in settings if len(networks) > 1 else ():
+        rows = [
+            Timed(name, counted.flops, item)
+            for name, counted, found in zip(names, costs, measured, strict=True)
+            for item in found.latencies
+            if (item.backend, item.batch) == (backend, batch)
+        ]
+        lines = disagreement_lines(compare_orders(rows), setting=f"{backend}, batch {batch}")
+        console.print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _document(network: Architecture, counted: Cost, verified: bool) -> dict[str, Any]:
+    return {
+        "name": network.name,
+        "digest": network.digest,
+        "resolution": network.resolution,
+        **_figures(counted),
+        "weight_bytes": {precision: counted.weight_bytes_at(precision) for precision in ("fp32", "fp16", "int8")},
+        "sections": [
+            {
+                "name": section.name,
+                "repeats": section.repeats,
+                "channels": section.after.channels,
+                "resolution": section.after.size,
+                **_figures(section),
+            }
+            for section in counted.sections
+        ],
+        "verified": verified,
+    }
+
+
+_FIGURES = (
+    *("flops", "multiply_adds", "params", "activations", "peak_memory"),
+    *("flops_by_operator", "activations_by_operator"),
+)
+
+
+def _figures(counted: Any) -> dict[str, Any]:
+    return {name: getattr(counted, name) for name in _FIGURES}
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(item)
+
+
+def architecture_of(name: str, options: dict[str, Any]) -> Architecture:
+    """Return the network that a name, a file and options of ``nas cost`` mean."""
+    from nas.architecture.presets import PRESETS, preset
+    from nas.architecture.serialization import load_architecture
+    from nas.architecture.space import load_space
+    from nas.files import did_you_mean, names_of
+
+    if Path(name).suffix == ".json":
+        _refuse(options, set(), f"{name} is an architecture file")
+        return load_architecture(name)
+    keywords = {"classes": "num_classes", "channels": "in_channels"}
+    given = {keywords.get(key, key): value for key, value in options.items()}
+    for key in ("num_classes", "in_channels", "resolution"):
+        if given.get(key, 1) < 1:
+            raise ConfigError(f"{key} must be at least 1, but is {given[key]}")
+    if name in PRESETS:
+        _refuse(options, {"resolution", "classes", "channels"}, f"{name} is a preset")
+        return preset(name, **given)
+    spaces = names_of("search_spaces")
+    if name not in spaces and Path(name).suffix not in {".yaml", ".yml"}:
+        raise ConfigError(f"unknown preset or space {name!r}{did_you_mean(name, [*PRESETS, *spaces])}")
+    space = load_space(name)
+    choices = {key.replace("-", "_"): given.pop(key) for key in _CHOICES if key in given}
+    coefficients = {"num_classes": 1000, "resolution": space.base_resolution, **given}
+    return (space.choose(**choices) if choices else space).architecture(**coefficients)
+
+
+_CHOICES = ("kernel", "expansion", "cardinality", "activation", "squeeze-excitation")
+
+
+def _refuse(options: dict[str, Any], allowed: set[str], reason: str) -> None:
+    for key in options.keys() - allowed:
+        raise ConfigError(f"--{key} does not apply: {reason}; allowed: {', '.join(sorted(allowed)) or 'no options'}")

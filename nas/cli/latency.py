@@ -1,0 +1,70 @@
+"""nas latency: the front of a finished study on the device."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, Threads, print_json
+from nas.errors import ConfigError
+
+
+def latency(
+    study: StudyArgument,
+    device: Device = "auto",
+    backend: Annotated[str, typer.Option(help="eager, compile or onnxruntime.")] = "eager",
+    batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 1,
+    threads: Threads = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the front of a study, and rank it by latency; the report then shows it too."""
+    from nas.console import disagreement_lines, front_latency_table, make_console
+    from nas.models.backends import BACKENDS
+
+    known = {name: name for name in BACKENDS}
+    if backend not in known:
+        raise ConfigError(f"--backend: unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
+    progress = make_console(stderr=True)
+    with progress.status("loading") as status:
+        from nas.analysis.latency import measure_front
+        from nas.search.study import open_study
+
+        found = measure_front(
+            open_study(study, storage=storage),
+            device=device,
+            backend=known[backend],
+            batch=batch,
+            threads=threads,
+            on_start=lambda trial: status.update(f"measuring trial {trial.number}: {trial.label}"),
+        )
+    if as_json:
+        print_json(_document(found))
+        return
+    console = make_console()
+    console.print(front_latency_table(found))
+    lines = disagreement_lines(found.orders, setting=f"{backend}, batch {batch}")
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _document(found: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "study": found.study,
+        "kendall_tau": found.orders.tau,
+        "swapped": [pair._asdict() for pair in found.orders.swapped],
+        "front": [
+            {
+                "trial": entry.trial.number,
+                "accuracy": entry.trial.accuracy,
+                "flops": entry.trial.flops,
+                "flops_rank": entry.flops_rank,
+                "latency_rank": entry.latency_rank,
+                "beaten_by": entry.beaten_by,
+                "latency": {**asdict(entry.latency), "images_per_second": entry.latency.images_per_second},
+            }
+            for entry in found.ranked
+        ],
+    }

@@ -1,0 +1,182 @@
+"""Commands that work with a study: check, search, status, front, report, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, complain, print_json
+from nas.errors import ConfigError
+
+
+def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False) -> None:
+    """Say before any training what a search will meet: budget, costs, networks, time."""
+    from dataclasses import asdict
+
+    from nas.search.check import check_study
+    from nas.units import format_count
+
+    report = check_study(study, device=device)
+    if as_json:
+        print_json(asdict(report))
+        return
+    typer.echo(f"{report.study}: the budget can be met")
+    typer.echo(f"  {100 * report.feasible_share:.1f} % of {report.proposals} random proposals meet it")
+    typer.echo(f"  at least {report.networks} distinct networks do")
+    for metric, spread in report.costs.items():
+        values = [format_count(value) for value in (spread.smallest, spread.median, spread.largest)]
+        typer.echo(f"  {metric:<12} {values[0]} (smallest)  {values[1]} (median)  {values[2]} (largest)")
+    times = ", ".join(f"{seconds:.1f} s" for seconds in report.trial_seconds)
+    typer.echo(f"  training the cheapest, median and dearest takes about {times} on {report.device}")
+    typer.echo(f"  the whole study: about {report.total_seconds / 60:.1f} min with one worker")
+
+
+def search(
+    study: StudyArgument,
+    trials: Annotated[int | None, typer.Option(min=0, help="Further trials; else those the study still lacks.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 1,
+    device: Device = "auto",
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study, or continue it."""
+    from nas.config import load_study_config
+    from nas.console import SearchProgress, front_table, make_console
+
+    config, _ = load_study_config(study)
+    console = make_console(stderr=as_json)
+    with console.status("loading"):
+        from nas.analysis.pareto import pareto_front
+        from nas.search.study import planned_trials, run_study
+
+        planned = planned_trials(study, storage=storage) if trials is None else trials
+    if planned == 0:
+        console.print(f"{config.name} has all its trials; nas search {study} --trials N runs N more", highlight=False)
+    try:
+        with SearchProgress(console, total=planned, epochs=config.recipe.epochs) as progress:
+            ran = run_study(study, trials=trials, workers=workers, device=device, storage=storage, on_event=progress)
+    except KeyboardInterrupt:
+        complain(f"interrupted; finished trials are kept, and nas search {study} continues", 130)
+        raise typer.Exit(130) from None
+    front = pareto_front(ran)
+    if as_json:
+        print_json(_front_document(ran.name, front))
+        return
+    console.print(front_table(front, title=f"Pareto front of {ran.name}"))
+    console.print(f"Next: nas report {study}", markup=False)
+    if front:
+        console.print(f"      nas export {study} --trial {front[-1].number} -o my-network", markup=False)
+
+
+def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = False) -> None:
+    """Count a study's trials by what became of them."""
+    from collections import Counter
+
+    from nas.search.store import without_password
+    from nas.search.study import open_study
+
+    opened = open_study(study, storage=storage)
+    trials = opened.trials()
+    counts = Counter(trial.state for trial in trials)
+    best = max((trial.accuracy or 0 for trial in trials), default=0.0)
+    seconds = sum(trial.train_seconds or 0 for trial in trials)
+    document = {
+        "study": opened.name,
+        "storage": without_password(opened.storage),
+        "trials": counts,
+        "planned": opened.config.search.trials,
+        "best_accuracy": best,
+        "train_seconds": seconds,
+    }
+    if as_json:
+        print_json(document)
+        return
+    typer.echo(f"{opened.name} ({document['storage']})")
+    typer.echo(f"  trials: {', '.join(f'{count} {state}' for state, count in counts.most_common()) or 'none'}")
+    typer.echo(f"  best validation accuracy {100 * best:.2f} %; {seconds:.0f} s of training")
+
+
+def front(
+    study: StudyArgument,
+    storage: Storage = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the front as CSV.")] = False,
+) -> None:
+    """Show the Pareto front of accuracy against FLOPs."""
+    from nas.analysis.pareto import pareto_front, to_frame
+    from nas.search.study import open_study
+
+    if as_json and as_csv:
+        raise ConfigError("--json and --csv exclude each other")
+    opened = open_study(study, storage=storage)
+    members = pareto_front(opened)
+    if as_json:
+        print_json(_front_document(opened.name, members))
+    elif as_csv:
+        typer.echo(to_frame(members).to_csv(index=False), nl=False)
+    else:
+        from nas.console import front_table, make_console
+
+        make_console().print(front_table(members, title=f"Pareto front of {opened.name}"))
+
+
+def report(
+    study: StudyArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="HTML file; else in the study's folder.")
+    ] = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write one offline HTML file: the front, the curves, the table."""
+    from nas.analysis.report import write_report
+    from nas.search.study import open_study
+
+    path = write_report(open_study(study, storage=storage), output)
+    if as_json:
+        print_json({"report": str(path)})
+    else:
+        typer.echo(f"Report: {path}  (open it in a browser)")
+
+
+def export(
+    study: StudyArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
+    trial: Annotated[int | None, typer.Option(help="Number of the trial.")] = None,
+    max_flops: Annotated[str | None, typer.Option(help="Or the most accurate network of at most 20M, say.")] = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a trained network to a folder: description, weights, ONNX, how to load each."""
+    from nas.search.study import open_study
+    from nas.units import parse_count
+
+    try:
+        limit = None if max_flops is None else parse_count(max_flops)
+    except ValueError as error:
+        raise ConfigError(f"--max-flops: {error}") from None
+    opened = open_study(study, storage=storage)
+    from nas.export.bundle import choose_trial, export_network
+
+    exported = export_network(opened, choose_trial(opened, number=trial, max_flops=limit), output)
+    document = {
+        "directory": str(exported.directory),
+        "trial": exported.trial.number,
+        "test_accuracy": exported.test_accuracy,
+        "onnx_difference": exported.onnx_difference,
+    }
+    if as_json:
+        print_json(document)
+        return
+    typer.echo(f"Trial {exported.trial.number} ({exported.trial.label}) is in {exported.directory}")
+    typer.echo(f"  test accuracy {100 * exported.test_accuracy:.2f} %")
+    typer.echo(f"  onnxruntime agrees with the module; largest difference of a logit {exported.onnx_difference:.2g}")
+    typer.echo(f"  how to load it: {exported.directory / 'README.md'}")
+
+
+def _front_document(study: str, members: list[Any]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"study": study, "front": [asdict(trial) for trial in members]}
