@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
+from nas.architecture.layers import Activation
 from nas.architecture.space import DIMENSIONS, OddInt, Range, ResolutionRange, SearchSpace, load_space
-from nas.architecture.spec import Activation
 from nas.budget import Budget
 from nas.data.sources import DataConfig
 from nas.errors import ConfigError

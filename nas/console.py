@@ -10,13 +10,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from nas.architecture.spec import Block, Conv, MaxPool, SqueezeExcite, kernel_sides, sections
+from nas.architecture.layers import Block, Conv, MaxPool, SqueezeExcite
+from nas.architecture.shapes import kernel_sides
+from nas.architecture.spec import sections
 from nas.units import format_bytes, format_count
 
 if TYPE_CHECKING:
     from nas.analysis.latency import FrontLatency, Orders
     from nas.architecture.cost import Cost
-    from nas.architecture.spec import Architecture, Layer
+    from nas.architecture.layers import Layer
+    from nas.architecture.spec import Architecture
     from nas.models.backends import Latency
     from nas.search.objective import Event
     from nas.search.store import TrialRecord

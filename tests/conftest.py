@@ -12,19 +12,10 @@ import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from nas.architecture.layers import AvgPool, Block, Conv, Layer, MaxPool, Shape, SqueezeExcite
+from nas.architecture.shapes import layer_shape
 from nas.architecture.space import load_space
-from nas.architecture.spec import (
-    Architecture,
-    AvgPool,
-    Block,
-    Conv,
-    Layer,
-    MaxPool,
-    Shape,
-    SqueezeExcite,
-    Stage,
-    layer_shape,
-)
+from nas.architecture.spec import Architecture, Stage
 from nas.config import StudyConfig
 from nas.files import shipped
 from nas.search.study import Study, run_study

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from nas.architecture.spec import Activation, Block, Conv, Layer, SqueezeExcite
+from nas.architecture.layers import Activation, Block, Conv, Layer, SqueezeExcite
 
 
 @lru_cache(maxsize=1 << 14)

@@ -13,21 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
+from nas.architecture.layers import Activation, Block, Conv, Shape, SqueezeExcite
 from nas.architecture.memory import peak_elements
-from nas.architecture.spec import (
-    Activation,
-    Architecture,
-    Block,
-    Conv,
-    Run,
-    Section,
-    Shape,
-    SqueezeExcite,
-    kernel_sides,
-    runs,
-    sections,
-    trace_block,
-)
+from nas.architecture.shapes import Run, kernel_sides, runs, trace_block
+from nas.architecture.spec import Architecture, Section, sections
 
 FLOP_OPERATORS = ("conv", "batch_norm", "linear", "adaptive_avg_pool2d")
 """What costs FLOPs, as fvcore names it; the first fields of ``Counts``."""

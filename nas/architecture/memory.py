@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from nas.architecture.spec import Block, Run, Shape, SqueezeExcite, trace_block
+from nas.architecture.layers import Block, Shape, SqueezeExcite
+from nas.architecture.shapes import Run, trace_block
 
 
 def peak_elements(run: Run, *, kept: bool = False) -> int:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeAlia
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from nas.architecture import blocks
+from nas.architecture.layers import Activation, AvgPool, Block, Conv, Layer, MaxPool, Padding
 from nas.architecture.scaling import round_channels, round_repeats
-from nas.architecture.spec import Activation, AvgPool, Block, Conv, Layer, MaxPool, Padding
 from nas.files import Strict
 
 Branches: TypeAlias = tuple[tuple["BranchRow", ...], ...]

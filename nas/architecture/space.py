@@ -12,8 +12,9 @@ from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
+from nas.architecture.layers import Activation, Conv
 from nas.architecture.rows import BlockRow, ConvRow, LayerRow, Scale
-from nas.architecture.spec import Activation, Architecture, Conv, Stage
+from nas.architecture.spec import Architecture, Stage
 from nas.errors import ArchitectureError, ConfigError
 from nas.files import Strict, find, read_yaml, validate
 

@@ -116,7 +116,7 @@ def _verify(network: Architecture, counted: Cost) -> None:
 
 
 def _training_memory(console: Console, network: Architecture, batches: list[int], device: str) -> dict[str, int]:
-    from nas.models.latency import measure_training_memory
+    from nas.models.memory import measure_training_memory
 
     found = {}
     for batch in batches:

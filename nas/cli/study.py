@@ -74,7 +74,7 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
     """Count a study's trials by what became of them."""
     from collections import Counter
 
-    from nas.search.store import without_password
+    from nas.search.database import without_password
     from nas.search.study import open_study
 
     opened = open_study(study, storage=storage)

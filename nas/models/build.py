@@ -5,19 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nas.architecture.spec import (
-    Activation,
-    Architecture,
-    AvgPool,
-    Block,
-    Conv,
-    Layer,
-    MaxPool,
-    Shape,
-    branch_shape,
-    kernel_padding,
-    layer_shape,
-)
+from nas.architecture.layers import Activation, AvgPool, Block, Conv, Layer, MaxPool, Shape
+from nas.architecture.shapes import branch_shape, kernel_padding, layer_shape
+from nas.architecture.spec import Architecture
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "identity": nn.Identity,

@@ -6,25 +6,23 @@ takes no part. ``time_inference`` measures in this process; a search does so for
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 
 from nas.architecture.spec import Architecture
-from nas.errors import ConfigError, MeasurementError, NasError
+from nas.errors import ConfigError, MeasurementError
 from nas.models.backends import BACKENDS, Backend, Latency
 from nas.models.build import build_model
 from nas.models.device import describe_device, describe_versions, resolve_device
+from nas.models.isolated import first_line, in_own_process
+from nas.models.memory import peak_allocated, random_images, resident_bytes, tensor_bytes_of
 from nas.models.onnx import export_onnx
 
 
@@ -93,27 +91,10 @@ def measure_latency(
                     if on_start is not None:
                         on_start(backend, batch)
                     setting = _Setting(backend, name, batch, threads, least_seconds)
-                    measured.latencies.append(_in_own_process(_measure, architecture, setting, onnx_file))
+                    measured.latencies.append(in_own_process(_measure, architecture, setting, onnx_file))
         except MeasurementError as error:
             measured.failures[backend] = str(error)
     return measured
-
-
-def measure_training_memory(architecture: Architecture, *, batch: int, device: str = "auto") -> int:
-    """Return the bytes that are allocated at once in a training step, measured in a process of its own.
-
-    Weights, gradients, momentum and images count; the step is SGD with momentum in float32.
-
-    Args:
-        architecture: What to train.
-        batch: Images in the step.
-        device: As for ``measure_latency``.
-
-    Raises:
-        DeviceError: There is no such device on this machine.
-        MeasurementError: The step fails, for example for want of memory.
-    """
-    return int(_in_own_process(_measure_training, architecture, str(resolve_device(device)), batch))
 
 
 def time_inference(
@@ -155,36 +136,17 @@ def _measure(architecture: Architecture, setting: _Setting, onnx_file: Path | No
     if onnx_file is not None:
         import onnxruntime  # noqa: F401  its own memory is not the network's
 
-    before = _resident_bytes()
+    before = resident_bytes()
     runner = _runner(architecture, setting, onnx_file)
-    _resident_bytes()  # loading may need more than running
+    resident_bytes()  # loading may need more than running
     seconds = _timed(runner.run, setting.least_seconds)
     peak: int | None
     if onnx_file is None:
-        peak = _peak_allocated(runner.run, torch.device(setting.device), tensor_bytes=runner.tensor_bytes)
+        peak = peak_allocated(runner.run, torch.device(setting.device), tensor_bytes=runner.tensor_bytes)
     else:
-        after = _resident_bytes()
+        after = resident_bytes()
         peak = after.peak - before.now if before and after and setting.device == "cpu" else None
     return _summary(seconds, setting, peak_memory=peak)
-
-
-def _measure_training(architecture: Architecture, device_name: str, batch: int) -> int:
-    """Return the peak of a training step; the work of a measuring process."""
-    device = torch.device(device_name)
-    model = build_model(architecture).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images = _images(architecture, batch, device)
-    labels = torch.zeros(batch, dtype=torch.int64, device=device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(nn.functional.cross_entropy(model(images), labels))
-        optimizer.step()
-
-    step()  # momentum is there from the second step on
-    optimizer.zero_grad(set_to_none=True)
-    state = sum(_bytes(s["momentum_buffer"]) for s in optimizer.state.values())
-    return _peak_allocated(step, device, tensor_bytes=_tensor_bytes(model, images) + state)
 
 
 def _runner(architecture: Architecture, setting: _Setting, onnx_file: Path | None) -> _Runner:
@@ -196,11 +158,11 @@ def _runner(architecture: Architecture, setting: _Setting, onnx_file: Path | Non
     device = torch.device(setting.device)
     if onnx_file is not None:
         session = _session(onnx_file, device=device, threads=setting.threads)
-        given = {"images": _images(architecture, setting.batch, torch.device("cpu")).contiguous().numpy()}
+        given = {"images": random_images(architecture, setting.batch, torch.device("cpu")).contiguous().numpy()}
         return _Runner(lambda: session.run(None, given), 0)
     # in channels-last layout, which is how networks are trained here
     model = build_model(architecture).eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images = _images(architecture, setting.batch, device)
+    images = random_images(architecture, setting.batch, device)
     network = torch.compile(model, dynamic=False) if setting.backend == "compile" else model
 
     def run() -> None:
@@ -212,8 +174,8 @@ def _runner(architecture: Architecture, setting: _Setting, onnx_file: Path | Non
     try:
         run()
     except Exception as error:  # whatever the compiler or the memory of this machine meets
-        raise MeasurementError(_first_line(error)) from None
-    return _Runner(run, _tensor_bytes(model, images))
+        raise MeasurementError(first_line(error)) from None
+    return _Runner(run, tensor_bytes_of(model, images))
 
 
 def _session(path: Path, *, device: torch.device, threads: int) -> Any:
@@ -240,13 +202,10 @@ def _exported(architecture: Architecture, *, wanted: bool) -> Iterator[Path | No
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        export_onnx(build_model(architecture).eval(), _images(architecture, 2, torch.device("cpu")).contiguous(), path)
+        export_onnx(
+            build_model(architecture).eval(), random_images(architecture, 2, torch.device("cpu")).contiguous(), path
+        )
         yield path
-
-
-def _images(architecture: Architecture, batch: int, device: torch.device) -> torch.Tensor:
-    images = torch.randn(batch, architecture.in_channels, architecture.resolution, architecture.resolution)
-    return images.to(device=device, memory_format=torch.channels_last)
 
 
 def _timed(run: Callable[[], object], least_seconds: float) -> list[float]:
@@ -279,84 +238,3 @@ def _summary(seconds: Sequence[float], setting: _Setting, *, peak_memory: int | 
         peak_memory=peak_memory,
         versions=describe_versions(),
     )
-
-
-def _peak_allocated(run: Callable[[], object], device: torch.device, *, tensor_bytes: int) -> int:
-    """Return the most bytes of torch's allocator during a call, ``tensor_bytes`` of tensors that live on included."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        run()
-        return torch.cuda.max_memory_allocated(device)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
-        run()
-    peak = allocated = 0
-    for event in profiler.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            allocated += event.nbytes()
-            peak = max(peak, allocated)
-    return tensor_bytes + peak
-
-
-class _ResidentBytes(NamedTuple):
-    """Resident memory of this process, now and at most since it was last asked for."""
-
-    now: int
-    peak: int
-
-
-def _resident_bytes() -> _ResidentBytes | None:
-    """Return the resident memory and begin a new peak, where the system tells (Linux does)."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-    except OSError:
-        return None
-    facts = {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
-    return _ResidentBytes(*(1024 * int(facts[key][0]) for key in ("VmRSS", "VmHWM")))
-
-
-def _tensor_bytes(model: nn.Module, images: torch.Tensor) -> int:
-    return sum(_bytes(tensor) for tensor in (*model.parameters(), *model.buffers(), images))
-
-
-def _bytes(tensor: torch.Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
-def _in_own_process(task: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a function in a new process and return its result.
-
-    Raises:
-        MeasurementError: It failed there, or the process was killed.
-    """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(sender, task, arguments), name="measuring")
-    process.start()
-    sender.close()
-    try:
-        answer = receiver.recv()
-    except EOFError:
-        process.join()
-        raise MeasurementError(f"the measuring process ended with exit code {process.exitcode}") from None
-    finally:
-        process.kill()
-        process.join()
-    if isinstance(answer, Exception):
-        raise MeasurementError(_first_line(answer))
-    return answer
-
-
-def _answer(sender: Connection, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Send what a task returns or raises; the body of a measuring process."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # compilers and profilers write there, tracebacks of Ctrl-C too
-    try:
-        answer = task(*arguments)
-    except Exception as error:
-        answer = error if isinstance(error, NasError) else MeasurementError(_first_line(error))
-    sender.send(answer)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines and not isinstance(error, NasError) else str(error)

@@ -14,7 +14,9 @@ import torch
 from torch import fx, nn
 
 from nas.architecture.cost import BYTES_PER_ELEMENT, FLOP_OPERATORS, Cost, Counts, SectionCost
-from nas.architecture.spec import Architecture, Section, Shape, branch_shape, sections
+from nas.architecture.layers import Shape
+from nas.architecture.shapes import branch_shape
+from nas.architecture.spec import Architecture, Section, sections
 from nas.errors import MeasurementError
 
 UNCOUNTED_OPERATORS = frozenset(

@@ -12,7 +12,8 @@ from string import ascii_lowercase
 
 from torch import Tensor, nn
 
-from nas.architecture.spec import Architecture, Conv
+from nas.architecture.layers import Conv
+from nas.architecture.spec import Architecture
 from nas.errors import WeightsError
 
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")

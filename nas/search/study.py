@@ -18,11 +18,7 @@ from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError, NasError, StudyError
 from nas.models.backends import Latency
 from nas.models.device import resolve_device
-from nas.search.objective import Event, Objective, TrialFinished, realise
-from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
-from nas.search.store import (
-    Store,
-    TrialRecord,
+from nas.search.database import (
     database_errors,
     engine_options,
     parse_storage,
@@ -30,6 +26,9 @@ from nas.search.store import (
     retry_creation,
     without_password,
 )
+from nas.search.objective import Event, Objective, TrialFinished, realise
+from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
+from nas.search.store import Store, TrialRecord
 from nas.training.loop import Epoch
 from nas.units import format_count
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.architecture.presets import PRESETS, preset
+from nas.architecture.shapes import layer_shape
 from nas.architecture.space import Range, SearchSpace, load_space
-from nas.architecture.spec import layer_shape, walk
+from nas.architecture.spec import walk
 from nas.errors import ArchitectureError, ConfigError
 
 

@@ -8,9 +8,11 @@ import pytest
 from conftest import architectures
 from hypothesis import given, settings
 
+from nas.architecture.layers import Block, Conv, MaxPool, Shape, SqueezeExcite
 from nas.architecture.presets import preset
 from nas.architecture.serialization import architecture_from_json, architecture_to_json, load_architecture
-from nas.architecture.spec import Architecture, Block, Conv, MaxPool, Shape, SqueezeExcite, Stage, layer_shape
+from nas.architecture.shapes import layer_shape
+from nas.architecture.spec import Architecture, Stage
 from nas.errors import ArchitectureError, ConfigError
 
 INCEPTION = Block(

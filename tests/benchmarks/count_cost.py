@@ -17,7 +17,8 @@ import torch
 
 import nas
 from nas.architecture.cost import _count_block
-from nas.architecture.spec import Architecture, trace_block
+from nas.architecture.shapes import trace_block
+from nas.architecture.spec import Architecture
 
 REPEATS = 500
 MEASUREMENTS = 7

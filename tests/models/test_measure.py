@@ -13,8 +13,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nas.architecture.cost import count_cost
+from nas.architecture.layers import Block, Conv, MaxPool
 from nas.architecture.presets import preset
-from nas.architecture.spec import Architecture, Block, Conv, MaxPool, Stage
+from nas.architecture.spec import Architecture, Stage
 from nas.errors import MeasurementError
 from nas.models.build import build_model
 from nas.models.measure import measure_cost

@@ -23,8 +23,9 @@ from nas.config import StudyConfig, load_study_config
 from nas.errors import BudgetError, NasError, StudyError, TrainingDiverged
 from nas.models.build import build_model
 from nas.search import objective
+from nas.search.database import SCHEMA_VERSION
 from nas.search.objective import Event, TrialFinished
-from nas.search.store import SCHEMA_VERSION, TrialRecord
+from nas.search.store import TrialRecord
 from nas.search.study import Study, open_optuna_study, open_study, planned_trials, run_study
 
 PARTS = ("space", "width", "depth", "resolution", "digest", "flops", "accuracy", "seed")

@@ -1,0 +1,51 @@
+"""Run a function in a process of its own, so that what ran before takes no part in what it measures."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from nas.errors import MeasurementError, NasError
+
+
+def in_own_process(task: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a function in a new process and return its result.
+
+    Raises:
+        MeasurementError: It failed there, or the process was killed.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(sender, task, arguments), name="measuring")
+    process.start()
+    sender.close()
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        process.join()
+        raise MeasurementError(f"the measuring process ended with exit code {process.exitcode}") from None
+    finally:
+        process.kill()
+        process.join()
+    if isinstance(answer, Exception):
+        raise MeasurementError(first_line(answer))
+    return answer
+
+
+def _answer(sender: Connection, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Send what a task returns or raises; the body of a measuring process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # compilers and profilers write there, tracebacks of Ctrl-C too
+    try:
+        answer = task(*arguments)
+    except Exception as error:
+        answer = error if isinstance(error, NasError) else MeasurementError(first_line(error))
+    sender.send(answer)
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says in one line, with its class where it is none of ours."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines and not isinstance(error, NasError) else str(error)
