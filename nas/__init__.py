@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from nas.errors import NasError, UserError
     from nas.export.bundle import export_network
     from nas.models.build import build_model
+    from nas.models.latency import measure_latency
     from nas.models.measure import measure_cost
+    from nas.models.reference_weights import load_reference_weights
     from nas.search.check import check_study
     from nas.search.store import TrialRecord
     from nas.search.study import Study, open_study, run_study
@@ -43,8 +45,10 @@ _HOMES = {
     "export_network": "nas.export.bundle",
     "load_architecture": "nas.architecture.serialization",
     "load_data": "nas.data.sources",
+    "load_reference_weights": "nas.models.reference_weights",
     "load_space": "nas.architecture.space",
     "measure_cost": "nas.models.measure",
+    "measure_latency": "nas.models.latency",
     "open_study": "nas.search.study",
     "pareto_front": "nas.analysis.pareto",
     "plot_curves": "nas.analysis.plots",
@@ -71,8 +75,10 @@ __all__ = [
     "export_network",
     "load_architecture",
     "load_data",
+    "load_reference_weights",
     "load_space",
     "measure_cost",
+    "measure_latency",
     "open_study",
     "pareto_front",
     "plot_curves",

@@ -9,8 +9,6 @@ import pytest
 import yaml
 from conftest import TINY
 
-from nas.architecture.cost import Cost, Counts
-from nas.budget import Budget
 from nas.config import StudyConfig, changes, load_study_config
 from nas.errors import ConfigError
 from nas.files import shipped
@@ -55,6 +53,17 @@ def write(edit: Edit = lambda d: None, path: str = "mine.yaml") -> Path:
         (lambda d: d["budget"].update(flops="1M"), "budget.flops: must be a mapping"),
         (lambda d: d["budget"].update(flops={"min": "2M", "max": "1M"}), "budget.flops: min 2M is larger than max 1M"),
         (lambda d: d["budget"].update(latency={}), "budget: unknown key 'latency'"),
+        (lambda d: d["budget"].update(latency_ms={"max": -1}), "budget.latency_ms.max: .*greater than 0.*-1 was given"),
+        (
+            lambda d: d["budget"].update(latency_ms={"min": 3, "max": 1}),
+            "budget.latency_ms: min 3 is larger than max 1",
+        ),
+        (lambda d: d["budget"].update(peak_memory={"max": "1X"}), "budget.peak_memory.max: '1X' is not a count"),
+        (lambda d: d["search"].update(kernel=[3, 4]), r"search.kernel\[1\]: a kernel must be odd, but 4 was given"),
+        (lambda d: d["search"].update(kernel=[3, 3]), "search.kernel: a value is named twice: 3, 3"),
+        (lambda d: d["search"].update(kernel=[]), "search.kernel: "),
+        (lambda d: d["search"].update(cardinality=[4]), "search: cardinality applies to no block of resnet_small, eff"),
+        (lambda d: d["search"].update(activation=["silo"]), r"search.activation\[0\]: .*'silu'.*'silo' was given"),
         (lambda d: d["data"].update(folder="x"), "data: exactly one source"),
         (lambda d: d["data"].update(validation=1.0), "data.validation: .*less than 1"),
         (lambda d: d.pop("data"), "data: is missing"),
@@ -127,13 +136,19 @@ def test_spaces_alone_allow_what_all_of_them_do() -> None:
     assert (config.search.depth.max, config.search.resolution.min) == (4.0, 8)
 
 
-def test_budgets_tell_how_far_a_cost_is_out() -> None:
-    cost = Cost(Counts(conv=150, linear=50, conv_outputs=10, linear_outputs=10, params=30))
-    assert cost.flops == cost.multiply_adds == 200
-    budget = Budget.model_validate({"flops": {"max": 100, "min": 10}, "params": {"min": 60}})
-    assert budget.violations(cost) == {"flops_max": 1.0, "flops_min": -19.0, "params_min": 0.5}
-    assert not budget.allows(cost)
-    exact = Budget.model_validate({"flops": {"max": 200, "min": 200}, "activations": {"max": 20}})
-    assert exact.allows(cost)
-    assert str(exact) == "200 <= flops <= 200, activations <= 20"
-    assert Budget().allows(cost)
+def test_dimensions_are_open_to_the_spaces_that_have_them() -> None:
+    search = {"spaces": ["resnext_small", "efficientnet_small"], "cardinality": [2, 4], "activation": "gelu"}
+    config = StudyConfig.model_validate({**TINY, "search": search}).search
+    assert config.dimensions("resnext_small") == {"cardinality": (2, 4), "activation": ("gelu",)}
+    assert config.dimensions("efficientnet_small") == {"activation": ("gelu",)}
+    assert list(config.choices("resnext_small")) == [
+        {"cardinality": 2, "activation": "gelu"},
+        {"cardinality": 4, "activation": "gelu"},
+    ]
+
+
+def test_a_new_field_that_holds_its_default_changes_no_digest(tiny_config: StudyConfig) -> None:
+    before = tiny_config.definition_digest()
+    explicit = {**TINY["search"], "kernel": None, "sampler": "tpe"}
+    assert StudyConfig.model_validate({**TINY, "search": explicit}).definition_digest() == before
+    assert StudyConfig.model_validate({**TINY, "search": {**explicit, "kernel": 5}}).definition_digest() != before

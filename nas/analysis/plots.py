@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from nas.analysis.latency import FrontLatency
 from nas.analysis.pareto import front_of
 from nas.search.store import TrialRecord
 from nas.search.study import Study
@@ -121,6 +122,52 @@ def plot_curves(study: Study) -> go.Figure:
     return _laid_out(figure, info.title)
 
 
+def plot_latency(front: FrontLatency) -> go.Figure:
+    """Draw accuracy against measured latency for the members of a front, and the front by latency."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    spaces = dict.fromkeys(entry.trial.space for entry in front.ranked)
+    for color, space in zip(_PALETTE * (1 + len(spaces)), spaces, strict=False):
+        entries = [entry for entry in front.ranked if entry.trial.space == space]
+        medians = [entry.latency.median_ms for entry in entries]
+        figure.add_trace(
+            go.Scatter(
+                x=medians,
+                y=[100 * (entry.trial.accuracy or 0) for entry in entries],
+                error_x={
+                    "type": "data",
+                    "array": [entry.latency.p90_ms - entry.latency.median_ms for entry in entries],
+                    "arrayminus": [entry.latency.median_ms - entry.latency.p10_ms for entry in entries],
+                    "thickness": 1.5,
+                },
+                mode="markers+text",
+                name=space,
+                marker={"color": color, "size": 9},
+                text=[f"#{entry.trial.number}" for entry in entries],
+                textposition="bottom right",
+                customdata=[_hover(entry.trial) for entry in entries],
+                hovertemplate="%{customdata}<br>%{x:.2f} ms<extra></extra>",
+            )
+        )
+    kept = [entry for entry in front.ranked if entry.beaten_by is None]
+    figure.add_trace(
+        go.Scatter(
+            x=[entry.latency.median_ms for entry in kept],
+            y=[100 * (entry.trial.accuracy or 0) for entry in kept],
+            mode="lines",
+            name="front by latency",
+            line={"color": _FRONT, "width": 2, "shape": "hv"},
+            hoverinfo="skip",
+        )
+    )
+    first = front.ranked[0].latency
+    what = f"{first.backend}, batch {first.batch}, {first.threads} threads of {first.device}"
+    figure.update_xaxes(title=f"Latency in ms, median and p10 to p90 ({what})")
+    figure.update_yaxes(title="Validation accuracy (%)")
+    return _laid_out(figure, f"{front.study}: validation accuracy against latency")
+
+
 def _points(trials: list[TrialRecord], *, name: str, color: str) -> go.Scatter:
     import plotly.graph_objects as go
 
@@ -151,11 +198,15 @@ def _outside(trials: list[TrialRecord], floor: float) -> go.Scatter:
 
 def _hover(trial: TrialRecord) -> str:
     accuracy = "outside the budget" if trial.accuracy is None else f"accuracy {100 * trial.accuracy:.2f} %"
-    return (
-        f"<b>trial {trial.number}: {trial.space}</b><br>{accuracy}<br>width {trial.width:g}, depth {trial.depth:g},"
-        f" resolution {trial.resolution} px<br>{format_count(trial.flops)} FLOPs, {format_count(trial.params)}"
-        f" parameters, {format_count(trial.activations)} activations"
-    )
+    coefficients = f"width {trial.width:g}, depth {trial.depth:g}, resolution {trial.resolution} px"
+    counts = zip((trial.flops, trial.params, trial.activations), ("FLOPs", "parameters", "activations"), strict=True)
+    lines = [
+        f"<b>trial {trial.number}: {trial.space}</b>",
+        accuracy,
+        ", ".join((coefficients, *(f"{key} {value}" for key, value in trial.choices.items()))),
+        ", ".join(f"{format_count(count)} {name}" for count, name in counts),
+    ]
+    return "<br>".join(lines)
 
 
 def _laid_out(figure: go.Figure, title: str) -> go.Figure:

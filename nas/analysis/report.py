@@ -6,11 +6,12 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
+from nas.analysis.latency import stored_front_latency
 from nas.analysis.pareto import front_of
-from nas.analysis.plots import plot_curves, plot_front
+from nas.analysis.plots import plot_curves, plot_front, plot_latency
 from nas.errors import ExportError
 from nas.search.study import Study
-from nas.units import format_count
+from nas.units import format_bytes, format_count
 
 
 def write_report(study: Study, path: str | Path | None = None) -> Path:
@@ -55,18 +56,23 @@ def render_report(study: Study) -> str:
         "best accuracy": f"{100 * best:.2f} %",
         "budget": str(study.config.budget).replace("<=", "≤"),
     }
-    figures = {
-        name: plot(study).to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
-        for name, plot in (("front_plot", plot_front), ("curves_plot", plot_curves))
-    }
+    latency = stored_front_latency(study)
+    figures = {"front_plot": plot_front(study), "curves_plot": plot_curves(study)}
+    if latency is not None:
+        figures["latency_plot"] = plot_latency(latency)
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template("report.html.jinja").render(
         study=study,
         facts=facts,
         front=front_of(trials),
+        latency=latency,
         count=format_count,
+        bytes=format_bytes,
         recipe=", ".join(f"{key} {value:g}" for key, value in study.config.recipe if value is not None),
         plotly_js=get_plotlyjs(),
         version=version("nas-explorer"),
-        **figures,
+        **{
+            name: figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+            for name, figure in figures.items()
+        },
     )

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.analysis import latency
+from nas.analysis.latency import Timed, compare_orders, measure_front, stored_front_latency
+from nas.analysis.pareto import pareto_front
+from nas.analysis.plots import plot_latency
+from nas.analysis.report import render_report
+from nas.architecture.cost import count_cost
+from nas.architecture.spec import Architecture
+from nas.config import StudyConfig
+from nas.errors import MeasurementError, StudyError
+from nas.models.backends import Latency
+from nas.models.latency import Measured
+from nas.search.study import Study, run_study
+
+
+def took(median_ms: float, *, spread: float = 0.0, **changes: Any) -> Latency:
+    facts = {"backend": "eager", "device": "CPU", "threads": 1, "batch": 1, "repeats": 10, "peak_memory": 10**6}
+    times = {"median_ms": median_ms, "p10_ms": median_ms - spread, "p90_ms": median_ms + spread}
+    return Latency(**{**facts, **times, "versions": "torch", **changes})
+
+
+def test_swapped_pairs_are_named_with_their_noise() -> None:
+    networks = [Timed("a", 10, took(1.0)), Timed("b", 20, took(3.0)), Timed("c", 30, took(2.0))]
+    orders = compare_orders(networks)
+    assert orders.tau == pytest.approx(1 / 3)  # two of three pairs agree
+    assert orders.pairs == 3
+    assert orders.swapped == (("b", "c", False),)
+    noisy = [Timed("a", 10, took(1.0)), Timed("b", 20, took(3.0, spread=0.6)), Timed("c", 30, took(2.0, spread=0.6))]
+    assert compare_orders(noisy).swapped == (("b", "c", True),)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=8, unique_by=lambda p: p[0]))
+def test_tau_is_one_less_twice_the_share_of_swapped_pairs(points: list[tuple[int, int]]) -> None:
+    distinct = [(flops, ms + index / 100) for index, (flops, ms) in enumerate(points)]
+    orders = compare_orders([Timed(str(flops), flops, took(ms)) for flops, ms in distinct])
+    assert orders.tau == pytest.approx(1 - 2 * len(orders.swapped) / orders.pairs)
+
+
+def test_one_network_has_no_order() -> None:
+    assert compare_orders([Timed("a", 10, took(1.0))]) == (None, 0, ())
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], None]:
+    """Return a function that sets how long networks of given FLOPs take."""
+
+    def set_times(times: dict[int, float]) -> None:
+        def measure(
+            architecture: Architecture, *, backends: Sequence[Any], batches: Sequence[int], **_: Any
+        ) -> Measured:
+            taken = times[count_cost(architecture).flops]
+            return Measured([took(taken, backend=backends[0], batch=batches[0])], {})
+
+        monkeypatch.setattr(latency, "measure_latency", measure)
+
+    return set_times
+
+
+def test_the_front_is_ranked_by_latency_and_kept(
+    finished_study: Study, clock: Callable[[dict[int, float]], None]
+) -> None:
+    front = pareto_front(finished_study)
+    assert len(front) >= 2
+    reverse = {trial.flops: float(len(front) - place) for place, trial in enumerate(front)}
+    clock(reverse)
+    started: list[int] = []
+    found = measure_front(
+        finished_study, backend="compile", batch=4, on_start=lambda trial: started.append(trial.number)
+    )
+    assert started == [trial.number for trial in front]
+    # the dearest is now the fastest and the most accurate: it beats all others
+    assert [entry.trial.number for entry in found.ranked] == started[::-1]
+    assert [entry.latency_rank for entry in found.ranked] == list(range(1, len(front) + 1))
+    assert [entry.flops_rank for entry in found.ranked] == list(range(len(front), 0, -1))
+    assert [entry.beaten_by for entry in found.ranked] == [None] + [front[-1].number] * (len(front) - 1)
+    assert found.orders.tau == pytest.approx(-1.0)
+    assert stored_front_latency(finished_study) == found
+    clock({trial.flops: place + 1.0 for place, trial in enumerate(front)})
+    again = measure_front(finished_study, backend="compile", batch=4)
+    assert all(entry.beaten_by is None for entry in again.ranked) and again.orders.swapped == ()
+    assert stored_front_latency(finished_study) == again
+    assert [item.median_ms for item in finished_study.latencies(front[0])][:2] == [1.0, float(len(front))]
+
+
+def test_the_report_shows_the_latency_once_it_was_measured(
+    tiny_config: StudyConfig, clock: Callable[[dict[int, float]], None]
+) -> None:
+    study = run_study(tiny_config)
+    assert stored_front_latency(study) is None
+    assert "What users wait for" not in render_report(study)
+    front = pareto_front(study)
+    clock({trial.flops: float(place) for place, trial in enumerate(reversed(front), start=1)})
+    found = measure_front(study)
+    text = render_report(study)
+    assert "What users wait for" in text and "validation accuracy against latency" in text
+    assert f"#{front[-1].number} is faster and no less accurate" in text
+    figure = plot_latency(found)
+    line = next(trace for trace in figure.data if trace.name == "front by latency")
+    assert list(line.x) == [1.0] and list(line.y) == [100 * (front[-1].accuracy or 0)]
+    assert sum(len(trace.x) for trace in figure.data) == len(front) + 1
+
+
+def test_a_front_measured_in_part_is_not_shown(tiny_config: StudyConfig) -> None:
+    study = run_study(tiny_config)
+    first, *others = pareto_front(study)
+    study.add_latency(first, took(1.0))
+    assert others and stored_front_latency(study) is None
+    for trial in others:
+        study.add_latency(trial, took(2.0, batch=8))
+    assert stored_front_latency(study) is None
+    study.add_latency(first, took(1.0, batch=8))
+    found = stored_front_latency(study)
+    assert found is not None and {entry.latency.batch for entry in found.ranked} == {8}
+
+
+def test_what_cannot_be_measured_is_an_error(
+    tiny_config: StudyConfig, finished_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StudyError, match="study 'tiny' has no trained network yet"):
+        measure_front(run_study(tiny_config, trials=0))
+    monkeypatch.setattr(latency, "measure_latency", lambda *a, **k: Measured([], {"compile": "no compiler"}))
+    with pytest.raises(MeasurementError, match="compile was not measured: no compiler"):
+        measure_front(finished_study, backend="compile")

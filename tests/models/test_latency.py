@@ -1,0 +1,163 @@
+"""Measurements are of the right thing, in a process of their own, and say why where there are none."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from nas.architecture.cost import count_cost
+from nas.architecture.presets import preset
+from nas.architecture.space import load_space
+from nas.architecture.spec import Architecture
+from nas.errors import ConfigError, DeviceError, MeasurementError
+from nas.models import latency
+from nas.models.backends import Latency
+from nas.models.build import build_model
+from nas.models.isolated import in_own_process
+from nas.models.latency import measure_latency, time_inference
+from nas.models.memory import measure_training_memory, peak_allocated
+from nas.models.onnx import export_onnx
+
+CPU = torch.device("cpu")
+
+
+def small(width: float = 0.25) -> Architecture:
+    return load_space("resnet_small").architecture(width=width, depth=0.25, resolution=16, num_classes=5)
+
+
+def fail() -> None:
+    raise ValueError("line one\nline two")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_wider_network_takes_longer_and_more_memory() -> None:
+    with torch.random.fork_rng():
+        measured = [
+            measure_latency(small(width), device="cpu", backends=("eager", "onnxruntime"), threads=1, least_seconds=0.3)
+            for width in (0.25, 4.0)
+        ]
+    for found in measured:
+        assert not found.failures
+        assert [item.backend for item in found.latencies] == ["eager", "onnxruntime"]
+        for item in found.latencies:
+            assert 0 < item.p10_ms <= item.median_ms <= item.p90_ms
+            assert (item.threads, item.batch) == (1, 1) and item.repeats >= 10
+            assert item.images_per_second == pytest.approx(1000 / item.median_ms)
+            assert item.device.startswith("CPU ") and torch.__version__ in item.versions
+    for narrow, wide in zip(measured[0].latencies, measured[1].latencies, strict=True):
+        assert narrow.median_ms < wide.median_ms
+        assert (narrow.peak_memory or 0) < (wide.peak_memory or 0)
+    wide_cost = count_cost(small(4.0))
+    assert (measured[1].latencies[0].peak_memory or 0) >= wide_cost.weight_bytes + wide_cost.peak_memory
+
+
+def test_batches_are_measured_in_turn() -> None:
+    started: list[tuple[str, int]] = []
+    found = measure_latency(
+        small(2.0),
+        device="cpu",
+        backends=("eager",),
+        batches=(1, 32),
+        least_seconds=0.2,
+        on_start=lambda *args: started.append(args),
+    )
+    assert started == [("eager", 1), ("eager", 32)]
+    one, many = found.latencies
+    assert (one.batch, many.batch) == (1, 32)
+    assert many.median_ms > one.median_ms
+    assert many.images_per_second > one.images_per_second
+    assert many.images_per_second == pytest.approx(32_000 / many.median_ms)
+
+
+@pytest.mark.slow
+def test_the_compiler_runs_or_says_why_not() -> None:
+    found = measure_latency(small(), device="cpu", backends=("compile",), least_seconds=0.1)
+    assert len(found.latencies) + len(found.failures) == 1
+
+
+def test_what_does_not_run_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise MeasurementError("no compiler here")
+
+    monkeypatch.setattr(latency, "in_own_process", refuse)
+    found = measure_latency(small(), device="cpu", backends=("compile",))
+    assert found.latencies == [] and found.failures == {"compile": "no compiler here"}
+
+
+def test_a_process_that_fails_or_dies_is_an_error_in_one_line() -> None:
+    with pytest.raises(MeasurementError, match=r"^ValueError: line one$"):
+        in_own_process(fail)
+    with pytest.raises(MeasurementError, match="the measuring process ended with exit code -9"):
+        in_own_process(die)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"threads": 0}, ConfigError, "threads must be at least 1, but is 0"),
+        ({"batches": (1, -1)}, ConfigError, "batch must be at least 1, but is -1"),
+        ({"backends": ("tensorrt",)}, ConfigError, "unknown backend 'tensorrt'; known: eager, compile, onnxruntime"),
+        ({"device": "tpu"}, DeviceError, "device 'tpu' is not on this machine"),
+    ],
+)
+def test_wrong_settings_are_refused(keywords: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        measure_latency(small(), **{"device": "cpu", **keywords})
+
+
+def test_a_measurement_in_this_process_leaves_no_trace() -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    found = time_inference(small(), device=CPU, threads=2, batch=3, least_seconds=0.05)
+    assert (found.threads, found.batch, found.backend, found.peak_memory) == (2, 3, "eager", None)
+    assert isinstance(found, Latency)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_training_needs_weights_gradients_momentum_and_what_is_kept_for_the_way_back() -> None:
+    cost = count_cost(preset("resnet18", resolution=32))
+    one, more = (measure_training_memory(preset("resnet18", resolution=32), batch=n, device="cpu") for n in (2, 10))
+    assert one >= 3 * cost.weight_bytes
+    assert more - one > 8 * 4 * cost.activations  # each convolution's output is kept for its batch norm
+
+
+def test_allocated_memory_is_counted_to_the_byte() -> None:
+    def run() -> None:
+        first = torch.empty(1000, dtype=torch.uint8)
+        second = torch.empty(5000, dtype=torch.uint8)
+        del first
+        third = torch.empty(2000, dtype=torch.uint8)
+        del second, third
+
+    assert peak_allocated(run, CPU, tensor_bytes=7) == 7 + 7000
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_is_measured() -> None:
+    found = measure_latency(small(4.0), device="cuda", backends=("eager", "compile"), batches=(1, 64))
+    assert not found.failures
+    assert all(item.device == torch.cuda.get_device_name() and item.peak_memory for item in found.latencies)
+    assert measure_training_memory(small(4.0), batch=8, device="cuda") > 3 * count_cost(small(4.0)).weight_bytes
+
+
+def test_networks_run_through_every_activation_and_backend_alike() -> None:
+    for activation in ("relu", "prelu", "leaky_relu", "elu", "silu", "gelu", "hardswish"):
+        space = load_space("inception_small").choose(activation=activation, squeeze_excitation=True)
+        model = build_model(space.architecture(width=0.25, depth=0.25, resolution=8, num_classes=3)).eval()
+        images = torch.randn(2, 3, 8, 8)
+        export_onnx(model, images, Path("model.onnx"))
+        session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+        (logits,) = session.run(None, {"images": images.numpy()})
+        with torch.inference_mode():
+            assert np.allclose(logits, model(images).numpy(), atol=1e-5), activation

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+from conftest import architectures
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.architecture.cost import Cost, Counts, count_cost
+from nas.architecture.presets import preset
+from nas.architecture.spec import Architecture
+from nas.budget import METRICS, Budget
+
+
+def test_budgets_tell_how_far_a_cost_is_out() -> None:
+    cost = Cost(Counts(conv=150, linear=50, conv_outputs=10, linear_outputs=10, params=30))
+    assert cost.flops == cost.multiply_adds == 200
+    budget = Budget.model_validate({"flops": {"max": 100, "min": 10}, "params": {"min": 60}})
+    assert budget.violations(cost) == {"flops_max": 1.0, "flops_min": -19.0, "params_min": 0.5}
+    assert not budget.allows(cost)
+    exact = Budget.model_validate({"flops": {"max": 200, "min": 200}, "activations": {"max": 20}})
+    assert exact.allows(cost)
+    assert str(exact) == "200 <= flops <= 200, activations <= 20"
+    assert Budget().allows(cost)
+
+
+@given(architectures(), st.sampled_from(METRICS))
+def test_every_metric_bounds_its_own_figure(architecture: Architecture, metric: str) -> None:
+    cost = count_cost(architecture)
+    value = getattr(cost, metric)
+    assert Budget.model_validate({metric: {"min": value, "max": value}}).allows(cost)
+    assert list(Budget.model_validate({metric: {"max": value - 1}}).violations(cost)) == [f"{metric}_max"]
+    assert not Budget.model_validate({metric: {"max": value - 1}}).allows(cost)
+    assert not Budget.model_validate({metric: {"min": value + 1}}).allows(cost)
+
+
+def test_latency_is_no_part_of_the_closed_form() -> None:
+    budget = Budget.model_validate({"latency_ms": {"min": 2, "max": 4, "batch": 8, "backend": "onnxruntime"}})
+    assert budget.allows(count_cost(preset("resnet18"))) and budget.limits() == {}
+    assert budget.latency_violations(5.0) == {"latency_ms_max": 0.25, "latency_ms_min": -1.5}
+    assert budget.latency_violations(1.0) == {"latency_ms_max": -0.75, "latency_ms_min": 0.5}
+    assert str(budget) == "2 <= latency_ms <= 4 (batch 8, onnxruntime)"
+    assert Budget().latency_violations(1e9) == {}
+
+
+@pytest.mark.parametrize("limit", [{"max": 0}, {"min": 5, "max": 4}, {"backend": "tensorrt"}, {"batch": 0}, {"p90": 3}])
+def test_wrong_latency_limits_are_refused(limit: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        Budget.model_validate({"latency_ms": limit})
