@@ -138,16 +138,23 @@ class StudyConfig(Strict):
 
     def definition(self) -> dict[str, Any]:
         """Return what decides a study's results: all but its length, its description and the place of its images."""
-        return self._definition()
+        return definition_of(self.model_dump(mode="json"))
 
-    def _definition(self, *, exclude_defaults: bool = False) -> dict[str, Any]:
-        excluded: dict[str, Any] = {"description": True, "search": {"trials"}, "data": {"folder", "cifar"}}
-        return self.model_dump(mode="json", exclude=excluded, exclude_defaults=exclude_defaults)
 
-    def definition_digest(self) -> str:
-        """Return sixteen hexadecimal digits of the definition; fields that hold their default take no part."""
-        canonical = json.dumps(self._definition(exclude_defaults=True), sort_keys=True)
-        return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+def definition_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the definition within a study that was written as JSON, perhaps by an earlier version."""
+    left_out = {"search": {"trials"}, "data": {"folder", "cifar"}}
+    sections = {
+        section: {key: value for key, value in document[section].items() if key not in keys}
+        for section, keys in left_out.items()
+    }
+    return {**{key: value for key, value in document.items() if key != "description"}, **sections}
+
+
+def definition_digest(document: dict[str, Any]) -> str:
+    """Return sixteen hexadecimal digits of the definition within a study that was written as JSON."""
+    canonical = json.dumps(definition_of(document), sort_keys=True)
+    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 
 
 def load_study_config(study: str | Path) -> tuple[StudyConfig, Path]:

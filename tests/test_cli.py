@@ -39,6 +39,60 @@ def test_cost_of_presets_spaces_and_files(nas_command: Command) -> None:
     assert json.loads(nas_command("cost", "net.json", "--json").out)["flops"] == 1819065856
 
 
+def test_the_cost_of_one_network_is_shown_by_section(nas_command: Command) -> None:
+    out = nas_command("cost", "efficientnet_b3").out
+    for text in ("stages[6]", "3x3 depthwise, SE, 1x1", "1,883,903,568 FLOPs", "48.9 MB fp32", "\u2588", "16.2 MB"):
+        assert text in out
+    document = json.loads(nas_command("cost", "efficientnet_b3", "--json").out)
+    assert [section["name"] for section in document["sections"]][-2:] == ["head", "classifier"]
+    assert sum(section["flops"] for section in document["sections"]) == document["flops"]
+    assert document["weight_bytes"]["fp32"] == 4 * document["params"]
+    assert document["peak_memory"] == max(section["peak_memory"] for section in document["sections"])
+
+
+def test_several_networks_are_shown_side_by_side(nas_command: Command) -> None:
+    outcome = nas_command("cost", "resnet18", "googlenet", "efficientnet_b0")
+    assert outcome.code == 0
+    assert all(text in outcome.out for text in ("resnet18", "1.82G", "googlenet", "6.62M", "efficientnet_b0", "402M"))
+    documents = json.loads(nas_command("cost", "resnet18", "googlenet", "--classes", 10, "--json").out)
+    assert [document["name"] for document in documents] == ["resnet18", "googlenet"]
+
+
+def test_choices_of_a_space_on_the_command_line(nas_command: Command) -> None:
+    chosen = ("--cardinality", 4, "--activation", "gelu", "--kernel", 5, "--expansion", 1, "--squeeze-excitation")
+    outcome = nas_command("cost", "resnext_small", *chosen, "--verify")
+    assert outcome.code == 0 and "5x5 4 groups, 1x1, SE" in outcome.out
+    without = json.loads(nas_command("cost", "efficientnet_small", "--no-squeeze-excitation", "--json").out)
+    assert without["params"] < json.loads(nas_command("cost", "efficientnet_small", "--json").out)["params"]
+
+
+def test_latency_and_training_memory_are_measured(nas_command: Command) -> None:
+    small = ("--width", 0.25, "--depth", 0.25, "--resolution", 8, "--device", "cpu", "--threads", 1)
+    spaces = ("resnet_small", "resnext_small")
+    outcome = nas_command("cost", *spaces, *small, "--latency", "--backend", "eager", "--batch", "1,2")
+    assert outcome.code == 0
+    assert outcome.out.count("eager") >= 6 and "images/s" in outcome.out
+    assert "eager, batch 2: Kendall's tau of FLOPs and latency" in outcome.out
+    options = ("--latency", "--training-memory", "--backend", "onnxruntime", "--batch", 2, "--json")
+    document = json.loads(nas_command("cost", "resnet_small", *small, *options).out)
+    (latency,) = document["latency"]
+    assert (latency["backend"], latency["batch"], latency["threads"]) == ("onnxruntime", 2, 1)
+    assert latency["p10_ms"] <= latency["median_ms"] <= latency["p90_ms"] and document["not_measured"] == {}
+    assert document["training_memory"]["2"] > 3 * document["weight_bytes"]["fp32"]
+
+
+def test_the_front_of_a_study_is_ranked_by_latency(nas_command: Command, finished: Path) -> None:
+    outcome = nas_command("latency", finished, "--device", "cpu", "--threads", 1)
+    assert outcome.code == 0 and "Front of tiny by latency" in outcome.out and "pairs swapped" in outcome.out
+    document = json.loads(nas_command("latency", finished, "--device", "cpu", "--batch", 4, "--json").out)
+    front = json.loads(nas_command("front", finished, "--json").out)["front"]
+    assert sorted(entry["trial"] for entry in document["front"]) == sorted(trial["number"] for trial in front)
+    assert [entry["latency_rank"] for entry in document["front"]] == list(range(1, len(front) + 1))
+    assert -1 <= document["kendall_tau"] <= 1
+    nas_command("report", finished, "-o", "r.html")
+    assert "What users wait for" in Path("r.html").read_text()
+
+
 def test_a_cost_that_fvcore_does_not_measure_is_our_failure(
     nas_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +183,18 @@ def _epochs(database: Path) -> int:
         (("cost", "efficientnet_b0", "--classes", "0"), "num_classes must be at least 1, but is 0"),
         (("cost", "efficientnet_b0", "--depth", "deep"), "but 'deep' was given"),
         (("cost",), "NAME|FILE"),
+        (("cost", "resnet18", "resnet19"), "unknown preset or space 'resnet19'; did you mean 'resnet1"),
+        (("cost", "resnet18", "--kernel", "5"), "--kernel does not apply: resnet18 is a preset; allowed: "),
+        (("cost", "resnet", "--kernel", "4"), "resnet: kernel: a kernel must be odd, but 4 was given"),
+        (("cost", "inception", "--kernel", "5"), "kernel does not apply to inception, which has activation, squ"),
+        (("cost", "resnet18", "--latency", "--batch", "1,x"), "--batch: 'x' is not a whole number above zero"),
+        (("cost", "resnet18", "--latency", "--batch", "1,,2"), "--batch: '1,,2' must be values divided by commas"),
+        (("cost", "resnet18", "--latency", "--backend", "tvm"), "unknown backend 'tvm'; known: eager, compile, onnx"),
+        (("cost", "resnet18", "--latency", "--device", "cuda:9"), "device 'cuda:9' is not on this machine"),
+        (("cost", "resnet18", "--latency", "--threads", "0"), "'--threads'"),
+        (("latency", "good.yaml"), "was never run"),
+        (("latency", "FINISHED", "--backend", "tvm"), "--backend: unknown backend 'tvm'; known: eager, compile, onnx"),
+        (("latency", "FINISHED", "--device", "cuda:9"), "device 'cuda:9' is not on this machine"),
         (("serch", "digits"), "serch"),
         (("search", "digit"), "unknown study 'digit'; did you mean 'digits'"),
         (("search", "absent.yaml"), "absent.yaml: no such file"),
@@ -193,7 +259,7 @@ def write_mistakes() -> None:
 
 
 def test_help_and_version(nas_command: Command) -> None:
-    commands = ("cost", "check", "search", "status", "front", "report", "export")
+    commands = ("cost", "check", "search", "status", "front", "latency", "report", "export")
     overview = nas_command("--help")
     assert overview.code == 0 and all(command in overview.out for command in commands)
     for command in commands:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from conftest import TINY
 
-from nas.config import StudyConfig, changes, load_study_config
+from nas.config import StudyConfig, changes, definition_digest, definition_of, load_study_config
 from nas.errors import ConfigError
 from nas.files import shipped
 
@@ -147,8 +147,11 @@ def test_dimensions_are_open_to_the_spaces_that_have_them() -> None:
     ]
 
 
-def test_a_new_field_that_holds_its_default_changes_no_digest(tiny_config: StudyConfig) -> None:
-    before = tiny_config.definition_digest()
-    explicit = {**TINY["search"], "kernel": None, "sampler": "tpe"}
-    assert StudyConfig.model_validate({**TINY, "search": explicit}).definition_digest() == before
-    assert StudyConfig.model_validate({**TINY, "search": {**explicit, "kernel": 5}}).definition_digest() != before
+def test_what_an_earlier_version_wrote_keeps_its_digest(tiny_config: StudyConfig) -> None:
+    document = tiny_config.model_dump(mode="json")
+    assert definition_of(document) == tiny_config.definition()
+    longer = {**document, "description": "new", "search": {**document["search"], "trials": 99}}
+    assert definition_digest(longer) == definition_digest(document)
+    earlier = {**document, "search": {k: v for k, v in document["search"].items() if k != "kernel"}}
+    assert StudyConfig.model_validate(earlier) == tiny_config
+    assert definition_digest(earlier) != definition_digest(document)

@@ -165,7 +165,7 @@ def count_cost(architecture: Architecture) -> Cost:
 
 
 def _count_section(section: Section, before: Shape) -> SectionCost:
-    counts, peak, after = [Counts()], 0, before
+    counts, peak, after = [], 0, before
     for run in runs(section.parts, before):
         counts.append(_count_run(run))
         peak = max(peak, peak_elements(run))
@@ -182,7 +182,7 @@ def _count_run(run: Run) -> Counts:
         counts = _count_squeeze_excite(run.part, run.before)
     else:
         return Counts()
-    return counts if run.repeats == 1 else Counts(*[run.repeats * count for count in counts])
+    return counts if run.repeats == 1 else Counts._make([run.repeats * count for count in counts])
 
 
 @lru_cache(maxsize=1 << 18)
@@ -237,4 +237,6 @@ def _count_classifier(shape: Shape, num_classes: int) -> SectionCost:
 
 
 def _add(counts: Sequence[Counts]) -> Counts:
-    return Counts(*map(sum, zip(*counts, strict=True)))
+    if len(counts) == 1:
+        return counts[0]
+    return Counts._make(map(sum, zip(*counts, strict=True))) if counts else Counts()

@@ -32,11 +32,16 @@ def architecture_from_json(text: str, *, source: str | Path = "architecture") ->
             a network that cannot exist.
     """
     try:
+        return _parse(text, source)
+    except RecursionError:
+        raise ConfigError(f"{source}: is nested too deeply") from None
+
+
+def _parse(text: str, source: str | Path) -> Architecture:
+    try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{source}, line {error.lineno}: not valid JSON: {error.msg}") from None
-    except RecursionError:
-        raise ConfigError(f"{source}: is nested too deeply") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{source}: must be a JSON object, but is a {type(document).__name__}")
     version = document.pop("format_version", None)

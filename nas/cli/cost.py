@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Threads, print_json, split, split_integers
+from nas.cli.options import AsJson, Device, Threads, known_backends, print_json, split_integers
 from nas.errors import ConfigError, NasError
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from nas.architecture.cost import Cost
     from nas.architecture.spec import Architecture
+    from nas.models.backends import Backend
     from nas.models.latency import Measured
 
 
@@ -68,7 +69,11 @@ def cost(
     }
     given = {key: value for key, value in options.items() if value is not None}
     networks = [architecture_of(name, given) for name in names]
-    batches, backends = split_integers("--batch", batch), split("--backend", backend)
+    batches, backends = split_integers("--batch", batch), known_backends(backend)
+    if latency or training_memory:
+        from nas.models.device import resolve_device
+
+        resolve_device(device)  # a mistake is answered before anything is printed
     costs = [count_cost(network) for network in networks]
     if verify:
         for network, counted in zip(networks, costs, strict=True):
@@ -138,7 +143,7 @@ def _measure(
     console: Console,
     network: Architecture,
     device: str,
-    backends: list[Any],
+    backends: list[Backend],
     batches: list[int],
     threads: int | None,
 ) -> Measured:

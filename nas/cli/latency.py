@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, Threads, print_json
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, Threads, known_backends, print_json
 from nas.errors import ConfigError
 
 
@@ -21,11 +21,10 @@ def latency(
 ) -> None:
     """Measure the front of a study, and rank it by latency; the report then shows it too."""
     from nas.console import disagreement_lines, front_latency_table, make_console
-    from nas.models.backends import BACKENDS
 
-    known = {name: name for name in BACKENDS}
-    if backend not in known:
-        raise ConfigError(f"--backend: unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
+    chosen, *others = known_backends(backend)
+    if others:
+        raise ConfigError(f"--backend: {backend!r} must be one backend")
     progress = make_console(stderr=True)
     with progress.status("loading") as status:
         from nas.analysis.latency import measure_front
@@ -34,7 +33,7 @@ def latency(
         found = measure_front(
             open_study(study, storage=storage),
             device=device,
-            backend=known[backend],
+            backend=chosen,
             batch=batch,
             threads=threads,
             on_start=lambda trial: status.update(f"measuring trial {trial.number}: {trial.label}"),

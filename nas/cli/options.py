@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nas.models.backends import Backend
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 Storage = Annotated[
@@ -29,16 +32,20 @@ def complain(message: str, code: int) -> int:
     return code
 
 
-def split(option: str, text: str) -> list[str]:
-    """Return the values of an option that are divided by commas.
+def known_backends(text: str) -> list[Backend]:
+    """Return the backends that ``--backend`` names, divided by commas.
 
     Raises:
-        ConfigError: One of them is empty.
+        ConfigError: One of them is unknown.
     """
-    values = [value.strip() for value in text.split(",")]
-    if not all(values):
-        raise ConfigError(f"{option}: {text!r} must be values divided by commas")
-    return values
+    from nas.models.backends import BACKENDS
+
+    known = {str(name): name for name in BACKENDS}
+    names = _split("--backend", text)
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"--backend: unknown backend {name!r}; known: {', '.join(known)}")
+    return [known[name] for name in names]
 
 
 def split_integers(option: str, text: str) -> list[int]:
@@ -47,8 +54,15 @@ def split_integers(option: str, text: str) -> list[int]:
     Raises:
         ConfigError: One of them is none, or is below one.
     """
-    values = split(option, text)
+    values = _split(option, text)
     for value in values:
         if not value.isdecimal() or int(value) < 1:
             raise ConfigError(f"{option}: {value!r} is not a whole number above zero; write for example 1,8,32")
     return [int(value) for value in values]
+
+
+def _split(option: str, text: str) -> list[str]:
+    values = [value.strip() for value in text.split(",")]
+    if not all(values):
+        raise ConfigError(f"{option}: {text!r} must be values divided by commas")
+    return values

@@ -28,6 +28,9 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     for metric, spread in report.costs.items():
         values = [format_count(value) for value in (spread.smallest, spread.median, spread.largest)]
         typer.echo(f"  {metric:<12} {values[0]} (smallest)  {values[1]} (median)  {values[2]} (largest)")
+    if report.latency_ms is not None:
+        times = ", ".join(f"{milliseconds:.2f} ms" for milliseconds in report.latency_ms)
+        typer.echo(f"  the cheapest, median and dearest by FLOPs take {times} at inference on {report.device}")
     times = ", ".join(f"{seconds:.1f} s" for seconds in report.trial_seconds)
     typer.echo(f"  training the cheapest, median and dearest takes about {times} on {report.device}")
     typer.echo(f"  the whole study: about {report.total_seconds / 60:.1f} min with one worker")

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from nas.architecture.cost import Cost
 from nas.architecture.serialization import architecture_from_json, architecture_to_json
 from nas.architecture.spec import Architecture
-from nas.config import StudyConfig, changes
+from nas.config import StudyConfig, changes, definition_digest
 from nas.errors import StudyError
 from nas.models.backends import Latency
 from nas.search.database import EPOCH, LATENCY, NETWORK, STUDY, TRIAL, make_engine
@@ -97,6 +97,12 @@ class Store:
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else (StudyConfig.model_validate_json(row.config), row.fingerprint)
+
+    def definition_digest(self) -> str:
+        """Return the digest of the definition as it was first written; versions that know more fields keep it."""
+        query = sa.select(STUDY.c.config).where(STUDY.c.name == self.study)
+        with self._engine.connect() as connection:
+            return definition_digest(json.loads(connection.execute(query).scalar_one()))
 
     def register(self, config: StudyConfig, fingerprint: str) -> None:
         """Store a study's definition, or make sure that it is the stored one.

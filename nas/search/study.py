@@ -84,7 +84,8 @@ class Study:
 
     def weights(self, trial: TrialRecord) -> Path:
         """Return where a trained trial's weights lie."""
-        return weights_folder(self.config, self.directory) / f"{trial.digest}.safetensors"
+        with database_errors(self.storage):
+            return weights_folder(self._store(), self.directory) / f"{trial.digest}.safetensors"
 
     def _store(self) -> Store:
         return Store(self.storage, self.name)
@@ -180,12 +181,12 @@ def run_trials(
     Raises:
         NasError: Several trials in a row failed.
     """
-    optuna_study = open_optuna_study(config, storage)
+    optuna_study, store = open_optuna_study(config, storage), Store(storage, config.name)
     objective = Objective(
         config,
         dataset,
-        Store(storage, config.name),
-        weights=weights_folder(config, directory),
+        store,
+        weights=weights_folder(store, directory),
         device=resolve_device(device),
         emit=on_event or (lambda event: None),
     )
@@ -195,7 +196,7 @@ def run_trials(
             on_event(TrialFinished(objective.finished))  # only now: what a listener raises cannot undo the trial
         last = optuna_study.get_trials(deepcopy=False)[-FAILURES_IN_A_ROW:]
         if len(last) == FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL and not was_interrupted(t) for t in last):
-            errors = {record.number: record.error for record in Store(storage, config.name).trials()}
+            errors = {record.number: record.error for record in store.trials()}
             raise NasError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last with: {errors[last[-1].number]}")
 
 
@@ -273,9 +274,9 @@ def require_satisfiable(config: StudyConfig, dataset: Dataset) -> None:
             )
 
 
-def weights_folder(config: StudyConfig, directory: Path) -> Path:
+def weights_folder(store: Store, directory: Path) -> Path:
     """Return where weights lie: apart for each definition, which another database may hold under the same name."""
-    return directory / "weights" / config.definition_digest()
+    return directory / "weights" / store.definition_digest()
 
 
 def default_storage(directory: Path) -> str:

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import copy
 import json
+import os
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from conftest import architectures
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nas.architecture.layers import Block, Conv, MaxPool, Shape, SqueezeExcite
 from nas.architecture.presets import preset
@@ -62,9 +68,30 @@ def test_branches_concatenate_and_shortcuts_add() -> None:
         (Block(((Conv(12, 3, groups=0),),)), "0 groups"),
         (Block(((Conv(0, 3),),)), "channels must be at least 1"),
         (Block(((Conv(8, 2),),)), "kernel must be odd, but is 2"),
-        (Block(((Conv(8, 1, 0),),)), "stride must be at least 1"),
+        (Block(((Conv(8, 1, 0),),)), "kernel and stride must be at least 1"),
         (Block(((MaxPool(3, 10),),)), "a 9x9 feature map is too small for stride 10"),
         (Block(((SqueezeExcite(0),),)), "squeeze-and-excitation channels"),
+        (
+            Block(((Conv(8, 11, padding="valid"),),)),
+            "a 9x9 feature map is smaller than the 11x11 kernel: raise the reso",
+        ),
+        (Block(((MaxPool(10, 2, "ceil"),),)), "a 9x9 feature map is smaller than the 10x10 kernel"),
+        (Block(((Conv(8, (1, 3), padding="valid"),),)), "kernel must be square where nothing is padded, but is 1x3"),
+        (Block(((Conv(8, (1, 4)),),)), r"kernel must be odd, but is \(1, 4\)"),
+        (Block(((Conv(8, (0, 3)),),)), "kernel and stride must be at least 1"),
+        (
+            Block(
+                (
+                    (
+                        Conv(8, 3),
+                        Block(((Conv(8, 3),), (Conv(8, 3, 2),))),
+                    ),
+                )
+            ),
+            "branches of shapes 8x9x9, 8x5x5 cannot be",
+        ),
+        (Block(((Conv(16, 3),), ()), join="add"), "a branch of no layers cannot be added: make it the shortcut"),
+        (Block(((),)), "at least one branch that has a layer"),
     ],
 )
 def test_what_cannot_exist_is_refused_by_stage_and_block(block: Block, message: str) -> None:
@@ -101,6 +128,66 @@ def test_edited_files_are_refused_with_the_place(old: str, new: str, message: st
         architecture_from_json(text.replace(old, new, 1), source="net.json")
     assert str(caught.value).startswith("net.json")
     assert "\n" not in str(caught.value)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("kind", "kernel", "x")), inner),
+    max_leaves=4,
+)
+
+
+@given(st.sampled_from(("googlenet", "inception_v3", "efficientnet_v2_s", "resnext50_32x4d")), JSON_VALUES, st.data())
+@settings(max_examples=300)
+def test_any_edit_of_a_file_is_a_network_or_an_error_in_one_line(name: str, value: Any, data: st.DataObject) -> None:
+    document = json.loads(architecture_to_json(preset(name, resolution=96)))
+    place, path = document, []
+    while isinstance(place, dict | list) and place and (not path or data.draw(st.integers(0, 5))):
+        keys = sorted(place) if isinstance(place, dict) else range(len(place))
+        path.append(data.draw(st.sampled_from(list(keys))))
+        parent, place = place, place[path[-1]]
+    parent[path[-1]] = value
+    _is_a_network_or_refused(json.dumps(document))
+
+
+@given(st.sampled_from(("googlenet", "resnet18")), st.floats(0, 1, exclude_max=True))
+def test_a_truncated_file_is_refused(name: str, share: float) -> None:
+    text = architecture_to_json(preset(name)).rstrip()
+    with pytest.raises(ConfigError, match="net.json"):
+        architecture_from_json(text[: int(share * len(text))], source="net.json")
+
+
+def _is_a_network_or_refused(text: str) -> None:
+    try:
+        architecture = architecture_from_json(text, source="net.json")
+    except ConfigError as error:
+        assert str(error).startswith("net.json") and "\n" not in str(error)
+    else:
+        assert architecture_from_json(architecture_to_json(architecture)) == architecture
+
+
+def test_blocks_nested_without_end_are_refused() -> None:
+    layer = '{"channels": 8, "kernel": 1, "kind": "conv"}'
+    for depth in (200, 2000, 200_000):
+        nested = '{"branches": [[' * depth + layer + "]]}" * depth
+        _is_a_network_or_refused(
+            f'{{"format_version": 1, "stem": [], "stages": [{{"blocks": [{nested}]}}], "head": [], "resolution": 8,'
+            ' "num_classes": 2}'
+        )
+
+
+def test_a_block_hashes_the_same_after_a_journey_to_another_process() -> None:
+    block = preset("googlenet").stages[0].blocks[0]
+    assert hash(pickle.loads(pickle.dumps(block))) == hash(block)
+    assert copy.deepcopy(block) == block and {block: 1}[copy.deepcopy(block)] == 1
+    command = (
+        "import pickle, sys; b = pickle.load(sys.stdin.buffer); assert hash(b) == hash(pickle.loads(pickle.dumps(b)))"
+    )
+    command += (
+        "; from nas.architecture.presets import preset; assert {b: 1}[preset('googlenet').stages[0].blocks[0]] == 1"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    subprocess.run([sys.executable, "-c", command], input=pickle.dumps(block), check=True, env=environment)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", json.dumps("x")])

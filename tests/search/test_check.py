@@ -38,3 +38,14 @@ def test_a_band_that_no_network_lies_in_is_refused(tiny_config: StudyConfig) -> 
     band = StudyConfig.model_validate({**document, "budget": {"flops": {"min": 500_001, "max": 500_002}}})
     with pytest.raises(BudgetError, match="met by none of 2000 sampled networks, which have .*k to .*M FLOPs"):
         check_study(band)
+
+
+def test_check_measures_what_the_budget_bounds(tiny_config: StudyConfig) -> None:
+    document = tiny_config.model_dump()
+    search = {**document["search"], "kernel": [3, 5], "squeeze_excitation": [True, False]}
+    limits = {"peak_memory": {"max": "40k"}, "latency_ms": {"max": 100.0}}
+    report = check_study(StudyConfig.model_validate({**document, "search": search, "budget": limits}))
+    assert report.costs["peak_memory"].largest <= 40_000
+    assert report.networks > check_study(tiny_config).networks  # four times as many points, some outside the budget
+    assert report.latency_ms is not None and min(report.latency_ms) > 0
+    assert check_study(tiny_config).latency_ms is None

@@ -15,13 +15,17 @@ from typing import Any
 
 import optuna
 import pytest
+import torch
 import yaml
 from conftest import TINY
 
 from nas.architecture.cost import count_cost
+from nas.architecture.spec import Architecture
 from nas.config import StudyConfig, load_study_config
 from nas.errors import BudgetError, NasError, StudyError, TrainingDiverged
+from nas.models.backends import Latency
 from nas.models.build import build_model
+from nas.models.device import describe_device, describe_versions
 from nas.search import objective
 from nas.search.database import SCHEMA_VERSION
 from nas.search.objective import Event, TrialFinished
@@ -300,3 +304,90 @@ def test_two_studies_share_a_database(tiny_config: StudyConfig) -> None:
     assert (len(first.trials()), len(second.trials())) == (2, 3)
     assert essence(second.trials())[:2] == essence(first.trials())
     assert asdict(first.trials()[0]).keys() == TrialRecord.__dataclass_fields__.keys()
+
+
+WIDER: dict[str, Any] = {
+    "spaces": ["resnext_small", "inception_small", "efficientnet_v2_small"],
+    "width": {"min": 0.25, "max": 0.5, "step": 0.25},
+    "depth": 0.25,
+    "resolution": 8,
+    "cardinality": [1, 8],
+    "activation": ["relu", "gelu", "hardswish"],
+    "squeeze_excitation": [True, False],
+    "trials": 14,
+    "startup_trials": 6,
+}
+
+
+def test_further_dimensions_are_searched_kept_and_continued(tiny_config: StudyConfig) -> None:
+    document = {**tiny_config.model_dump(), "search": WIDER, "recipe": {**TINY["recipe"], "epochs": 1}}
+    config = StudyConfig.model_validate({**document, "name": "whole"})
+    study = run_study(config)
+    trials = study.trials()
+    assert {trial.state for trial in trials} <= {"trained", "repeated", "infeasible"}
+    assert {trial.space for trial in trials} == set(WIDER["spaces"])
+    for trial in trials:
+        chosen = {"activation", "squeeze_excitation"} | ({"cardinality"} if trial.space == "resnext_small" else set())
+        assert set(trial.choices) == chosen
+        architecture = study.architecture(trial)
+        assert architecture.digest == trial.digest
+        assert architecture.stem[0].activation == trial.choices["activation"]
+        assert trial.label.endswith(f"squeeze_excitation {trial.choices['squeeze_excitation']}")
+    assert len({trial.choices["activation"] for trial in trials}) == 3
+    parts = StudyConfig.model_validate({**document, "name": "parts"})
+    run_study(parts, trials=9)
+    assert essence(run_study(parts).trials()) == essence(trials)
+
+
+def test_a_budget_looks_at_the_choices_too(tiny_config: StudyConfig) -> None:
+    search = {**TINY["search"], "spaces": ["efficientnet_small"], "expansion": [6], "width": 0.25, "depth": 0.25}
+    config = changed(changed(tiny_config, "budget", flops=None, params={"max": 5000}), "search", **search)
+    with pytest.raises(BudgetError, match="budget.params.max 5k is below the cheapest network of the search"):
+        run_study(config)
+    assert run_study(changed(config, "search", **{**search, "expansion": [6, 1]}), trials=1).trials()
+
+
+def test_a_latency_budget_is_measured_before_training_and_once_for_a_network(
+    tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[str] = []
+
+    def measure(architecture: Architecture, *, device: torch.device, **setting: Any) -> Latency:
+        timed.append(architecture.digest)
+        flops = count_cost(architecture).flops
+        facts = {"device": describe_device(device), "versions": describe_versions(), "repeats": 10, "peak_memory": None}
+        return Latency(median_ms=flops / 1e5, p10_ms=0.0, p90_ms=9.0, **facts, **setting)
+
+    monkeypatch.setattr(objective, "time_inference", measure)
+    config = changed(tiny_config, "budget", latency_ms={"max": 4.0, "batch": 2})
+    study = run_study(config)
+    trials = study.trials()
+    assert sorted(timed) == sorted({trial.digest for trial in trials if trial.flops <= 1_000_000})
+    for trial in trials:
+        assert (trial.state == "infeasible") == (trial.flops > 400_000)
+        assert (trial.state == "trained") == bool(study.weights(trial).exists() and trial.repeat_of is None)
+    slow = next(trial for trial in trials if 400_000 < trial.flops <= 1_000_000)
+    (latency,) = study.latencies(slow)
+    assert (latency.batch, latency.backend, latency.threads) == (2, "eager", 1)
+    stored = open_optuna_study(config, study.storage).trials[slow.number]
+    violation = next(value for key, value in stored.system_attrs.items() if key.endswith(":latency_ms_max"))
+    assert stored.state is optuna.trial.TrialState.PRUNED and violation == pytest.approx(slow.flops / 4e5 - 1)
+
+
+def test_a_real_latency_decides(tiny_config: StudyConfig) -> None:
+    fast = run_study(changed(tiny_config, "budget", latency_ms={"max": 1e-6}), trials=2)
+    assert {trial.state for trial in fast.trials()} == {"infeasible"}
+    assert all(study_latency.median_ms > 0 for study_latency in fast.latencies(fast.trials()[0]))
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(tiny_config: StudyConfig) -> None:
+    run_study(tiny_config, trials=3, storage="sqlite:///first.db")
+    connection = sqlite3.connect("first.db")
+    connection.execute("alter table nas_trial drop column choices")
+    connection.execute("drop table nas_latency")
+    connection.execute("update nas_schema set version = 1")
+    connection.commit()
+    connection.close()
+    assert [trial.choices for trial in open_study(tiny_config, storage="sqlite:///first.db").trials()] == [{}] * 3
+    continued = run_study(tiny_config, storage="sqlite:///first.db")
+    assert essence(continued.trials()) == essence(run_study(tiny_config.model_copy(update={"name": "whole"})).trials())
