@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "nas"
 LAYERS = (
     ("cli",),
-    ("console",),
+    ("console", "tables"),
     ("export",),
     ("analysis",),
     ("search",),

@@ -78,15 +78,16 @@ def cost(
     if verify:
         for network, counted in zip(networks, costs, strict=True):
             _verify(network, counted)
-    from nas.console import compare_table, cost_notes, make_console, stage_table
+    from nas.console import make_console
+    from nas.tables import compare_table, cost_notes, stage_table
 
     console = make_console()
     if not as_json:
         if len(networks) == 1:
-            console.print(stage_table(networks[0], costs[0]))
+            console.print(stage_table(networks[0], costs[0], width=console.width))
             console.print(cost_notes(costs[0]), highlight=False)
         else:
-            console.print(compare_table(networks, costs))
+            console.print(compare_table(networks, costs, width=console.width))
         if verify:
             console.print("fvcore and the traced module measure the same, section by section", highlight=False)
     documents = [_document(network, counted, verify) for network, counted in zip(networks, costs, strict=True)]
@@ -164,10 +165,10 @@ def _print_latencies(
     console: Console, networks: list[Architecture], costs: list[Cost], measured: list[Measured]
 ) -> None:
     from nas.analysis.latency import Timed, compare_orders
-    from nas.console import disagreement_lines, latency_table
+    from nas.tables import disagreement_lines, latency_table
 
     names = [network.name for network in networks]
-    console.print(latency_table(names, [found.latencies for found in measured]))
+    console.print(latency_table(names, [found.latencies for found in measured], width=console.width))
     for name, found in zip(names, measured, strict=True):
         for backend, reason in found.failures.items():
             console.print(f"{name}: {backend} was not measured: {reason}", highlight=False, soft_wrap=True)

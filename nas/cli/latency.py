@@ -20,7 +20,8 @@ def latency(
     as_json: AsJson = False,
 ) -> None:
     """Measure the front of a study, and rank it by latency; the report then shows it too."""
-    from nas.console import disagreement_lines, front_latency_table, make_console
+    from nas.console import make_console
+    from nas.tables import disagreement_lines, front_latency_table
 
     chosen, *others = known_backends(backend)
     if others:
@@ -42,7 +43,7 @@ def latency(
         print_json(_document(found))
         return
     console = make_console()
-    console.print(front_latency_table(found))
+    console.print(front_latency_table(found, width=console.width))
     lines = disagreement_lines(found.orders, setting=f"{backend}, batch {batch}")
     console.print("\n".join(lines), highlight=False, soft_wrap=True)
 

@@ -46,7 +46,8 @@ def search(
 ) -> None:
     """Run a study, or continue it."""
     from nas.config import load_study_config
-    from nas.console import SearchProgress, front_table, make_console
+    from nas.console import SearchProgress, make_console
+    from nas.tables import front_table
 
     config, _ = load_study_config(study)
     console = make_console(stderr=as_json)
@@ -67,7 +68,7 @@ def search(
     if as_json:
         print_json(_front_document(ran.name, front))
         return
-    console.print(front_table(front, title=f"Pareto front of {ran.name}"))
+    console.print(front_table(front, title=f"Pareto front of {ran.name}", width=console.width))
     console.print(f"Next: nas report {study}", markup=False)
     if front:
         console.print(f"      nas export {study} --trial {front[-1].number} -o my-network", markup=False)
@@ -120,9 +121,11 @@ def front(
     elif as_csv:
         typer.echo(to_frame(members).to_csv(index=False), nl=False)
     else:
-        from nas.console import front_table, make_console
+        from nas.console import make_console
+        from nas.tables import front_table
 
-        make_console().print(front_table(members, title=f"Pareto front of {opened.name}"))
+        console = make_console()
+        console.print(front_table(members, title=f"Pareto front of {opened.name}", width=console.width))
 
 
 def report(

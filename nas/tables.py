@@ -1,0 +1,275 @@
+"""Results as tables for a terminal, as wide as it is. Only the command line uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.box import SIMPLE_HEAD
+from rich.console import JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from nas.architecture.layers import Block, Conv, MaxPool, SqueezeExcite
+from nas.architecture.shapes import kernel_sides
+from nas.architecture.spec import sections
+from nas.units import format_bytes, format_count
+
+if TYPE_CHECKING:
+    from nas.analysis.latency import FrontLatency, Orders
+    from nas.architecture.cost import Cost
+    from nas.architecture.layers import Layer
+    from nas.architecture.spec import Architecture
+    from nas.models.backends import Latency
+    from nas.search.store import TrialRecord
+
+
+class Column(NamedTuple):
+    """A column of a table; it is left out on consoles of fewer than ``needs`` characters."""
+
+    header: str
+    needs: int = 0
+    justify: JustifyMethod = "right"
+    folds: bool = False
+
+
+def fitted_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, width: int, title: str = "") -> Table:
+    """Return a table of the columns that a console of ``width`` characters has room for."""
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = [column.needs <= width for column in columns]
+    for column in columns:
+        if column.needs <= width:
+            table.add_column(column.header, justify=column.justify, no_wrap=not column.folds, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell for cell, show in zip(row, shown, strict=True) if show))
+    return table
+
+
+def front_table(front: Iterable[TrialRecord], *, title: str, width: int) -> Table:
+    """Return the Pareto front as a table, cheapest first."""
+    columns = [
+        *(Column(header) for header in ("trial", "accuracy", "FLOPs")),
+        Column("params", needs=90),
+        *(Column(header) for header in ("width", "depth", "px")),
+        Column("trained in", needs=100),
+        Column("space", justify="left", folds=True),
+    ]
+    rows = [
+        (
+            str(trial.number),
+            f"{100 * (trial.accuracy or 0):.2f} %",
+            format_count(trial.flops),
+            format_count(trial.params),
+            f"{trial.width:g}",
+            f"{trial.depth:g}",
+            str(trial.resolution),
+            f"{trial.train_seconds or 0:.1f} s",
+            f"{trial.space} {trial.chosen}".rstrip(),
+        )
+        for trial in front
+    ]
+    return fitted_table(columns, rows, width=width, title=title)
+
+
+def stage_table(architecture: Architecture, cost: Cost, *, width: int) -> Table:
+    """Return a network section by section: what it is made of, what it puts out, what it costs."""
+    columns = [
+        Column("section", justify="left"),
+        Column("layers", needs=125, justify="left", folds=True),
+        *(Column(header) for header in ("x", "channels", "px", "FLOPs")),
+        Column("share", justify="left"),
+        Column("params"),
+        Column("activations", needs=90),
+        Column("peak memory"),
+    ]
+    layers = {section.name: describe(section.parts) for section in sections(architecture)}
+    largest = max(section.flops for section in cost.sections)
+    bar_width = 12 if width >= 90 else 6
+    rows = [
+        (
+            section.name,
+            layers.get(section.name, "average pool, linear"),
+            str(section.repeats),
+            str(section.after.channels),
+            str(section.after.size),
+            format_count(section.flops),
+            f"{bar(section.flops, largest, width=bar_width)} {100 * section.flops / cost.flops:5.1f} %",
+            format_count(section.params),
+            format_count(section.activations),
+            format_bytes(section.peak_memory),
+        )
+        for section in cost.sections
+        if section.repeats
+    ]
+    title = f"{architecture.name} at {architecture.resolution} px, {architecture.num_classes} classes"
+    table = fitted_table(columns, rows, width=width, title=title)
+    footers = {
+        "section": "total",
+        "FLOPs": format_count(cost.flops),
+        "params": format_count(cost.params),
+        "activations": format_count(cost.activations),
+        "peak memory": format_bytes(cost.peak_memory),
+    }
+    for column in table.columns:
+        column.footer = footers.get(str(column.header), "")
+    table.show_footer = True
+    return table
+
+
+def cost_notes(cost: Cost) -> str:
+    """Return what a stage table has no column for: exact totals, operators, bytes of the weights."""
+    shares = ", ".join(f"{name} {100 * flops / cost.flops:.1f} %" for name, flops in cost.flops_by_operator.items())
+    sizes = (f"{format_bytes(cost.weight_bytes_at(p))} {p}" for p in ("fp32", "fp16", "int8"))
+    return "\n".join(
+        (
+            f"{cost.flops:,} FLOPs as fvcore counts, one multiply-add is one",
+            f"  {shares}",
+            f"{cost.multiply_adds:,} of them in convolutions and linear layers, as papers quote",
+            f"{cost.params:,} parameters: {', '.join(sizes)}",
+            f"{cost.activations:,} activations; feature maps of an image need {format_bytes(cost.peak_memory)} at once",
+        )
+    )
+
+
+def compare_table(architectures: Iterable[Architecture], costs: Iterable[Cost], *, width: int) -> Table:
+    """Return networks side by side, one row each."""
+    networks = list(zip(architectures, costs, strict=True))
+    largest = max(cost.flops for _, cost in networks)
+    bar_width = 12 if width >= 90 else 6
+    columns = [
+        Column("network", justify="left", folds=True),
+        *(Column(header) for header in ("px", "FLOPs")),
+        Column("", justify="left"),
+        Column("conv+linear", needs=110),
+        Column("params"),
+        Column("activations", needs=80),
+        Column("fp32"),
+        Column("fp16", needs=105),
+        Column("int8", needs=105),
+        Column("peak memory"),
+    ]
+    rows = [
+        (
+            architecture.name,
+            str(architecture.resolution),
+            format_count(cost.flops),
+            bar(cost.flops, largest, width=bar_width),
+            format_count(cost.multiply_adds),
+            format_count(cost.params),
+            format_count(cost.activations),
+            *(format_bytes(cost.weight_bytes_at(precision)) for precision in ("fp32", "fp16", "int8")),
+            format_bytes(cost.peak_memory),
+        )
+        for architecture, cost in networks
+    ]
+    return fitted_table(columns, rows, width=width)
+
+
+_LATENCY_COLUMNS = (
+    Column("median"),
+    Column("p10 to p90"),
+    Column("images/s"),
+    Column("peak memory", needs=85),
+)
+
+
+def _latency_cells(item: Latency) -> tuple[str, ...]:
+    return (
+        f"{item.median_ms:.2f} ms",
+        f"{item.p10_ms:.2f} to {item.p90_ms:.2f}",
+        f"{item.images_per_second:,.0f}",
+        "-" if item.peak_memory is None else format_bytes(item.peak_memory),
+    )
+
+
+def latency_table(names: Iterable[str], latencies: Iterable[list[Latency]], *, width: int) -> Table:
+    """Return measurements of networks, one row for each backend and batch; the title says where and with what."""
+    items = [(name, item) for name, found in zip(names, latencies, strict=True) for item in found]
+    columns = [
+        Column("network", justify="left", folds=True),
+        Column("backend", justify="left"),
+        Column("batch"),
+        *_LATENCY_COLUMNS,
+        Column("repeats", needs=95),
+    ]
+    rows = [(name, item.backend, str(item.batch), *_latency_cells(item), str(item.repeats)) for name, item in items]
+    title = f"{_where(items[0][1])}, float32\n{items[0][1].versions}" if items else ""
+    return fitted_table(columns, rows, width=width, title=title)
+
+
+def front_latency_table(front: FrontLatency, *, width: int) -> Table:
+    """Return the front of a study by latency, fastest first."""
+    first = front.ranked[0].latency
+    columns = [
+        *(Column(header) for header in ("rank", "trial", "accuracy", "FLOPs")),
+        Column("rank by FLOPs", needs=105),
+        *_LATENCY_COLUMNS,
+        Column("front by latency", justify="left"),
+    ]
+    rows = [
+        (
+            str(entry.latency_rank),
+            f"#{entry.trial.number}",
+            f"{100 * (entry.trial.accuracy or 0):.2f} %",
+            format_count(entry.trial.flops),
+            str(entry.flops_rank),
+            *_latency_cells(entry.latency),
+            "yes" if entry.beaten_by is None else f"beaten by #{entry.beaten_by}",
+        )
+        for entry in front.ranked
+    ]
+    title = (
+        f"Front of {front.study} by latency\n{_where(first)}, {first.backend}, batch {first.batch}\n{first.versions}"
+    )
+    return fitted_table(columns, rows, width=width, title=title)
+
+
+def _where(item: Latency) -> str:
+    return f"{item.device}, {item.threads} thread{'s' * (item.threads > 1)}"
+
+
+def disagreement_lines(orders: Orders, *, setting: str) -> list[str]:
+    """Return where the orders by FLOPs and by latency disagree, in words."""
+    if orders.tau is None:
+        return [f"{setting}: one network has no order"]
+    lines = [
+        f"{setting}: Kendall's tau of FLOPs and latency {orders.tau:.3f},"
+        f" {len(orders.swapped)} of {orders.pairs} pairs swapped"
+    ]
+    for pair in orders.swapped:
+        noise = " (within noise)" if pair.within_noise else ""
+        lines.append(f"  {pair.fewer_flops} has fewer FLOPs, but {pair.faster} is faster{noise}")
+    return lines
+
+
+def bar(value: float, largest: float, *, width: int) -> str:
+    """Return a horizontal bar of ``width`` characters at most, to an eighth of one."""
+    eighths = round(8 * width * value / largest) if largest else 0
+    full, rest = divmod(eighths, 8)
+    return ("\u2588" * full + (" " if rest == 0 else chr(0x2590 - rest))).rstrip().ljust(width)
+
+
+def describe(parts: tuple[Layer | Block, ...]) -> str:
+    """Return what a section is made of: its layers, or the block that it mostly repeats."""
+    if parts and isinstance(parts[-1], Block):
+        return _describe_block(parts[-1])
+    return ", ".join(_describe_layer(part) for part in parts)
+
+
+def _describe_block(block: Block) -> str:
+    if len(block.branches) > 1:
+        return f"{len(block.branches)} branches, {block.join}"
+    return ", ".join(_describe_layer(layer) for layer in block.branches[0])
+
+
+def _describe_layer(layer: Layer | Block) -> str:
+    if isinstance(layer, Block):
+        return _describe_block(layer)
+    if isinstance(layer, SqueezeExcite):
+        return "SE"
+    height, width = kernel_sides(layer.kernel)
+    size = f"{height}x{width}"
+    if not isinstance(layer, Conv):
+        return f"{'max' if isinstance(layer, MaxPool) else 'average'} pool {size}"
+    groups = "" if layer.groups == 1 else " depthwise" if layer.groups == layer.channels else f" {layer.groups} groups"
+    return size + groups
