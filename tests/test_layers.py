@@ -21,7 +21,7 @@ LAYERS = (
     ("training",),
     ("data", "models"),
     ("architecture",),
-    ("files", "units"),
+    ("files", "interrupts", "units"),
     ("errors",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

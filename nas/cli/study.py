@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas.cli.options import AsJson, Device, Storage, StudyArgument, complain, print_json
 from nas.errors import ConfigError
+from nas.interrupts import interruptible
+
+if TYPE_CHECKING:
+    from nas.search.objective import Event
 
 
 def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False) -> None:
@@ -59,8 +63,13 @@ def search(
     if planned == 0:
         console.print(f"{config.name} has all its trials; nas search {study} --trials N runs N more", highlight=False)
     try:
-        with SearchProgress(console, total=planned, epochs=config.recipe.epochs) as progress:
-            ran = run_study(study, trials=trials, workers=workers, device=device, storage=storage, on_event=progress)
+        with interruptible() as check, SearchProgress(console, total=planned, epochs=config.recipe.epochs) as progress:
+
+            def show(event: Event) -> None:
+                check()
+                progress(event)
+
+            ran = run_study(study, trials=trials, workers=workers, device=device, storage=storage, on_event=show)
     except KeyboardInterrupt:
         complain(f"interrupted; finished trials are kept, and nas search {study} continues", 130)
         raise typer.Exit(130) from None

@@ -7,12 +7,14 @@ import os
 import queue
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
 from nas.config import StudyConfig
 from nas.errors import NasError
+from nas.interrupts import interruptible
 from nas.search.objective import Event
 
 
@@ -74,17 +76,16 @@ def _work(config: StudyConfig, directory: Path, storage: str, tickets: Any, even
     from nas.data.sources import load_data
     from nas.search.study import run_trials
 
-    signal.signal(signal.SIGINT, _interrupt_once)
+    # a terminal signals the whole group and the parent signals again: the second must not disturb the putting away
+    with suppress(KeyboardInterrupt), interruptible(once=True) as check:
 
-    def emit(event: Event) -> None:
-        events.put(event)
-        _end_with_parent()
+        def emit(event: Event) -> None:
+            events.put(event)
+            check()
+            _end_with_parent()
 
-    try:
         dataset = load_data(config.data)
         run_trials(config, directory, storage, dataset, tickets=_take(tickets), device=device, on_event=emit)
-    except KeyboardInterrupt:
-        pass
 
 
 def _take(tickets: Any) -> Iterator[int]:
@@ -102,12 +103,6 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
         raise KeyboardInterrupt
-
-
-def _interrupt_once(signum: int, frame: object) -> None:
-    """A terminal signals the whole group and the parent signals again: the second must not disturb the putting away."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _device_of(device: str, worker: int) -> str:

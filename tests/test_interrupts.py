@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from nas.interrupts import interruptible
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):  # the handler runs between two of these
+        pass
+
+
+def test_an_interrupt_whose_exception_was_lost_is_raised_at_the_next_check() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with interruptible() as check:
+        check()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+        with pytest.raises(KeyboardInterrupt):
+            check()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_signal_is_ignored_where_one_is_enough() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt), interruptible(once=True):
+            interrupt()
+        interrupt()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
