@@ -31,17 +31,24 @@ class Column(NamedTuple):
     needs: int = 0
     justify: JustifyMethod = "right"
     folds: bool = False
+    style: str = ""
 
 
 def fitted_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, width: int, title: str = "") -> Table:
     """Return a table of the columns that a console of ``width`` characters has room for."""
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    shown = [column.needs <= width for column in columns]
     for column in columns:
         if column.needs <= width:
-            table.add_column(column.header, justify=column.justify, no_wrap=not column.folds, overflow="fold")
+            table.add_column(
+                column.header,
+                justify=column.justify,
+                style=column.style,
+                no_wrap=not column.folds,
+                overflow="fold",
+            )
     for row in rows:
-        table.add_row(*(cell for cell, show in zip(row, shown, strict=True) if show))
+        # as Text, lest a name with brackets be taken for markup
+        table.add_row(*(Text(cell) for cell, column in zip(row, columns, strict=True) if column.needs <= width))
     return table
 
 
@@ -77,7 +84,7 @@ def stage_table(architecture: Architecture, cost: Cost, *, width: int) -> Table:
         Column("section", justify="left"),
         Column("layers", needs=125, justify="left", folds=True),
         *(Column(header) for header in ("x", "channels", "px", "FLOPs")),
-        Column("share", justify="left"),
+        Column("share", justify="left", style="cyan"),
         Column("params"),
         Column("activations", needs=90),
         Column("peak memory"),
@@ -139,7 +146,7 @@ def compare_table(architectures: Iterable[Architecture], costs: Iterable[Cost], 
     columns = [
         Column("network", justify="left", folds=True),
         *(Column(header) for header in ("px", "FLOPs")),
-        Column("", justify="left"),
+        Column("", justify="left", style="cyan"),
         Column("conv+linear", needs=110),
         Column("params"),
         Column("activations", needs=80),

@@ -95,8 +95,12 @@ def runs(parts: tuple[Layer | Block, ...], shape: Shape) -> Iterator[Run]:
 
 def branch_shape(parts: tuple[Layer | Block, ...], shape: Shape) -> Shape:
     """Return the shape (channels, size) after parts in sequence."""
-    for run in runs(parts, shape):
-        shape = run.after
+    kept: Layer | Block | None = None  # a part that keeps the shape, and so does each repeat of it
+    for part in parts:
+        if part is not kept:
+            after = layer_shape(part, shape)
+            kept = part if after == shape else None
+            shape = after
     return shape
 
 

@@ -1,8 +1,8 @@
 """No claim: the latency of reference networks beside their FLOPs, and how far the two orders agree, on this machine.
 
 Run as ``python tests/benchmarks/latency.py [-o FOLDER]``. Prints the table with Kendall's tau and the swapped pairs;
-with ``-o`` writes it as ``latency.md``, the numbers as ``latency.csv`` and, where kaleido and a Chromium are installed, a
-picture as ``latency.png``. Takes about ten minutes on a CPU, most of it in ``torch.compile``.
+with ``-o`` writes it as ``latency.md``, the numbers as ``latency.csv`` and, where kaleido and a Chromium are installed,
+a picture as ``latency.png``. Takes about ten minutes on a CPU, most of it in ``torch.compile``.
 """
 
 from __future__ import annotations
@@ -110,33 +110,28 @@ def page(timed: list[Timed], command: str) -> str:
 
 
 def figure(timed: list[Timed]) -> go.Figure:
-    """Return latency against FLOPs at batch 1, a colour for each backend."""
+    """Return the latency of one image, networks from few FLOPs to many, a colour for each backend."""
     drawing = go.Figure()
-    for backend in BACKENDS:
+    for backend, color in zip(BACKENDS, ("#2a6fbb", "#d9822b", "#3a9a5b"), strict=True):
         shown = sorted(
             (t for t in timed if (t.latency.backend, t.latency.batch) == (backend, 1)), key=lambda t: t.flops
         )
         drawing.add_trace(
             go.Scatter(
-                x=[t.flops for t in shown],
-                y=[t.latency.median_ms for t in shown],
-                mode="markers+text" if backend == BACKENDS[-1] else "markers",
-                text=[t.name for t in shown],
-                textposition="bottom center",
-                textfont={"size": 11},
+                x=[t.latency.median_ms for t in shown],
+                y=[f"{t.name}  {format_count(t.flops)}" for t in shown],
+                mode="lines+markers",
                 name=backend,
-                marker={"size": 10},
+                line={"color": color, "width": 1},
+                marker={"color": color, "size": 10},
             )
         )
     first = timed[0].latency
-    drawing.update_layout(
-        template="plotly_white",
-        title=f"Latency of one image against FLOPs ({first.device}, {first.threads} thread{'s' * (first.threads > 1)})",
-    )
-    drawing.update_xaxes(
-        type="log", title="FLOPs (one multiply-add is one; log scale)", exponentformat="SI", dtick="D2"
-    )
-    drawing.update_yaxes(type="log", title="milliseconds (median; log scale)", dtick="D2")
+    where = f"{first.device}, {first.threads} thread{'s' * (first.threads > 1)}"
+    title = f"Latency of one image: a line that turns left is a network of more FLOPs that is faster ({where})"
+    drawing.update_layout(template="plotly_white", title=title, margin={"t": 60, "b": 60})
+    drawing.update_xaxes(type="log", title="milliseconds (median; log scale)", dtick="D2", minorloglabels="complete")
+    drawing.update_yaxes(title="network and its FLOPs")
     return drawing
 
 
