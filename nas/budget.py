@@ -48,6 +48,8 @@ class LatencyLimit(Strict):
     def _ordered(self) -> Self:
         if self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is larger than max {self.max:g}")
+        if self.max is None and self.min == 0:
+            raise ValueError("give max or min, in milliseconds")
         return self
 
 

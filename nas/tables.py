@@ -238,7 +238,8 @@ def _where(item: Latency) -> str:
 def disagreement_lines(orders: Orders, *, setting: str) -> list[str]:
     """Return where the orders by FLOPs and by latency disagree, in words."""
     if orders.tau is None:
-        return [f"{setting}: one network has no order"]
+        reason = "one network has no order" if orders.pairs == 0 else "all networks are equal in FLOPs or in latency"
+        return [f"{setting}: {reason}"]
     lines = [
         f"{setting}: Kendall's tau of FLOPs and latency {orders.tau:.3f},"
         f" {len(orders.swapped)} of {orders.pairs} pairs swapped"

@@ -77,13 +77,15 @@ def architectures(draw: st.DrawFn, *, spaces: tuple[str, ...] = SPACES, largest:
 def strange_architectures(draw: st.DrawFn) -> Architecture:
     """Draw networks of blocks that no family has: any layers, joins, shortcuts and blocks within blocks."""
     stem = (Conv(draw(st.sampled_from((4, 8, 12))), 3, draw(st.sampled_from((1, 2)))),)
-    shape, parts = layer_shape(stem[0], Shape(3, 17)), []
+    resolution = draw(st.sampled_from((1, 2, 5, 17)))
+    stem = stem if resolution > 1 else (Conv(8, 3),)
+    shape, parts = layer_shape(stem[0], Shape(3, resolution)), []
     for _ in range(draw(st.integers(1, 3))):
         parts.append(draw(strange_blocks(shape)))
         shape = layer_shape(parts[-1], shape)
     last = draw(strange_blocks(shape))
     repeats = draw(st.integers(1, 3)) if layer_shape(last, shape) == shape else 1
-    return Architecture(stem, (Stage(tuple(parts)), Stage((last,) * repeats)), (Conv(8, 1),), 17, 5)
+    return Architecture(stem, (Stage(tuple(parts)), Stage((last,) * repeats)), (Conv(8, 1),), resolution, 5)
 
 
 @st.composite

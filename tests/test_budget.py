@@ -40,9 +40,14 @@ def test_latency_is_no_part_of_the_closed_form() -> None:
     assert budget.latency_violations(1.0) == {"latency_ms_max": -0.75, "latency_ms_min": 0.5}
     assert str(budget) == "2 <= latency_ms <= 4 (batch 8, onnxruntime)"
     assert Budget().latency_violations(1e9) == {}
+    small = Budget.model_validate({"latency_ms": {"min": 0.5}})
+    assert small.latency_violations(0.25) == {"latency_ms_min": 0.5}
 
 
-@pytest.mark.parametrize("limit", [{"max": 0}, {"min": 5, "max": 4}, {"backend": "tensorrt"}, {"batch": 0}, {"p90": 3}])
+@pytest.mark.parametrize(
+    "limit",
+    [{}, {"max": 0}, {"max": float("inf")}, {"min": 5, "max": 4}, {"backend": "tensorrt"}, {"batch": 0}, {"p90": 3}],
+)
 def test_wrong_latency_limits_are_refused(limit: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         Budget.model_validate({"latency_ms": limit})

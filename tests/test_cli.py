@@ -77,8 +77,19 @@ def test_latency_and_training_memory_are_measured(nas_command: Command) -> None:
     document = json.loads(nas_command("cost", "resnet_small", *small, *options).out)
     (latency,) = document["latency"]
     assert (latency["backend"], latency["batch"], latency["threads"]) == ("onnxruntime", 2, 1)
-    assert latency["p10_ms"] <= latency["median_ms"] <= latency["p90_ms"] and document["not_measured"] == {}
+    assert latency["p10_ms"] <= latency["median_ms"] <= latency["p90_ms"] and document["not_measured"] == []
     assert document["training_memory"]["2"] > 3 * document["weight_bytes"]["fp32"]
+
+
+def test_nothing_measured_is_a_failure(nas_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.models.latency import Failure, Measured
+
+    monkeypatch.setattr(
+        "nas.models.latency.measure_latency", lambda *a, **k: Measured([], [Failure("eager", 8, "no memory")])
+    )
+    outcome = nas_command("cost", "resnet18", "--latency", "--backend", "eager", "--batch", 8)
+    assert outcome.code == 1 and "nothing could be measured" in outcome.err
+    assert "resnet18: eager was not measured at batch 8 and above: no memory" in outcome.out
 
 
 def test_the_front_of_a_study_is_ranked_by_latency(nas_command: Command, finished: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from conftest import TINY
 
-from nas.config import StudyConfig, changes, definition_digest, definition_of, load_study_config
+from nas.architecture.space import Range
+from nas.config import StudyConfig, _common, changes, definition_digest, definition_of, load_study_config
 from nas.errors import ConfigError
 from nas.files import shipped
 
@@ -134,6 +135,8 @@ def test_spaces_alone_allow_what_all_of_them_do() -> None:
     config = StudyConfig.model_validate({**TINY, "search": search})
     assert (config.search.width.min, config.search.width.max) == (0.25, 3.0)
     assert (config.search.depth.max, config.search.resolution.min) == (4.0, 8)
+    coarse, fine = Range(min=1, max=3, step=0.5), Range(min=0.5, max=2, step=0.1)
+    assert _common([coarse, fine], "width") == Range(min=1, max=2, step=0.5)
 
 
 def test_dimensions_are_open_to_the_spaces_that_have_them() -> None:

@@ -41,7 +41,8 @@ class Orders(NamedTuple):
     """How far the order by FLOPs is that by latency.
 
     Attributes:
-        tau: Kendall's rank correlation (tau-b), 1 for the same order and -1 for the reverse; None below two networks.
+        tau: Kendall's rank correlation (tau-b), 1 for the same order and -1 for the reverse; None below two networks,
+            and where all FLOPs or all latencies are equal.
         pairs: Number of pairs.
         swapped: The pairs whose orders differ.
     """
@@ -127,7 +128,7 @@ def measure_front(
             study.architecture(trial), device=device, backends=(backend,), batches=(batch,), threads=threads
         )
         if found.failures:
-            raise MeasurementError(f"{backend} was not measured: {found.failures[backend]}")
+            raise MeasurementError(f"{backend} was not measured: {found.failures[0].reason}")
         study.add_latency(trial, found.latencies[0])
         measured.append((trial, found.latencies[0]))
     return _ranked(study, measured)
@@ -135,7 +136,8 @@ def measure_front(
 
 def stored_front_latency(study: Study) -> FrontLatency | None:
     """Return the newest complete measurement of a study's front from its database, or None where there is none."""
-    latencies = [(trial, study.latencies(trial)) for trial in pareto_front(study)]
+    measured = study.latencies()
+    latencies = [(trial, measured.get(trial.digest, [])) for trial in pareto_front(study)]
     if not latencies:
         return None
     for setting in dict.fromkeys(_setting(latency) for latency in latencies[0][1]):
@@ -146,8 +148,8 @@ def stored_front_latency(study: Study) -> FrontLatency | None:
     return None
 
 
-def _setting(latency: Latency) -> tuple[str, str, int, int]:
-    return latency.backend, latency.device, latency.threads, latency.batch
+def _setting(latency: Latency) -> tuple[object, ...]:
+    return latency.backend, latency.device, latency.threads, latency.batch, latency.versions
 
 
 def _ranked(study: Study, measured: list[tuple[TrialRecord, Latency]]) -> FrontLatency:

@@ -37,8 +37,7 @@ def mbconv(
     if expansion != 1:
         layers.append(Conv(inner, 1, activation=activation))
     layers.append(Conv(inner, kernel, stride, groups=inner, activation=activation))
-    if squeeze_excitation > 0:
-        layers.append(SqueezeExcite(max(1, int(in_channels * squeeze_excitation)), activation))
+    layers += squeeze_excite(in_channels, squeeze_excitation, activation)
     layers.append(Conv(channels, 1))
     return Block((tuple(layers),), shortcut=_identity(in_channels, channels, stride))
 
@@ -70,8 +69,7 @@ def fused_mbconv(
     """
     expanded = in_channels * expansion if expansion != 1 else channels
     layers: list[Layer] = [Conv(expanded, kernel, stride, activation=activation)]
-    if squeeze_excitation > 0:
-        layers.append(SqueezeExcite(max(1, int(in_channels * squeeze_excitation)), activation))
+    layers += squeeze_excite(in_channels, squeeze_excitation, activation)
     if expansion != 1:
         layers.append(Conv(channels, 1))
     return Block((tuple(layers),), shortcut=_identity(in_channels, channels, stride))

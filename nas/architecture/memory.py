@@ -26,7 +26,8 @@ def peak_elements(run: Run, *, kept: bool = False) -> int:
     if isinstance(part, Block):
         return _block_peak(part, before, kept)
     if isinstance(part, SqueezeExcite):
-        gated = 2 * before.elements + before.channels if kept else 0  # the gate cannot be applied in place
+        # what is needed again cannot be gated in place; on a 1x1 map the gate itself is as large, and takes the product
+        gated = 2 * before.elements + before.channels if kept and before.size > 1 else 0
         return max(before.elements + before.channels + part.channels, gated)
     return before.elements + run.after.elements
 
@@ -34,8 +35,8 @@ def peak_elements(run: Run, *, kept: bool = False) -> int:
 def _branch_peak(branch: tuple[Run, ...], given: int, *, kept: bool) -> int:
     """Return the peak of layers in sequence whose input has ``given`` elements and may be needed afterwards."""
     peak, held = given, 0
-    for run in branch:
-        peak = max(peak, held + peak_elements(run, kept=kept and not held))
+    for index, run in enumerate(branch):
+        peak = max(peak, held + peak_elements(run, kept=kept and index == 0))
         held = given if kept else 0
         if run.repeats > 1:
             peak = max(peak, held + peak_elements(run))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
@@ -163,38 +163,16 @@ class RepeatedRow(Row):
         return BuiltStage((first, *others), last)
 
 
-class MBConvRow(RepeatedRow):
+class InvertedRow(RepeatedRow):
     """Inverted residuals; ``expansion`` and ``squeeze_excitation`` are ratios to the block's input channels."""
 
     gate: ClassVar[float] = 0.25
-    block: Literal["mbconv"]
-    expansion: PositiveInt
-    squeeze_excitation: NonNegativeFloat = 0.25
-
-    def build(self, in_channels: int, channels: int, stride: int, activation: Activation) -> Block:
-        """Return one block of the stage."""
-        return blocks.mbconv(
-            in_channels,
-            channels,
-            kernel=self.kernel,
-            stride=stride,
-            expansion=self.expansion,
-            squeeze_excitation=self.squeeze_excitation,
-            activation=activation,
-        )
-
-
-class FusedMBConvRow(RepeatedRow):
-    """Inverted residuals with one convolution for two; ratios as in ``MBConvRow``."""
-
-    gate: ClassVar[float] = 0.25
-    block: Literal["fused_mbconv"]
     expansion: PositiveInt
     squeeze_excitation: NonNegativeFloat = 0.0
 
     def build(self, in_channels: int, channels: int, stride: int, activation: Activation) -> Block:
         """Return one block of the stage."""
-        return blocks.fused_mbconv(
+        return self.function(
             in_channels,
             channels,
             kernel=self.kernel,
@@ -203,6 +181,34 @@ class FusedMBConvRow(RepeatedRow):
             squeeze_excitation=self.squeeze_excitation,
             activation=activation,
         )
+
+    @property
+    @abstractmethod
+    def function(self) -> Callable[..., Block]:
+        """The function of ``blocks`` that makes the block."""
+
+
+class MBConvRow(InvertedRow):
+    """EfficientNet's blocks."""
+
+    block: Literal["mbconv"]
+    squeeze_excitation: NonNegativeFloat = 0.25
+
+    @property
+    def function(self) -> Callable[..., Block]:
+        """The block with a depthwise convolution."""
+        return blocks.mbconv
+
+
+class FusedMBConvRow(InvertedRow):
+    """EfficientNetV2's blocks, with one convolution for two."""
+
+    block: Literal["fused_mbconv"]
+
+    @property
+    def function(self) -> Callable[..., Block]:
+        """The block with a full convolution."""
+        return blocks.fused_mbconv
 
 
 class BasicRow(RepeatedRow):
@@ -299,6 +305,11 @@ class InceptionRow(Row):
         if any(isinstance(row.channels, tuple) for row in _convolutions(self.reduction)):
             raise ValueError("the channels of a reduction must be one number")
         return self
+
+    @property
+    def lists_channels(self) -> bool:
+        """Whether a convolution has a list of channels."""
+        return any(isinstance(row.channels, tuple) for row in _convolutions(self.branches))
 
     def stage(self, in_channels: int, scale: Scale) -> BuiltStage:
         """Return the scaled stage."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self, TypeAlias
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from nas.architecture.layers import Activation, Conv
-from nas.architecture.rows import BlockRow, ConvRow, LayerRow, Scale
+from nas.architecture.rows import BlockRow, ConvRow, InceptionRow, LayerRow, Scale
 from nas.architecture.spec import Architecture, Stage
 from nas.errors import ArchitectureError, ConfigError
 from nas.files import Strict, find, read_yaml, validate
@@ -144,6 +144,11 @@ class SearchSpace(Strict):
         fields = {field for row in self.stages for field in type(row).model_fields} | {"activation"}
         return tuple(name for name in DIMENSIONS if name in fields)
 
+    @property
+    def lists_channels(self) -> bool:
+        """Whether channels change along a stage, so that another depth picks others."""
+        return any(isinstance(row, InceptionRow) and row.lists_channels for row in self.stages)
+
     def choose(self, **choices: Any) -> SearchSpace:
         """Return the space with dimensions fixed to other values than the table's.
 
@@ -154,8 +159,9 @@ class SearchSpace(Strict):
             ConfigError: The space has no such dimension, or the value is not allowed.
         """
         chosen = validate(Choices, choices, source=self.name).model_dump(exclude_none=True)
-        for key in chosen.keys() - set(self.dimensions):
-            raise ConfigError(f"{key} does not apply to {self.name}, which has {', '.join(self.dimensions)}")
+        for key in chosen:
+            if key not in self.dimensions:
+                raise ConfigError(f"{key} does not apply to {self.name}, which has {', '.join(self.dimensions)}")
         return self.model_copy(
             update={
                 "name": " ".join((self.name, *(f"{key} {value}" for key, value in chosen.items()))),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Threads, known_backends, print_json, split_integers
+from nas.cli.options import AsJson, Device, Threads, known_backends, latency_document, print_json, split_integers
 from nas.errors import ConfigError, NasError
 
 if TYPE_CHECKING:
@@ -100,14 +100,15 @@ def cost(
     if latency:
         measured = [_measure(progress, network, device, backends, batches, threads) for network in networks]
         for document, found in zip(documents, measured, strict=True):
-            document["latency"] = [
-                {**_plain(item), "images_per_second": item.images_per_second} for item in found.latencies
-            ]
-            document["not_measured"] = found.failures
+            document["latency"] = [latency_document(item) for item in found.latencies]
+            document["not_measured"] = [failure._asdict() for failure in found.failures]
         if not as_json:
             _print_latencies(console, networks, costs, measured)
+        failed = not any(found.latencies for found in measured)
     if as_json:
         print_json(documents[0] if len(documents) == 1 else documents)
+    if latency and failed:
+        raise NasError("nothing could be measured")
 
 
 def _verify(network: Architecture, counted: Cost) -> None:
@@ -168,10 +169,12 @@ def _print_latencies(
     from nas.tables import disagreement_lines, latency_table
 
     names = [network.name for network in networks]
-    console.print(latency_table(names, [found.latencies for found in measured], width=console.width))
+    if any(found.latencies for found in measured):
+        console.print(latency_table(names, [found.latencies for found in measured], width=console.width))
     for name, found in zip(names, measured, strict=True):
-        for backend, reason in found.failures.items():
-            console.print(f"{name}: {backend} was not measured: {reason}", highlight=False, soft_wrap=True)
+        for backend, batch, reason in found.failures:
+            text = f"{name}: {backend} was not measured at batch {batch} and above: {reason}"
+            console.print(text, highlight=False, soft_wrap=True, markup=False)
     settings = dict.fromkeys((item.backend, item.batch) for found in measured for item in found.latencies)
     for backend, batch in settings if len(networks) > 1 else ():
         rows = [
@@ -215,12 +218,6 @@ def _figures(counted: Any) -> dict[str, Any]:
     return {name: getattr(counted, name) for name in _FIGURES}
 
 
-def _plain(item: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(item)
-
-
 def architecture_of(name: str, options: dict[str, Any]) -> Architecture:
     """Return the network that a name, a file and options of ``nas cost`` mean."""
     from nas.architecture.presets import PRESETS, preset
@@ -252,5 +249,8 @@ _CHOICES = ("kernel", "expansion", "cardinality", "activation", "squeeze-excitat
 
 
 def _refuse(options: dict[str, Any], allowed: set[str], reason: str) -> None:
-    for key in options.keys() - allowed:
-        raise ConfigError(f"--{key} does not apply: {reason}; allowed: {', '.join(sorted(allowed)) or 'no options'}")
+    for key in options:
+        if key not in allowed:
+            raise ConfigError(
+                f"--{key} does not apply: {reason}; allowed: {', '.join(sorted(allowed)) or 'no options'}"
+            )

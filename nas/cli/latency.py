@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, Threads, known_backends, print_json
+from nas.cli.options import (
+    AsJson,
+    Device,
+    Storage,
+    StudyArgument,
+    Threads,
+    known_backends,
+    latency_document,
+    print_json,
+)
 from nas.errors import ConfigError
 
 
@@ -49,8 +58,6 @@ def latency(
 
 
 def _document(found: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
     return {
         "study": found.study,
         "kendall_tau": found.orders.tau,
@@ -63,7 +70,7 @@ def _document(found: Any) -> dict[str, Any]:
                 "flops_rank": entry.flops_rank,
                 "latency_rank": entry.latency_rank,
                 "beaten_by": entry.beaten_by,
-                "latency": {**asdict(entry.latency), "images_per_second": entry.latency.images_per_second},
+                "latency": latency_document(entry.latency),
             }
             for entry in found.ranked
         ],

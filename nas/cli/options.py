@@ -10,7 +10,7 @@ import typer
 from nas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nas.models.backends import Backend
+    from nas.models.backends import Backend, Latency
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 Storage = Annotated[
@@ -24,6 +24,13 @@ Threads = Annotated[int | None, typer.Option(min=1, help="Of the CPU within one 
 def print_json(document: Any) -> None:
     """Print one JSON document."""
     typer.echo(json.dumps(document, indent=1))
+
+
+def latency_document(latency: Latency) -> dict[str, Any]:
+    """Return a measurement as plain JSON data."""
+    from dataclasses import asdict
+
+    return {**asdict(latency), "images_per_second": latency.images_per_second}
 
 
 def complain(message: str, code: int) -> int:

@@ -26,15 +26,20 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     if as_json:
         print_json(asdict(report))
         return
-    typer.echo(f"{report.study}: the budget can be met")
-    typer.echo(f"  {100 * report.feasible_share:.1f} % of {report.proposals} random proposals meet it")
+    timed = report.fast_enough is not None
+    bounds = "the bounds that need no measuring" if timed else "the budget"
+    typer.echo(f"{report.study}: {bounds} can be met")
+    typer.echo(
+        f"  {100 * report.feasible_share:.1f} % of {report.proposals} random proposals meet {'them' if timed else 'it'}"
+    )
     typer.echo(f"  at least {report.networks} distinct networks do")
     for metric, spread in report.costs.items():
         values = [format_count(value) for value in (spread.smallest, spread.median, spread.largest)]
         typer.echo(f"  {metric:<12} {values[0]} (smallest)  {values[1]} (median)  {values[2]} (largest)")
     if report.latency_ms is not None:
         times = ", ".join(f"{milliseconds:.2f} ms" for milliseconds in report.latency_ms)
-        typer.echo(f"  the cheapest, median and dearest by FLOPs take {times} at inference on {report.device}")
+        typer.echo(f"  the cheapest, median and dearest by FLOPs take {times} at inference on {report.device}:")
+        typer.echo(f"  {report.fast_enough} of these three are within budget.latency_ms")
     times = ", ".join(f"{seconds:.1f} s" for seconds in report.trial_seconds)
     typer.echo(f"  training the cheapest, median and dearest takes about {times} on {report.device}")
     typer.echo(f"  the whole study: about {report.total_seconds / 60:.1f} min with one worker")

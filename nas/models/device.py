@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -38,10 +39,16 @@ def describe_device(device: torch.device) -> str:
 def describe_versions() -> str:
     """Return the versions of what decides a measurement, in one line."""
     cuda = f" (CUDA {torch.version.cuda})" if torch.version.cuda else ""
-    return (
-        f"torch {torch.__version__}{cuda}, onnxruntime {version('onnxruntime')}, Python {platform.python_version()},"
-        f" {platform.system()}"
-    )
+    python = f"Python {platform.python_version()}, {platform.system()}"
+    return f"torch {torch.__version__}{cuda}, {_onnxruntime_version()}, {python}"
+
+
+def _onnxruntime_version() -> str:
+    """Return the name and version of the distribution that is installed; the one for GPUs takes the other's place."""
+    for name in ("onnxruntime-gpu", "onnxruntime"):
+        with suppress(PackageNotFoundError):
+            return f"{name} {version(name)}"
+    return "no onnxruntime"
 
 
 @cache

@@ -26,12 +26,15 @@ def in_own_process(task: Callable[..., Any], *arguments: Any) -> Any:
         answer = receiver.recv()
     except EOFError:
         process.join()
-        raise MeasurementError(f"the measuring process ended with exit code {process.exitcode}") from None
+        raise MeasurementError(
+            f"the measuring process ended with exit code {process.exitcode}"
+            ' (a script must guard its calls with if __name__ == "__main__":)'
+        ) from None
     finally:
         process.kill()
         process.join()
     if isinstance(answer, Exception):
-        raise MeasurementError(first_line(answer))
+        raise answer
     return answer
 
 
@@ -47,5 +50,7 @@ def _answer(sender: Connection, task: Callable[..., Any], arguments: tuple[Any, 
 
 def first_line(error: Exception) -> str:
     """Return what an error says in one line, with its class where it is none of ours."""
+    if isinstance(error, NasError):
+        return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines and not isinstance(error, NasError) else str(error)
+    return ": ".join((type(error).__name__, *lines[:1]))

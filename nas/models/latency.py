@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from nas.architecture.spec import Architecture
 from nas.errors import ConfigError, MeasurementError
@@ -26,11 +28,19 @@ from nas.models.memory import peak_allocated, random_images, resident_bytes, ten
 from nas.models.onnx import export_onnx
 
 
+class Failure(NamedTuple):
+    """Why a backend was not measured at a batch; larger ones are then not tried."""
+
+    backend: Backend
+    batch: int
+    reason: str
+
+
 class Measured(NamedTuple):
-    """Measurements in the order asked for, and why a backend does not run here."""
+    """Measurements in the order asked for, and what could not be measured."""
 
     latencies: list[Latency]
-    failures: dict[Backend, str]
+    failures: list[Failure]
 
 
 class _Setting(NamedTuple):
@@ -62,6 +72,8 @@ def measure_latency(
 ) -> Measured:
     """Measure a freshly initialised network, each backend and batch in a process of its own.
 
+    A script that calls this must do so under ``if __name__ == "__main__":``, because the processes import it.
+
     Args:
         architecture: What to measure; its weights take no part in the time.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -83,8 +95,9 @@ def measure_latency(
     for backend in backends:
         if backend not in BACKENDS:
             raise ConfigError(f"unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
-    measured = Measured([], {})
+    measured = Measured([], [])
     for backend in backends:
+        batch = batches[0]
         try:
             with _exported(architecture, wanted=backend == "onnxruntime") as onnx_file:
                 for batch in batches:
@@ -93,7 +106,7 @@ def measure_latency(
                     setting = _Setting(backend, name, batch, threads, least_seconds)
                     measured.latencies.append(in_own_process(_measure, architecture, setting, onnx_file))
         except MeasurementError as error:
-            measured.failures[backend] = str(error)
+            measured.failures.append(Failure(backend, batch, str(error)))
     return measured
 
 
@@ -163,7 +176,7 @@ def _runner(architecture: Architecture, setting: _Setting, onnx_file: Path | Non
     # in channels-last layout, which is how networks are trained here
     model = build_model(architecture).eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = random_images(architecture, setting.batch, device)
-    network = torch.compile(model, dynamic=False) if setting.backend == "compile" else model
+    network: Callable[[torch.Tensor], object] = _compiled(model) if setting.backend == "compile" else model
 
     def run() -> None:
         with torch.inference_mode():
@@ -172,10 +185,20 @@ def _runner(architecture: Architecture, setting: _Setting, onnx_file: Path | Non
             torch.cuda.synchronize(device)
 
     try:
-        run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the compiler's own imports
+            run()
     except Exception as error:  # whatever the compiler or the memory of this machine meets
         raise MeasurementError(first_line(error)) from None
     return _Runner(run, tensor_bytes_of(model, images))
+
+
+def _compiled(model: nn.Module) -> Callable[[torch.Tensor], object]:
+    """Return a model that is compiled when it first runs."""
+    torch.compiler.reset()  # all networks are one class, of which only so many are compiled; the others run as they are
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler's own imports
+        return torch.compile(model, dynamic=False)
 
 
 def _session(path: Path, *, device: torch.device, threads: int) -> Any:
@@ -191,7 +214,10 @@ def _session(path: Path, *, device: torch.device, threads: int) -> Any:
         raise MeasurementError("the installed onnxruntime knows no GPU: pip install onnxruntime-gpu")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(path, options, providers=[provider])
+    session = onnxruntime.InferenceSession(path, options, providers=[provider])
+    if session.get_providers()[0] != provider:  # it warns, and goes on with the CPU
+        raise MeasurementError(f"onnxruntime cannot load {provider}: its CUDA libraries are missing or do not fit")
+    return session
 
 
 @contextmanager
@@ -202,9 +228,12 @@ def _exported(architecture: Architecture, *, wanted: bool) -> Iterator[Path | No
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        export_onnx(
-            build_model(architecture).eval(), random_images(architecture, 2, torch.device("cpu")).contiguous(), path
-        )
+        try:
+            with torch.random.fork_rng(devices=[]):
+                images = random_images(architecture, 2, torch.device("cpu")).contiguous()
+                export_onnx(build_model(architecture).eval(), images, path)
+        except Exception as error:  # whatever the exporter does not know
+            raise MeasurementError(first_line(error)) from None
         yield path
 
 

@@ -18,6 +18,8 @@ from nas.models.isolated import in_own_process
 def measure_training_memory(architecture: Architecture, *, batch: int, device: str = "auto") -> int:
     """Return the bytes that are allocated at once in a training step, measured in a process of its own.
 
+    A script that calls this must do so under ``if __name__ == "__main__":``, because the process imports it.
+
     Weights, gradients, momentum and images count; the step is SGD with momentum in float32.
 
     Args:

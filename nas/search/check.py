@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from nas.budget import METRICS, LatencyLimit, Metric
+from nas.budget import METRICS, Budget, Metric
 from nas.config import SearchConfig, StudyConfig
 from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError
 from nas.models.device import describe_device, resolve_device
-from nas.models.latency import time_inference
 from nas.search.objective import Candidate, realise
 from nas.search.study import require_satisfiable, resolve_study
+from nas.search.timing import measure_for_budget
 from nas.training.loop import time_step
 from nas.units import format_count
 
@@ -39,12 +39,13 @@ class CheckReport:
     Attributes:
         study: Name of the study.
         proposals: Number of coefficient points drawn at random.
-        feasible_share: Of the points whose network meets the budget.
-        networks: Distinct networks among the points that meet the budget; there may be more in the space.
+        feasible_share: Of the points whose network meets the bounds of closed form.
+        networks: Distinct networks among the points that meet them; there may be more in the space.
         costs: Of those networks, by metric.
         device: That the time was measured on.
-        latency_ms: Measured as the budget says, of the cheapest, the median and the dearest network; None where the
-            budget has no latency.
+        latency_ms: Measured as the budget says, of the cheapest, the median and the dearest network by FLOPs; None
+            where the budget has no latency.
+        fast_enough: How many of those three are within the budget; None where it has no latency.
         trial_seconds: Estimated training time of the cheapest, the median and the dearest network.
         total_seconds: Estimated time of the whole study with one worker if no network were proposed twice.
     """
@@ -56,6 +57,7 @@ class CheckReport:
     costs: dict[Metric, Spread]
     device: str
     latency_ms: tuple[float, float, float] | None
+    fast_enough: int | None
     trial_seconds: tuple[float, float, float]
     total_seconds: float
 
@@ -87,7 +89,11 @@ def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> Che
     three = [networks[i] for i in (0, len(networks) // 2, -1)]
     seconds = [_trial_seconds(config, dataset, network, chosen) for network in three]
     limit = config.budget.latency_ms
-    milliseconds = [_latency_ms(config, limit, network, chosen) for network in three] if limit else None
+    milliseconds = []
+    if limit is not None:
+        threads = config.recipe.cpu_threads
+        measured = [measure_for_budget(limit, n.architecture, threads=threads, device=chosen) for n in three]
+        milliseconds = [latency.median_ms for latency in measured]
     return CheckReport(
         study=config.name,
         proposals=len(candidates),
@@ -96,6 +102,7 @@ def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> Che
         costs={metric: _spread([getattr(c.cost, metric) for c in networks]) for metric in METRICS},
         device=describe_device(chosen),
         latency_ms=(milliseconds[0], milliseconds[1], milliseconds[2]) if milliseconds else None,
+        fast_enough=_within(config.budget, milliseconds) if milliseconds else None,
         trial_seconds=(seconds[0], seconds[1], seconds[2]),
         total_seconds=config.search.trials * len(feasible) / len(candidates) * statistics.mean(seconds),
     )
@@ -134,12 +141,6 @@ def _trial_seconds(config: StudyConfig, dataset: Dataset, candidate: Candidate, 
     return config.recipe.epochs * seconds_per_image * (len(dataset.train) + len(dataset.validation) / 3)
 
 
-def _latency_ms(config: StudyConfig, limit: LatencyLimit, candidate: Candidate, device: torch.device) -> float:
-    """Measure a network as the budget says."""
-    return time_inference(
-        candidate.architecture,
-        backend=limit.backend,
-        device=device,
-        batch=limit.batch,
-        threads=config.recipe.cpu_threads,
-    ).median_ms
+def _within(budget: Budget, milliseconds: list[float]) -> int:
+    """Return how many latencies meet the budget."""
+    return sum(all(v <= 0 for v in budget.latency_violations(ms).values()) for ms in milliseconds)

@@ -72,6 +72,7 @@ LATENCY = sa.Table(
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("digest", sa.ForeignKey(NETWORK.c.digest), nullable=False, index=True),
+    sa.Column("purpose", sa.String(20), nullable=False),
     sa.Column("backend", sa.String(20), nullable=False),
     sa.Column("device", sa.String(200), nullable=False),
     sa.Column("threads", sa.Integer, nullable=False),

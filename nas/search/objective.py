@@ -16,10 +16,10 @@ from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
 from nas.config import SearchConfig, StudyConfig
 from nas.data.sources import Dataset
-from nas.models.device import describe_device, describe_versions
-from nas.models.latency import time_inference
+from nas.models.device import describe_device
 from nas.search.sampler import ERROR
 from nas.search.store import Store, TrialRecord
+from nas.search.timing import measure_for_budget, measured_alike
 from nas.training.loop import Epoch, train, trial_seed
 
 
@@ -154,29 +154,27 @@ class Objective:
     def _outcome(self, trial: optuna.Trial, candidate: Candidate) -> TrialRecord:
         """Return what becomes of a proposal, measuring and training it where need be."""
         record = candidate.record
-        if not self._config.budget.allows(candidate.cost) or not self._fast_enough(trial, candidate):
+        if not self._config.budget.allows(candidate.cost):
             return replace(record, state="infeasible")
         known = self._store.trained(record.digest)
         if known is not None:
             return replace(record, state="repeated", accuracy=known.accuracy, repeat_of=known.number)
+        if not self._fast_enough(trial, candidate):
+            return replace(record, state="infeasible")
         return self._train(candidate)
 
     def _fast_enough(self, trial: optuna.Trial, candidate: Candidate) -> bool:
-        """Tell whether the latency is within the budget; what this device has measured before is taken over."""
+        """Tell whether the latency is within the budget; what this device has measured for it is taken over."""
         limit = self._config.budget.latency_ms
         if limit is None:
             return True
-        setting: dict[str, Any] = {
-            "backend": limit.backend,
-            "batch": limit.batch,
-            "threads": self._config.recipe.cpu_threads,
-        }
-        known = {"device": describe_device(self._device), "versions": describe_versions(), **setting}
-        stored = self._store.latencies(candidate.record.digest)
-        latency = next((old for old in stored if all(getattr(old, key) == known[key] for key in known)), None)
+        digest, threads, device = candidate.record.digest, self._config.recipe.cpu_threads, self._device
+        earlier = self._store.latencies(purpose="budget").get(digest, [])
+        known = [old for old in earlier if measured_alike(old, limit, threads=threads, device=device)]
+        latency = known[-1] if known else None
         if latency is None:
-            latency = time_inference(candidate.architecture, device=self._device, **setting)
-            self._store.add_latency(candidate.record.digest, latency)
+            latency = measure_for_budget(limit, candidate.architecture, threads=threads, device=device)
+            self._store.add_latency(digest, latency, purpose="budget")
         violations = self._config.budget.latency_violations(latency.median_ms)
         for key, violation in violations.items():
             trial.set_constraint(key, violation)

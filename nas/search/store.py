@@ -24,6 +24,9 @@ from nas.models.backends import Latency
 from nas.search.database import EPOCH, LATENCY, NETWORK, STUDY, TRIAL, make_engine
 from nas.training.loop import Epoch
 
+Purpose: TypeAlias = Literal["budget", "front"]
+"""Of a measurement: to decide a budget, in the process that searches, or to rank a front, in a process of its own."""
+
 TrialState: TypeAlias = Literal["running", "trained", "repeated", "infeasible", "failed", "interrupted"]
 
 
@@ -68,7 +71,7 @@ class TrialRecord:
     train_seconds: float | None = None
     repeat_of: int | None = None
     error: str | None = None
-    choices: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def label(self) -> str:
@@ -177,17 +180,23 @@ class Store:
         with self._engine.connect() as connection:
             return architecture_from_json(connection.execute(query).scalar_one(), source=f"network {digest}")
 
-    def add_latency(self, digest: str, latency: Latency) -> None:
+    def add_latency(self, digest: str, latency: Latency, *, purpose: Purpose) -> None:
         """Write a measurement of a network."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        row = {"digest": digest, "purpose": purpose, "measured_at": now, **asdict(latency)}
         with self._engine.begin() as connection:
-            connection.execute(LATENCY.insert().values(digest=digest, measured_at=now, **asdict(latency)))
+            connection.execute(LATENCY.insert().values(row))
 
-    def latencies(self, digest: str) -> list[Latency]:
-        """Return the measurements of a network, newest first."""
-        query = sa.select(*(LATENCY.c[field.name] for field in fields(Latency))).where(LATENCY.c.digest == digest)
+    def latencies(self, *, purpose: Purpose) -> dict[str, list[Latency]]:
+        """Return the measurements of the study's networks, newest first, by digest."""
+        ours = sa.select(TRIAL.c.digest).where(TRIAL.c.study == self.study)
+        columns = [LATENCY.c[field.name] for field in fields(Latency)]
+        query = sa.select(LATENCY.c.digest, *columns).where(LATENCY.c.purpose == purpose, LATENCY.c.digest.in_(ours))
+        found: dict[str, list[Latency]] = {}
         with self._engine.connect() as connection:
-            return [Latency(*row) for row in connection.execute(query.order_by(LATENCY.c.id.desc()))]
+            for digest, *values in connection.execute(query.order_by(LATENCY.c.id.desc())):
+                found.setdefault(digest, []).append(Latency(*values))
+        return found
 
     def _records(self, *conditions: sa.ColumnElement[bool]) -> list[TrialRecord]:
         tables = {"flops": NETWORK, "params": NETWORK, "activations": NETWORK}

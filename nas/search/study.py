@@ -12,8 +12,9 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 
 from nas.architecture.cost import Cost
+from nas.architecture.space import Range
 from nas.architecture.spec import Architecture
-from nas.config import COEFFICIENTS, StudyConfig, load_study_config
+from nas.config import StudyConfig, load_study_config
 from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError, NasError, StudyError
 from nas.models.backends import Latency
@@ -28,7 +29,7 @@ from nas.search.database import (
 )
 from nas.search.objective import Event, Objective, TrialFinished, realise
 from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
-from nas.search.store import Store, TrialRecord
+from nas.search.store import Purpose, Store, TrialRecord
 from nas.training.loop import Epoch
 from nas.units import format_count
 
@@ -72,15 +73,15 @@ class Study:
         with database_errors(self.storage):
             return self._store().architecture(trial.digest)
 
-    def latencies(self, trial: TrialRecord) -> list[Latency]:
-        """Return what was measured of a trial's network, newest first."""
+    def latencies(self, *, purpose: Purpose = "front") -> dict[str, list[Latency]]:
+        """Return what was measured of the study's networks, newest first, by digest."""
         with database_errors(self.storage):
-            return self._store().latencies(trial.digest)
+            return self._store().latencies(purpose=purpose)
 
     def add_latency(self, trial: TrialRecord, latency: Latency) -> None:
-        """Keep a measurement of a trial's network."""
+        """Keep a measurement of a trial's network that was made to rank the front."""
         with database_errors(self.storage):
-            self._store().add_latency(trial.digest, latency)
+            self._store().add_latency(trial.digest, latency, purpose="front")
 
     def weights(self, trial: TrialRecord) -> Path:
         """Return where a trained trial's weights lie."""
@@ -255,8 +256,9 @@ def missing_trials(config: StudyConfig, study: optuna.Study) -> int:
 def require_satisfiable(config: StudyConfig, dataset: Dataset) -> None:
     """Raise BudgetError where every network of the search misses the same bound of closed form.
 
-    Costs rise with every coefficient, so the smallest coefficients give the cheapest network of a space and its choices
-    and the largest the dearest. Networks between two bounds may still be missing: ``nas check`` samples those.
+    Costs rise with width and resolution, so the smallest give the cheapest network of a space and its choices and the
+    largest the dearest. They rise with depth too, but for tables that list channels, of which several depths are tried.
+    Networks between two bounds may still be missing: ``nas check`` samples those.
     """
     limits = config.budget.limits()
     cheapest, dearest = (_corner_costs(config, dataset, end) if limits else [] for end in ("min", "max"))
@@ -285,13 +287,23 @@ def default_storage(directory: Path) -> str:
 
 
 def _corner_costs(config: StudyConfig, dataset: Dataset, end: str) -> list[Cost]:
-    """Return the cost at one end of all coefficients, for every space and its choices."""
-    coefficients = {key: getattr(getattr(config.search, key), end) for key in COEFFICIENTS}
+    """Return the cost at one end of all coefficients, for every space and the choices that costs depend on."""
+    search = config.search
+    width, resolution = (getattr(getattr(search, key), end) for key in ("width", "resolution"))
     return [
-        realise(config.search, 0, dataset, space=space.name, choices=choices, **coefficients).cost
-        for space in config.search.spaces
-        for choices in config.search.choices(space.name)
+        realise(
+            search, 0, dataset, space=space.name, width=width, depth=depth, resolution=resolution, choices=choices
+        ).cost
+        for space in search.spaces
+        for choices in search.choices(space.name)
+        if choices.get("activation") in (None, search.activation and search.activation[0], "prelu")
+        for depth in (_depths(search.depth) if space.lists_channels else [getattr(search.depth, end)])
     ]
+
+
+def _depths(allowed: Range) -> list[float]:
+    """Return depths from the smallest to the largest, both among them."""
+    return [allowed.min + (allowed.max - allowed.min) * part / 16 for part in range(17)]
 
 
 def resolve_study(study: str | Path | StudyConfig) -> tuple[StudyConfig, Path]:

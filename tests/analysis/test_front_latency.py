@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +19,10 @@ from nas.architecture.spec import Architecture
 from nas.config import StudyConfig
 from nas.errors import MeasurementError, StudyError
 from nas.models.backends import Latency
-from nas.models.latency import Measured
+from nas.models.latency import Failure, Measured
+from nas.search.store import TrialRecord
 from nas.search.study import Study, run_study
+from nas.tables import disagreement_lines
 
 
 def took(median_ms: float, *, spread: float = 0.0, **changes: Any) -> Latency:
@@ -44,6 +48,21 @@ def test_tau_is_one_less_twice_the_share_of_swapped_pairs(points: list[tuple[int
     assert orders.tau == pytest.approx(1 - 2 * len(orders.swapped) / orders.pairs)
 
 
+def test_of_two_as_fast_the_less_accurate_is_beaten() -> None:
+    base = TrialRecord(0, "s", 1.0, 1.0, 8, "a", 10, 1, 1, state="trained", accuracy=0.8)
+    same = replace(base, number=1, digest="b", flops=20)
+    study = SimpleNamespace(name="s")
+    ranked = latency._ranked(study, [(base, took(1.0)), (same, took(2.0))]).ranked
+    assert [entry.beaten_by for entry in ranked] == [None, 0]
+
+
+def test_equal_networks_have_no_order() -> None:
+    orders = compare_orders([Timed("a", 10, took(1.0)), Timed("b", 10, took(1.0))])
+    assert orders == (None, 1, ())
+    assert disagreement_lines(orders, setting="x") == ["x: all networks are equal in FLOPs or in latency"]
+    assert disagreement_lines(compare_orders([]), setting="x") == ["x: one network has no order"]
+
+
 def test_one_network_has_no_order() -> None:
     assert compare_orders([Timed("a", 10, took(1.0))]) == (None, 0, ())
 
@@ -57,7 +76,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], None]
             architecture: Architecture, *, backends: Sequence[Any], batches: Sequence[int], **_: Any
         ) -> Measured:
             taken = times[count_cost(architecture).flops]
-            return Measured([took(taken, backend=backends[0], batch=batches[0])], {})
+            return Measured([took(taken, backend=backends[0], batch=batches[0])], [])
 
         monkeypatch.setattr(latency, "measure_latency", measure)
 
@@ -87,7 +106,7 @@ def test_the_front_is_ranked_by_latency_and_kept(
     again = measure_front(finished_study, backend="compile", batch=4)
     assert all(entry.beaten_by is None for entry in again.ranked) and again.orders.swapped == ()
     assert stored_front_latency(finished_study) == again
-    assert [item.median_ms for item in finished_study.latencies(front[0])][:2] == [1.0, float(len(front))]
+    assert [item.median_ms for item in finished_study.latencies()[front[0].digest]][:2] == [1.0, float(len(front))]
 
 
 def test_the_report_shows_the_latency_once_it_was_measured(
@@ -116,6 +135,10 @@ def test_a_front_measured_in_part_is_not_shown(tiny_config: StudyConfig) -> None
     for trial in others:
         study.add_latency(trial, took(2.0, batch=8))
     assert stored_front_latency(study) is None
+    study.add_latency(first, took(1.0, batch=8, threads=2))
+    assert stored_front_latency(study) is None
+    study.add_latency(first, took(1.0, batch=8, versions="another torch"))
+    assert stored_front_latency(study) is None
     study.add_latency(first, took(1.0, batch=8))
     found = stored_front_latency(study)
     assert found is not None and {entry.latency.batch for entry in found.ranked} == {8}
@@ -126,6 +149,8 @@ def test_what_cannot_be_measured_is_an_error(
 ) -> None:
     with pytest.raises(StudyError, match="study 'tiny' has no trained network yet"):
         measure_front(run_study(tiny_config, trials=0))
-    monkeypatch.setattr(latency, "measure_latency", lambda *a, **k: Measured([], {"compile": "no compiler"}))
+    monkeypatch.setattr(
+        latency, "measure_latency", lambda *a, **k: Measured([], [Failure("compile", 1, "no compiler")])
+    )
     with pytest.raises(MeasurementError, match="compile was not measured: no compiler"):
         measure_front(finished_study, backend="compile")

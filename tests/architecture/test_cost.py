@@ -54,6 +54,16 @@ def test_peak_memory_counted_by_hand(block: Block, elements: int) -> None:
     assert count_cost(network(block)).peak_memory == 4 * elements
 
 
+def test_many_classes_are_the_peak_of_a_small_network() -> None:
+    wide = Architecture((), (Stage((Block(((Conv(4, 1),),)),)),), (), 2, 50_000, in_channels=4)
+    assert count_cost(wide).sections[-1].peak_memory == 4 * (4 + 50_000) == count_cost(wide).peak_memory
+
+
+def test_a_gate_on_a_single_pixel_takes_the_place_of_the_product() -> None:
+    block = Block(((SqueezeExcite(2),),), shortcut=())
+    assert count_cost(network(block, channels=8, size=1)).peak_memory == 4 * (8 + 8 + 2)
+
+
 @given(architectures())
 @settings(max_examples=60)
 def test_totals_are_the_sums_of_the_sections(architecture: Architecture) -> None:

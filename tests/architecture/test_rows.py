@@ -92,6 +92,19 @@ def test_choices_change_what_they_name_and_nothing_else() -> None:
     assert built(space.choose()) == plain
 
 
+def test_a_chosen_gate_has_the_tables_ratio_and_a_chosen_cardinality_replaces_a_group_width() -> None:
+    document = load_space("efficientnet_small").model_dump()
+    for row in document["stages"]:
+        row["squeeze_excitation"] = 0.5
+    space = SearchSpace.model_validate(document)
+    assert built(space.choose(squeeze_excitation=True)) == built(space)
+    document = load_space("resnext").model_dump()
+    for row in document["stages"]:
+        row |= {"cardinality": None, "group_width": 4}
+    chosen = built(SearchSpace.model_validate(document).choose(cardinality=16))
+    assert {conv.groups for conv in convolutions(chosen) if conv.kernel == 3} == {16}
+
+
 @pytest.mark.parametrize("name", ["resnet", "resnet_small", "resnext_small", "inception_small"])
 def test_squeeze_and_excitation_can_be_turned_on(name: str) -> None:
     space = load_space(name)

@@ -90,6 +90,19 @@ def test_ranges_read_as_a_number_or_two() -> None:
         Range(min=2, max=1)
 
 
+def test_presets_have_the_resolution_they_are_measured_at() -> None:
+    natives = {"efficientnet_v2_s": 384, "inception_v3": 299, "googlenet": 224, "resnet50": 224, "resnext50_32x4d": 224}
+    assert {name: preset(name).resolution for name in natives} == natives
+
+
+def test_an_error_that_no_resolution_mends_does_not_ask_for_another() -> None:
+    space = load_space("resnext_small")
+    stages = tuple(row.model_copy(update={"cardinality": 3, "group_width": None}) for row in space.stages)
+    broken = space.model_copy(update={"stages": stages, "stem": (space.stem[0].model_copy(update={"kernel": 2}),)})
+    with pytest.raises(ArchitectureError, match="kernel must be odd, but is 2$"):
+        broken.architecture(resolution=16, num_classes=3)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_take_other_data(name: str) -> None:
     network = preset(name, num_classes=7, in_channels=1, resolution=96)

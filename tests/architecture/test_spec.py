@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from conftest import architectures
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from nas.architecture.serialization import architecture_from_json, architecture_
 from nas.architecture.shapes import layer_shape
 from nas.architecture.spec import Architecture, Stage
 from nas.errors import ArchitectureError, ConfigError
+from nas.models.build import build_layer
 
 INCEPTION = Block(
     branches=((Conv(8, 1),), (Conv(4, 1), Conv(12, 3)), (MaxPool(3, 1), Conv(4, 1))),
@@ -49,6 +51,16 @@ def test_digests_stay_what_they_were() -> None:
     # a change here means that continued studies would train every network anew
     assert preset("efficientnet_b0").digest == "c6aa3a5348e4bd2b"
     assert preset("resnet50").digest == "f7feda6818fbb027"
+
+
+@given(st.integers(1, 7), st.integers(1, 9), st.sampled_from(("same", "valid", "ceil")), st.integers(1, 40))
+def test_windows_are_torchs(kernel: int, stride: int, padding: Any, size: int) -> None:
+    pool = MaxPool(kernel, stride, padding)
+    try:
+        expected = layer_shape(pool, Shape(3, size))
+    except ArchitectureError:
+        return
+    assert build_layer(pool, Shape(3, size))(torch.zeros(1, 3, size, size)).shape[2:] == (expected.size,) * 2
 
 
 def test_branches_concatenate_and_shortcuts_add() -> None:

@@ -39,8 +39,8 @@ def main() -> int:
     for name in NETWORKS:
         architecture = nas.preset(name)
         found = measure_latency(architecture, device=given.device, batches=BATCHES, threads=given.threads)
-        for backend, reason in found.failures.items():
-            print(f"{name}: {backend} was not measured: {reason}")
+        for backend, batch, reason in found.failures:
+            print(f"{name}: {backend} was not measured at batch {batch} and above: {reason}")
         timed += [Timed(name, nas.count_cost(architecture).flops, latency) for latency in found.latencies]
         print(
             f"{name}: {', '.join(f'{item.backend} {item.batch}: {item.median_ms:.1f} ms' for item in found.latencies)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ def small(width: float = 0.25) -> Architecture:
 
 def fail() -> None:
     raise ValueError("line one\nline two")
+
+
+def fail_without_a_word() -> None:
+    raise MemoryError
 
 
 def die() -> None:
@@ -82,7 +87,103 @@ def test_batches_are_measured_in_turn() -> None:
 @pytest.mark.slow
 def test_the_compiler_runs_or_says_why_not() -> None:
     found = measure_latency(small(), device="cpu", backends=("compile",), least_seconds=0.1)
-    assert len(found.latencies) + len(found.failures) == 1
+    if shutil.which("g++") or shutil.which("c++"):
+        assert [item.backend for item in found.latencies] == ["compile"] and not found.failures
+    else:
+        assert found.failures[0].reason
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("c++")), reason="needs a C++ compiler")
+def test_every_network_is_compiled_however_many_came_before() -> None:
+    from torch._dynamo.utils import counters
+
+    for index in range(10):  # torch compiles eight of a class and runs the others as they are
+        network = load_space("resnet_small").architecture(
+            width=0.25, depth=0.25, resolution=8 + index, num_classes=2, in_channels=1
+        )
+        counters.clear()
+        time_inference(network, backend="compile", device=CPU, least_seconds=0.01)
+        assert counters["stats"]["unique_graphs"] == 1, index
+
+
+def test_a_failure_ends_a_backend_and_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(task: Any, architecture: Any, setting: Any, onnx_file: Any) -> Any:
+        if setting.batch > 2:
+            raise MeasurementError("out of memory")
+        return setting
+
+    monkeypatch.setattr(latency, "in_own_process", answer)
+    found = measure_latency(small(), device="cpu", backends=("eager",), batches=(1, 2, 4, 8))
+    assert [item.batch for item in found.latencies] == [1, 2]
+    assert found.failures == [("eager", 4, "out of memory")]
+
+
+def test_a_network_that_does_not_export_is_a_failure_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise RuntimeError("no such operator\nmore")
+
+    monkeypatch.setattr(latency, "export_onnx", refuse)
+    state = torch.get_rng_state()
+    found = measure_latency(small(), device="cpu", backends=("onnxruntime",))
+    assert found.failures == [("onnxruntime", 1, "RuntimeError: no such operator")]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_figures_are_the_quantiles_of_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = [float(n) for n in range(1, 12)]
+    monkeypatch.setattr(latency, "_timed", lambda run, least_seconds: [n / 1000 for n in calls])
+    found = time_inference(small(), device=CPU)
+    assert (found.p10_ms, found.median_ms, found.p90_ms) == pytest.approx((2.0, 6.0, 10.0))
+    assert found.repeats == 11
+
+
+def test_calls_that_warm_up_are_not_counted() -> None:
+    calls: list[int] = []
+    taken = latency._timed(lambda: calls.append(1), least_seconds=0.0)
+    assert len(taken) == 10 and len(calls) == 13
+
+
+def test_onnxruntime_gets_the_threads_and_the_device_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    class Session:
+        def __init__(self, path: Path, options: Any, providers: list[str]) -> None:
+            seen["threads"], seen["providers"] = options.intra_op_num_threads, providers
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    latency._session(Path("x"), device=CPU, threads=3)
+    assert seen == {"threads": 3, "providers": ["CPUExecutionProvider"]}
+    with pytest.raises(MeasurementError, match="pip install onnxruntime-gpu"):
+        latency._session(Path("x"), device=torch.device("cuda:0"), threads=1)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(MeasurementError, match="onnxruntime cannot load CUDAExecutionProvider"):
+        latency._session(Path("x"), device=torch.device("cuda:0"), threads=1)
+
+
+def test_versions_are_told_whichever_onnxruntime_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import PackageNotFoundError
+
+    from nas.models import device
+
+    def installed(names: dict[str, str]) -> Any:
+        def version(name: str) -> str:
+            if name not in names:
+                raise PackageNotFoundError(name)
+            return names[name]
+
+        return version
+
+    for names, text in (
+        ({"onnxruntime": "1.2"}, "onnxruntime 1.2"),
+        ({"onnxruntime-gpu": "1.3"}, "onnxruntime-gpu 1.3"),
+        ({}, "no onnxruntime"),
+    ):
+        monkeypatch.setattr(device, "version", installed(names))
+        assert f", {text}, Python" in device.describe_versions()
 
 
 def test_what_does_not_run_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,12 +192,14 @@ def test_what_does_not_run_is_named_with_its_reason(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(latency, "in_own_process", refuse)
     found = measure_latency(small(), device="cpu", backends=("compile",))
-    assert found.latencies == [] and found.failures == {"compile": "no compiler here"}
+    assert found.latencies == [] and found.failures == [("compile", 1, "no compiler here")]
 
 
 def test_a_process_that_fails_or_dies_is_an_error_in_one_line() -> None:
     with pytest.raises(MeasurementError, match=r"^ValueError: line one$"):
         in_own_process(fail)
+    with pytest.raises(MeasurementError, match="^MemoryError$"):
+        in_own_process(fail_without_a_word)
     with pytest.raises(MeasurementError, match="the measuring process ended with exit code -9"):
         in_own_process(die)
 

@@ -48,4 +48,7 @@ def test_check_measures_what_the_budget_bounds(tiny_config: StudyConfig) -> None
     assert report.costs["peak_memory"].largest <= 40_000
     assert report.networks > check_study(tiny_config).networks  # four times as many points, some outside the budget
     assert report.latency_ms is not None and min(report.latency_ms) > 0
+    assert report.fast_enough == 3
+    nothing = {"latency_ms": {"max": 1e-6}}
+    assert check_study(StudyConfig.model_validate({**document, "budget": nothing})).fast_enough == 0
     assert check_study(tiny_config).latency_ms is None

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import yaml
 from conftest import TINY
 
 from nas.architecture.cost import count_cost
+from nas.architecture.space import SearchSpace, load_space
 from nas.architecture.spec import Architecture
 from nas.config import StudyConfig, load_study_config
 from nas.errors import BudgetError, NasError, StudyError, TrainingDiverged
@@ -29,8 +30,10 @@ from nas.models.device import describe_device, describe_versions
 from nas.search import objective
 from nas.search.database import SCHEMA_VERSION
 from nas.search.objective import Event, TrialFinished
-from nas.search.store import TrialRecord
+from nas.search.sampler import ReproducibleSampler, make_sampler
+from nas.search.store import Store, TrialRecord
 from nas.search.study import Study, open_optuna_study, open_study, planned_trials, run_study
+from nas.search.timing import measured_alike
 
 PARTS = ("space", "width", "depth", "resolution", "digest", "flops", "accuracy", "seed")
 
@@ -352,13 +355,15 @@ def test_a_latency_budget_is_measured_before_training_and_once_for_a_network(
 ) -> None:
     timed: list[str] = []
 
-    def measure(architecture: Architecture, *, device: torch.device, **setting: Any) -> Latency:
+    def measure(limit: Any, architecture: Architecture, *, threads: int, device: torch.device) -> Latency:
         timed.append(architecture.digest)
         flops = count_cost(architecture).flops
         facts = {"device": describe_device(device), "versions": describe_versions(), "repeats": 10, "peak_memory": None}
-        return Latency(median_ms=flops / 1e5, p10_ms=0.0, p90_ms=9.0, **facts, **setting)
+        return Latency(
+            limit.backend, threads=threads, batch=limit.batch, median_ms=flops / 1e5, p10_ms=0.0, p90_ms=9.0, **facts
+        )
 
-    monkeypatch.setattr(objective, "time_inference", measure)
+    monkeypatch.setattr(objective, "measure_for_budget", measure)
     config = changed(tiny_config, "budget", latency_ms={"max": 4.0, "batch": 2})
     study = run_study(config)
     trials = study.trials()
@@ -367,7 +372,8 @@ def test_a_latency_budget_is_measured_before_training_and_once_for_a_network(
         assert (trial.state == "infeasible") == (trial.flops > 400_000)
         assert (trial.state == "trained") == bool(study.weights(trial).exists() and trial.repeat_of is None)
     slow = next(trial for trial in trials if 400_000 < trial.flops <= 1_000_000)
-    (latency,) = study.latencies(slow)
+    (latency,) = study.latencies(purpose="budget")[slow.digest]
+    assert study.latencies() == {}  # nobody has ranked the front
     assert (latency.batch, latency.backend, latency.threads) == (2, "eager", 1)
     stored = open_optuna_study(config, study.storage).trials[slow.number]
     violation = next(value for key, value in stored.system_attrs.items() if key.endswith(":latency_ms_max"))
@@ -377,7 +383,44 @@ def test_a_latency_budget_is_measured_before_training_and_once_for_a_network(
 def test_a_real_latency_decides(tiny_config: StudyConfig) -> None:
     fast = run_study(changed(tiny_config, "budget", latency_ms={"max": 1e-6}), trials=2)
     assert {trial.state for trial in fast.trials()} == {"infeasible"}
-    assert all(study_latency.median_ms > 0 for study_latency in fast.latencies(fast.trials()[0]))
+    assert all(latency.median_ms > 0 for latency in fast.latencies(purpose="budget")[fast.trials()[0].digest])
+
+
+def test_another_devices_latency_and_a_later_one_of_the_front_decide_nothing(
+    tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(limit: Any, architecture: Architecture, *, threads: int, device: torch.device) -> Latency:
+        facts = {"device": describe_device(device), "versions": describe_versions(), "repeats": 10, "peak_memory": None}
+        return Latency("eager", threads=threads, batch=1, median_ms=2.0, p10_ms=2.0, p90_ms=2.0, **facts)
+
+    monkeypatch.setattr(objective, "measure_for_budget", measure)
+    narrow = changed(tiny_config, "search", width=0.25, depth=0.25, spaces=["resnet_small"], trials=1)
+    config = changed(narrow, "budget", latency_ms={"max": 4.0})
+    study = run_study(config)
+    (trial,) = study.trials()
+    assert trial.state == "trained"
+    slow = replace(study.latencies(purpose="budget")[trial.digest][0], median_ms=9.0)
+    study.add_latency(trial, slow)
+    assert run_study(config, trials=1).trials()[-1].state == "repeated"
+    store = Store(study.storage, study.name)
+    store.add_latency(trial.digest, replace(slow, device="another"), purpose="budget")
+    assert measured_alike(slow, config.budget.latency_ms, threads=1, device=torch.device("cpu"))
+    for change in ({"device": "x"}, {"versions": "x"}, {"batch": 2}, {"threads": 2}, {"backend": "compile"}):
+        other = replace(slow, **change)
+        assert not measured_alike(other, config.budget.latency_ms, threads=1, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("median", "state"), [(0.2, "infeasible"), (1.0, "trained"), (3.0, "infeasible")])
+def test_a_latency_below_or_above_its_bounds_is_out(
+    median: float, state: str, tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        objective,
+        "measure_for_budget",
+        lambda *a, **k: Latency("eager", "d", 1, 1, median, median, median, 10, None, "v"),
+    )
+    study = run_study(changed(tiny_config, "budget", latency_ms={"min": 0.5, "max": 2.0}, flops=None), trials=1)
+    assert [trial.state for trial in study.trials()] == [state]
 
 
 def test_a_database_of_the_first_version_is_brought_up_to_date(tiny_config: StudyConfig) -> None:
@@ -391,3 +434,44 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tiny_config: Stud
     assert [trial.choices for trial in open_study(tiny_config, storage="sqlite:///first.db").trials()] == [{}] * 3
     continued = run_study(tiny_config, storage="sqlite:///first.db")
     assert essence(continued.trials()) == essence(run_study(tiny_config.model_copy(update={"name": "whole"})).trials())
+
+
+def test_a_column_that_another_process_has_just_added_is_no_error(
+    tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_study(tiny_config, trials=1, storage="sqlite:///both.db")
+    connection = sqlite3.connect("both.db")
+    connection.execute("update nas_schema set version = 1")  # the column is there, the version not yet
+    connection.commit()
+    connection.close()
+    assert len(open_study(tiny_config, storage="sqlite:///both.db").trials()) == 1
+    connection = sqlite3.connect("both.db")
+    assert connection.execute("select version from nas_schema").fetchone() == (SCHEMA_VERSION,)
+    connection.close()
+
+
+def test_trials_can_be_put_into_sets(finished_study: Study) -> None:
+    trials = finished_study.trials()
+    assert len(set(trials)) == len(trials)
+
+
+def test_a_table_whose_channels_rise_and_fall_is_not_refused_for_its_ends(tiny_config: StudyConfig) -> None:
+    document = load_space("inception_small").model_dump()
+    document["stages"] = document["stages"][:1]
+    row = document["stages"][0]
+    row |= {"repeats": 3, "branches": [[{"layer": "conv", "kernel": 3, "channels": [8, 256, 8]}]]}
+    space = SearchSpace.model_validate({**document, "depth": {"min": 0.3, "max": 1.0}})
+    # one module takes the middle of the table and is the dearest of all; two leave it out
+    search = {**TINY["search"], "spaces": [space.model_dump()], "depth": {"min": 0.3, "max": 1.0}, "width": 1.0}
+    config = changed(changed(tiny_config, "search", **search), "budget", flops=None, params={"max": 12_000})
+    assert run_study(config, trials=1).trials()
+
+
+@pytest.mark.parametrize("group", [True, False])
+def test_conditional_dimensions_are_modelled_apart(group: bool, tiny_config: StudyConfig) -> None:
+    opened = {"cardinality": [1, 8]} if group else {"kernel": [3, 5]}
+    spaces = ["resnext_small", "efficientnet_small"]
+    search = StudyConfig.model_validate({**TINY, "search": {**TINY["search"], "spaces": spaces, **opened}}).search
+    sampler = make_sampler(search)
+    assert isinstance(sampler, ReproducibleSampler)
+    assert sampler._inner._group is group
