@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 from nas.architecture.layers import Activation
 from nas.architecture.space import DIMENSIONS, OddInt, Range, ResolutionRange, SearchSpace, load_space
 from nas.budget import Budget
-from nas.data.sources import DataConfig
+from nas.data.sources import PATHS, DataConfig
 from nas.errors import ConfigError
 from nas.files import Strict, find, read_yaml, validate
 from nas.training.recipe import Recipe
@@ -143,7 +143,7 @@ class StudyConfig(Strict):
 
 def definition_of(document: dict[str, Any]) -> dict[str, Any]:
     """Return the definition within a study that was written as JSON, perhaps by an earlier version."""
-    left_out = {"search": {"trials"}, "data": {"folder", "cifar"}}
+    left_out = {"search": {"trials"}, "data": set(PATHS)}
     sections = {
         section: {key: value for key, value in document[section].items() if key not in keys}
         for section, keys in left_out.items()

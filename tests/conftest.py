@@ -136,6 +136,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test works in a folder of its own, without the user's settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NAS_STORAGE", raising=False)
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / ".cache"))
 
 
 @pytest.fixture

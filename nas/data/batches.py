@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nas.data.sources import Dataset, ImageSet
+from nas.data.sources import Dataset
+from nas.data.types import ImageSet
 
 _CHUNK = 4096  # images converted to float at a time
 

@@ -1,4 +1,4 @@
-"""Sources of images: scikit-learn's digits, a folder of images, CIFAR-10's binary files.
+"""Sources of images, and how they are split.
 
 ``load_data`` gives what a search may see: training and validation images. The test images are another function,
 ``load_test``, so that a search cannot touch them by accident.
@@ -10,25 +10,27 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, PositiveInt, model_validator
 
-from nas.data.folder import read_folder
+from nas.data.binary import read_cifar, read_idx, read_npz
+from nas.data.folder import Color, read_folder
+from nas.data.shapes import make_shapes
+from nas.data.types import ImageSet, Source
 from nas.errors import DataError
-from nas.files import Strict
-
-Images: TypeAlias = npt.NDArray[np.uint8]
-Labels: TypeAlias = npt.NDArray[np.int64]
+from nas.files import Strict, did_you_mean
 
 TEST_SHARE = 0.15
 """Share of the images kept for testing where a source has no test split of its own."""
+
+PATHS = ("folder", "cifar", "idx", "npz")
+"""Sources that are named by where they lie; a study's definition leaves that out."""
+
 _SPLIT_SEED = 20190528  # of the test split: part of the data, so no setting changes it
-_CIFAR_RECORD = 1 + 3 * 32 * 32
 
 
 class DataConfig(Strict):
@@ -36,18 +38,33 @@ class DataConfig(Strict):
 
     Attributes:
         digits: ``true`` for the 1,797 handwritten digits of 8x8 px that scikit-learn carries.
-        folder: A folder with one sub-folder of images per class.
-        cifar: The folder of CIFAR-10's official binary files (``data_batch_1.bin`` ...).
-        validation: Share of the training images that is carved off, class by class, to choose networks by.
+        folder: A folder with one sub-folder of images per class, or with ``train``, ``val`` and ``test`` of such.
+        cifar: The folder of the binary version of CIFAR-10 or CIFAR-100.
+        idx: The folder of four idx files, as MNIST and its kin come, packed by gzip or not.
+        npz: A NumPy archive of images and labels (see ``nas/data/binary.py`` for the names it may have).
+        shapes: How many images to generate whose right answer is known (see ``nas/data/shapes.py``).
+        validation: Share of the training images that is carved off, class by class, to choose networks by; a source
+            that has validation images of its own keeps those.
         limit: Largest number of images to train and validate on, class by class; all without it.
+        classes: Names of the classes to keep, in this order; all without it.
+        color: ``rgb`` or ``grayscale``; without it, as the images are.
+        size: Height and width in pixels that images of a ``folder`` are kept at; without it, the median shorter side.
+        skip_broken: Leave out images of a ``folder`` that cannot be read, instead of refusing them.
         seed: Of the validation split and of the limit's choice.
     """
 
     digits: Literal[True] | None = None
     folder: Path | None = None
     cifar: Path | None = None
+    idx: Path | None = None
+    npz: Path | None = None
+    shapes: PositiveInt | None = None
     validation: float = Field(0.2, gt=0, lt=1)
     limit: PositiveInt | None = None
+    classes: tuple[str, ...] | None = Field(None, min_length=2)
+    color: Color | None = None
+    size: PositiveInt | None = None
+    skip_broken: bool = False
     seed: int = 0
 
     @model_validator(mode="after")
@@ -55,37 +72,19 @@ class DataConfig(Strict):
         given = [key for key in _SOURCES if getattr(self, key) is not None]
         if len(given) != 1:
             raise ValueError(f"exactly one source of {', '.join(_SOURCES)} is needed, but {given or 'none'} given")
+        for key, default in (("size", None), ("skip_broken", False)):
+            if getattr(self, key) != default and self.folder is None:
+                raise ValueError(f"{key} applies to a folder of images only, but the source is {given[0]}")
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"a class is named twice: {', '.join(self.classes)}")
         return self
 
     def relative_to(self, folder: Path) -> DataConfig:
         """Return the same section with a relative path joined to ``folder``."""
         paths = {
-            key: Path(os.path.normpath(folder / path))
-            for key in ("folder", "cifar")
-            if (path := getattr(self, key)) is not None
+            key: Path(os.path.normpath(folder / path)) for key in PATHS if (path := getattr(self, key)) is not None
         }
         return self.model_copy(update=paths)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSet:
-    """Images and their labels.
-
-    Attributes:
-        images: uint8 of shape (count, size, size, channels).
-        labels: int64 of shape (count,), indices into the classes.
-    """
-
-    images: Images
-    labels: Labels
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.labels)
-
-    def take(self, indices: npt.NDArray[np.intp]) -> ImageSet:
-        """Return the images at the given indices."""
-        return ImageSet(self.images[indices], self.labels[indices])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +97,7 @@ class Dataset:
         mirrors: Whether a mirrored image still shows its class (digits do not).
         train: Images to fit weights on.
         validation: Images to compare networks on.
+        skipped: Number of broken images that were left out.
     """
 
     name: str
@@ -105,6 +105,7 @@ class Dataset:
     mirrors: bool
     train: ImageSet
     validation: ImageSet
+    skipped: int = 0
 
     @property
     def channels(self) -> int:
@@ -128,17 +129,6 @@ class Dataset:
         return self.train, self.validation
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A source as read: its training images, and its test images where it has a split of its own."""
-
-    name: str
-    classes: tuple[str, ...]
-    mirrors: bool
-    train: ImageSet
-    test: ImageSet | None = None
-
-
 def load_data(config: DataConfig) -> Dataset:
     """Load the training and validation images of a source.
 
@@ -148,13 +138,20 @@ def load_data(config: DataConfig) -> Dataset:
     Raises:
         DataError: The images are missing, too few for the split, or unreadable.
     """
-    source, rest, _ = _read(config)
-    if config.limit is not None and config.limit < len(rest):
+    source, _ = _read(config)
+    train, validation = source.train, source.validation
+    if config.limit is not None and config.limit < len(train) + (0 if validation is None else len(validation)):
         if config.limit < 2 * len(source.classes):
             raise DataError(f"data.limit {config.limit} is too small for {len(source.classes)} classes")
-        rest, _ = _split(rest, len(rest) - config.limit, config.seed, source.classes)
-    train, validation = _split(rest, config.validation, config.seed, source.classes)
-    return Dataset(source.name, source.classes, source.mirrors, train, validation)
+        if validation is None:
+            train = _limited(train, config.limit, config, source.classes)
+        else:
+            carved = max(len(source.classes), round(config.validation * config.limit))
+            train = _limited(train, config.limit - carved, config, source.classes)
+            validation = _limited(validation, carved, config, source.classes)
+    if validation is None:
+        train, validation = _split(train, config.validation, config.seed, source.classes)
+    return Dataset(source.name, source.classes, source.mirrors, train, validation, source.skipped)
 
 
 def load_test(config: DataConfig) -> ImageSet:
@@ -163,15 +160,62 @@ def load_test(config: DataConfig) -> ImageSet:
     Raises:
         DataError: As ``load_data`` does.
     """
-    return _read(config)[2]
+    return _read(config)[1]
 
 
-def _read(config: DataConfig) -> tuple[_Source, ImageSet, ImageSet]:
-    """Return a source with its training and test images."""
+def _read(config: DataConfig) -> tuple[Source, ImageSet]:
+    """Return a source without its test images, and those."""
     source = next(read(config) for key, read in _SOURCES.items() if getattr(config, key) is not None)
+    source = _in_color(_of_classes(source, config.classes), config.color)
     if source.test is not None:
-        return source, source.train, source.test
-    return source, *_split(source.train, TEST_SHARE, _SPLIT_SEED, source.classes)
+        return source, source.test
+    train, test = _split(source.train, TEST_SHARE, _SPLIT_SEED, source.classes)
+    return replace(source, train=train), test
+
+
+def _of_classes(source: Source, names: tuple[str, ...] | None) -> Source:
+    """Return a source with the named classes only."""
+    if names is None:
+        return source
+    for name in names:
+        if name not in source.classes:
+            raise DataError(f"data.classes: {source.name} has no class {name!r}{did_you_mean(name, source.classes)}")
+    wanted = np.array([source.classes.index(name) for name in names])
+
+    def keep(images: ImageSet | None) -> ImageSet | None:
+        if images is None:
+            return None
+        kept = images.take(np.flatnonzero(np.isin(images.labels, wanted)))
+        order = np.argsort(wanted)
+        return ImageSet(kept.images, order[np.searchsorted(wanted, kept.labels, sorter=order)].astype(np.int64))
+
+    train = keep(source.train)
+    assert train is not None
+    return replace(source, classes=names, train=train, validation=keep(source.validation), test=keep(source.test))
+
+
+def _in_color(source: Source, color: Color | None) -> Source:
+    """Return a source whose images have the channels that are asked for."""
+
+    def convert(images: ImageSet | None) -> ImageSet | None:
+        channels = {"rgb": 3, "grayscale": 1, None: None}[color]
+        if images is None or channels in (None, images.images.shape[-1]):
+            return images
+        if channels == 3:
+            return ImageSet(np.repeat(images.images, 3, axis=-1), images.labels)
+        # ITU-R BT.601, as Pillow weighs the colours
+        chunks = np.array_split(images.images, max(1, len(images) // 4096))
+        gray = [np.rint(chunk @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8) for chunk in chunks]
+        return ImageSet(np.concatenate(gray)[..., None], images.labels)
+
+    train = convert(source.train)
+    assert train is not None
+    return replace(source, train=train, validation=convert(source.validation), test=convert(source.test))
+
+
+def _limited(images: ImageSet, limit: int, config: DataConfig, classes: tuple[str, ...]) -> ImageSet:
+    """Return at most ``limit`` images, class by class."""
+    return images if limit >= len(images) else _split(images, len(images) - limit, config.seed, classes)[0]
 
 
 def _split(images: ImageSet, share: float, seed: int, classes: tuple[str, ...]) -> tuple[ImageSet, ImageSet]:
@@ -192,51 +236,25 @@ def _split(images: ImageSet, share: float, seed: int, classes: tuple[str, ...]) 
     return images.take(np.sort(kept)), images.take(np.sort(carved))
 
 
-def _read_digits(config: DataConfig) -> _Source:
+def _read_digits(config: DataConfig) -> Source:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     everything = ImageSet(images, digits.target.astype(np.int64))
-    return _Source("digits", tuple(map(str, digits.target_names)), False, everything)
+    return Source("digits", tuple(map(str, digits.target_names)), False, everything)
 
 
-def _read_folder(config: DataConfig) -> _Source:
+def _read_folder(config: DataConfig) -> Source:
     assert config.folder is not None
-    images, labels, classes = read_folder(config.folder)
-    return _Source(config.folder.name, classes, True, ImageSet(images, labels))
+    return read_folder(config.folder, size=config.size, color=config.color, skip_broken=config.skip_broken)
 
 
-def _read_cifar(config: DataConfig) -> _Source:
-    assert config.cifar is not None
-    names = config.cifar / "batches.meta.txt"
-    batches = sorted(config.cifar.glob("data_batch_*.bin"))
-    test = config.cifar / "test_batch.bin"
-    for path in (names, test, *batches):
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; cifar must name the folder of CIFAR-10's binary version")
-    if not batches:
-        raise DataError(f"{config.cifar}: holds no data_batch_*.bin; cifar must name CIFAR-10's binary version")
-    classes = tuple(names.read_text(encoding="utf-8").split())
-    parts = [_read_cifar_batch(path, len(classes)) for path in batches]
-    train = ImageSet(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))
-    return _Source("CIFAR-10", classes, True, train, _read_cifar_batch(test, len(classes)))
-
-
-def _read_cifar_batch(path: Path, num_classes: int) -> ImageSet:
-    """Read records of one label byte and 3,072 bytes of red, green and blue planes."""
-    raw = np.fromfile(path, np.uint8)
-    if len(raw) == 0 or len(raw) % _CIFAR_RECORD:
-        raise DataError(f"{path}: {len(raw)} bytes are no whole number of records of {_CIFAR_RECORD} bytes")
-    records = raw.reshape(-1, _CIFAR_RECORD)
-    if records[:, 0].max() >= num_classes:
-        raise DataError(f"{path}: holds label {records[:, 0].max()}, but there are {num_classes} classes")
-    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return ImageSet(np.ascontiguousarray(images), records[:, 0].astype(np.int64))
-
-
-_SOURCES: dict[str, Callable[[DataConfig], _Source]] = {
+_SOURCES: dict[str, Callable[[DataConfig], Source]] = {
     "digits": _read_digits,
     "folder": _read_folder,
-    "cifar": _read_cifar,
+    "cifar": lambda config: read_cifar(config.cifar or Path()),
+    "idx": lambda config: read_idx(config.idx or Path()),
+    "npz": lambda config: read_npz(config.npz or Path()),
+    "shapes": lambda config: make_shapes(config.shapes or 0),
 }

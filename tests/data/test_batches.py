@@ -6,7 +6,8 @@ import torch
 from torch.nn import functional
 
 from nas.data.batches import DeviceImages, Standardisation, standardisation, to_device
-from nas.data.sources import Dataset, ImageSet
+from nas.data.sources import Dataset
+from nas.data.types import ImageSet
 
 CPU = torch.device("cpu")
 

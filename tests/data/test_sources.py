@@ -133,7 +133,7 @@ def test_broken_cifar_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "cifar" / "test_batch.bin").unlink()
     with pytest.raises(DataError, match="test_batch.bin: no such file"):
         load_data(config)
-    with pytest.raises(DataError, match="nowhere/batches.meta.txt: no such file"):
+    with pytest.raises(DataError, match="nowhere: no such folder of CIFAR"):
         load_data(DataConfig(cifar=Path("nowhere")))
 
 

@@ -1,0 +1,125 @@
+"""Decoded images on disk, so that files are decoded once.
+
+An entry is a folder: ``images.npy``, uint8 and opened memory-mapped, and ``facts.json``. It is written beside its place
+and renamed into it, so that it is there whole or not at all; of two processes that write the same entry the later finds
+it there and uses it. Entries lie in ``$NAS_CACHE``, else in ``nas`` of the user's cache folder, and may be deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nas.data.types import Images
+from nas.errors import DataError
+
+FORMAT_VERSION = 1
+"""Part of every key: an entry of another version is another entry."""
+
+_STALE_SECONDS = 24 * 3600  # what a killed process left behind
+
+
+class Entry(NamedTuple):
+    """What an entry holds: images, memory-mapped and read-only, and facts as plain JSON data."""
+
+    images: Images
+    facts: dict[str, Any]
+
+
+def cache_folder() -> Path:
+    """Return the folder of all entries."""
+    if given := os.environ.get("NAS_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
+
+
+def cache_key(*parts: object) -> str:
+    """Return the name of the entry that plain JSON data describe."""
+    text = json.dumps([FORMAT_VERSION, *parts], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def read_entry(key: str) -> Entry | None:
+    """Return an entry, or None where there is none or a damaged one."""
+    folder = cache_folder() / key
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, EOFError):
+        return None
+    return Entry(images, facts) if images.dtype == np.uint8 and isinstance(facts, dict) else None
+
+
+def write_entry(key: str, shape: tuple[int, ...], images: Iterable[Images], facts: dict[str, Any]) -> Entry:
+    """Write an entry image by image and return it.
+
+    Args:
+        key: Of the entry.
+        shape: Of all images together, (count, size, size, channels).
+        images: As many as ``shape`` says, uint8.
+        facts: Plain JSON data.
+
+    Raises:
+        DataError: The cache cannot be written, for example because the disk is full; nothing is left behind.
+    """
+    root = cache_folder()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        _remove_stale(root)
+        with _partial(root, key) as partial:
+            # written, not memory-mapped: a full disk is then an error and not a signal that kills the process
+            with (partial / "images.npy").open("wb") as file:
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for image in images:
+                    file.write(np.ascontiguousarray(image).data)
+            (partial / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+            _move(partial, root / key)
+    except OSError as error:
+        raise DataError(
+            f"{root}: the cache cannot be written: {error.strerror}; set NAS_CACHE to another folder"
+        ) from None
+    entry = read_entry(key)
+    if entry is None:
+        raise DataError(f"{root / key}: the cache was written but cannot be read; delete it")
+    return entry
+
+
+@contextmanager
+def _partial(root: Path, key: str) -> Iterator[Path]:
+    folder = root / f".{key}.{os.getpid()}.{time.monotonic_ns()}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move(partial: Path, target: Path) -> None:
+    """Rename a finished entry into its place, unless another process has just done so."""
+    if target.exists() and read_entry(target.name) is None:
+        shutil.rmtree(target, ignore_errors=True)  # damaged
+    try:
+        os.rename(partial, target)
+    except OSError:
+        if not target.is_dir():
+            raise
+
+
+def _remove_stale(root: Path) -> None:
+    for folder in root.glob(".*.*.*"):
+        try:
+            stale = time.time() - folder.stat().st_mtime > _STALE_SECONDS
+        except OSError:  # another process was faster
+            continue
+        if stale:
+            shutil.rmtree(folder, ignore_errors=True)
