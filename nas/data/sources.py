@@ -12,9 +12,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, PositiveInt, model_validator
 
 from nas.data.binary import read_cifar, read_idx, read_npz
@@ -23,6 +24,8 @@ from nas.data.shapes import make_shapes
 from nas.data.types import ImageSet, Source
 from nas.errors import DataError
 from nas.files import Strict, did_you_mean
+
+Indices: TypeAlias = npt.NDArray[np.intp]
 
 TEST_SHARE = 0.15
 """Share of the images kept for testing where a source has no test split of its own."""
@@ -138,20 +141,25 @@ def load_data(config: DataConfig) -> Dataset:
     Raises:
         DataError: The images are missing, too few for the split, or unreadable.
     """
-    source, _ = _read(config)
-    train, validation = source.train, source.validation
-    if config.limit is not None and config.limit < len(train) + (0 if validation is None else len(validation)):
-        if config.limit < 2 * len(source.classes):
-            raise DataError(f"data.limit {config.limit} is too small for {len(source.classes)} classes")
-        if validation is None:
-            train = _limited(train, config.limit, config, source.classes)
-        else:
-            carved = max(len(source.classes), round(config.validation * config.limit))
-            train = _limited(train, config.limit - carved, config, source.classes)
-            validation = _limited(validation, carved, config, source.classes)
-    if validation is None:
-        train, validation = _split(train, config.validation, config.seed, source.classes)
-    return Dataset(source.name, source.classes, source.mirrors, train, validation, source.skipped)
+    source = _open(config)
+    given = source.validation
+    train, _ = _apart_from_test(source)
+    total = len(train) + (0 if given is None else len(given))
+    limit = total if config.limit is None else min(config.limit, total)
+    if limit < total and limit < 2 * len(source.classes):
+        raise DataError(f"data.limit {limit} is too small for {len(source.classes)} classes")
+    if given is None:
+        kept = _limited(train, source.train, limit, config, source.classes)
+        train, carved = _split(kept, source.train, config.validation, config.seed, source.classes)
+        validation = source.train.take(carved)
+    else:
+        apart = max(len(source.classes), round(config.validation * limit)) if limit < total else len(given)
+        everything = np.arange(len(given))
+        validation = given.take(_limited(everything, given, apart, config, source.classes))
+        train = _limited(train, source.train, limit - len(validation), config, source.classes)
+    return Dataset(
+        source.name, source.classes, source.mirrors, source.train.take(train), validation, skipped=source.skipped
+    )
 
 
 def load_test(config: DataConfig) -> ImageSet:
@@ -160,17 +168,21 @@ def load_test(config: DataConfig) -> ImageSet:
     Raises:
         DataError: As ``load_data`` does.
     """
-    return _read(config)[1]
+    source = _open(config)
+    return source.test if source.test is not None else source.train.take(_apart_from_test(source)[1])
 
 
-def _read(config: DataConfig) -> tuple[Source, ImageSet]:
-    """Return a source without its test images, and those."""
+def _open(config: DataConfig) -> Source:
     source = next(read(config) for key, read in _SOURCES.items() if getattr(config, key) is not None)
-    source = _in_color(_of_classes(source, config.classes), config.color)
+    return _in_color(_of_classes(source, config.classes), config.color)
+
+
+def _apart_from_test(source: Source) -> tuple[Indices, Indices]:
+    """Return which of a source's training images are to train on, and which to test on where it has no others."""
+    everything = np.arange(len(source.train))
     if source.test is not None:
-        return source, source.test
-    train, test = _split(source.train, TEST_SHARE, _SPLIT_SEED, source.classes)
-    return replace(source, train=train), test
+        return everything, everything[:0]
+    return _split(everything, source.train, TEST_SHARE, _SPLIT_SEED, source.classes)
 
 
 def _of_classes(source: Source, names: tuple[str, ...] | None) -> Source:
@@ -213,27 +225,30 @@ def _in_color(source: Source, color: Color | None) -> Source:
     return replace(source, train=train, validation=convert(source.validation), test=convert(source.test))
 
 
-def _limited(images: ImageSet, limit: int, config: DataConfig, classes: tuple[str, ...]) -> ImageSet:
-    """Return at most ``limit`` images, class by class."""
-    return images if limit >= len(images) else _split(images, len(images) - limit, config.seed, classes)[0]
+def _limited(indices: Indices, images: ImageSet, limit: int, config: DataConfig, classes: tuple[str, ...]) -> Indices:
+    """Return at most ``limit`` of the indices, class by class."""
+    if limit >= len(indices):
+        return indices
+    return _split(indices, images, len(indices) - limit, config.seed, classes)[0]
 
 
-def _split(images: ImageSet, share: float, seed: int, classes: tuple[str, ...]) -> tuple[ImageSet, ImageSet]:
-    """Carve a share, or a number, of the images off, class by class."""
+def _split(
+    indices: Indices, images: ImageSet, share: float, seed: int, classes: tuple[str, ...]
+) -> tuple[Indices, Indices]:
+    """Carve a share, or a number, of the images at some indices off, class by class; copies no image."""
     from sklearn.model_selection import train_test_split
 
+    labels = images.labels[indices]
     try:
-        kept, carved = train_test_split(
-            np.arange(len(images)), test_size=share, random_state=seed, stratify=images.labels
-        )
+        kept, carved = train_test_split(np.arange(len(indices)), test_size=share, random_state=seed, stratify=labels)
     except ValueError:
-        counts = np.bincount(images.labels, minlength=len(classes))
+        counts = np.bincount(labels, minlength=len(classes))
         least = int(counts.argmin())
         raise DataError(
-            f"{len(images)} images of {len(classes)} classes are too few to split: class {classes[least]!r} has"
+            f"{len(indices)} images of {len(classes)} classes are too few to split: class {classes[least]!r} has"
             f" {counts[least]} left, and training, validation and test each need one of every class"
         ) from None
-    return images.take(np.sort(kept)), images.take(np.sort(carved))
+    return indices[np.sort(kept)], indices[np.sort(carved)]
 
 
 def _read_digits(config: DataConfig) -> Source:
