@@ -19,7 +19,9 @@ import numpy.typing as npt
 from pydantic import Field, PositiveInt, model_validator
 
 from nas.data.binary import read_cifar, read_idx, read_npz
-from nas.data.folder import Color, read_folder
+from nas.data.decode import Color
+from nas.data.folder import read_folder
+from nas.data.hub import read_hub
 from nas.data.shapes import make_shapes
 from nas.data.types import ImageSet, Source
 from nas.errors import DataError
@@ -44,6 +46,8 @@ class DataConfig(Strict):
         folder: A folder with one sub-folder of images per class, or with ``train``, ``val`` and ``test`` of such.
         cifar: The folder of the binary version of CIFAR-10 or CIFAR-100.
         idx: The folder of four idx files, as MNIST and its kin come, packed by gzip or not.
+        hf: A data set of Hugging Face's hub by its name, or one on disk by its path, which then begins with ``.`` or
+            ``/`` (extra ``hf``).
         npz: A NumPy archive of images and labels (see ``nas/data/binary.py`` for the names it may have).
         shapes: How many images to generate whose right answer is known (see ``nas/data/shapes.py``).
         validation: Share of the training images that is carved off, class by class, to choose networks by; a source
@@ -51,8 +55,9 @@ class DataConfig(Strict):
         limit: Largest number of images to train and validate on, class by class; all without it.
         classes: Names of the classes to keep, in this order; all without it.
         color: ``rgb`` or ``grayscale``; without it, as the images are.
-        size: Height and width in pixels that images of a ``folder`` are kept at; without it, the median shorter side.
-        skip_broken: Leave out images of a ``folder`` that cannot be read, instead of refusing them.
+        size: Height and width in pixels that images of ``folder`` or ``hf`` are kept at; without it, the median shorter
+            side.
+        skip_broken: Leave out images of ``folder`` or ``hf`` that cannot be read, instead of refusing them.
         seed: Of the validation split and of the limit's choice.
     """
 
@@ -61,6 +66,7 @@ class DataConfig(Strict):
     cifar: Path | None = None
     idx: Path | None = None
     npz: Path | None = None
+    hf: str | None = Field(None, min_length=1)
     shapes: PositiveInt | None = None
     validation: float = Field(0.2, gt=0, lt=1)
     limit: PositiveInt | None = None
@@ -76,17 +82,19 @@ class DataConfig(Strict):
         if len(given) != 1:
             raise ValueError(f"exactly one source of {', '.join(_SOURCES)} is needed, but {given or 'none'} given")
         for key, default in (("size", None), ("skip_broken", False)):
-            if getattr(self, key) != default and self.folder is None:
-                raise ValueError(f"{key} applies to a folder of images only, but the source is {given[0]}")
+            if getattr(self, key) != default and given[0] not in ("folder", "hf"):
+                raise ValueError(f"{key} applies to folder and hf only, but the source is {given[0]}")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise ValueError(f"a class is named twice: {', '.join(self.classes)}")
         return self
 
     def relative_to(self, folder: Path) -> DataConfig:
         """Return the same section with a relative path joined to ``folder``."""
-        paths = {
+        paths: dict[str, Path | str] = {
             key: Path(os.path.normpath(folder / path)) for key in PATHS if (path := getattr(self, key)) is not None
         }
+        if self.hf is not None and self.hf.startswith("."):
+            paths["hf"] = os.path.normpath(folder / self.hf)
         return self.model_copy(update=paths)
 
 
@@ -271,5 +279,8 @@ _SOURCES: dict[str, Callable[[DataConfig], Source]] = {
     "cifar": lambda config: read_cifar(config.cifar or Path()),
     "idx": lambda config: read_idx(config.idx or Path()),
     "npz": lambda config: read_npz(config.npz or Path()),
+    "hf": lambda config: read_hub(
+        config.hf or "", size=config.size, color=config.color, skip_broken=config.skip_broken
+    ),
     "shapes": lambda config: make_shapes(config.shapes or 0),
 }

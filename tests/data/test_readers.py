@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nas.data import cache, folder
+from nas.data import cache, decode, folder
 from nas.data.sources import DataConfig, load_data, load_test
 from nas.data.types import Images
 from nas.errors import DataError
@@ -266,8 +266,8 @@ def test_colour_becomes_gray_as_pillow_has_it() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"digits": True, "size": 8}, "size applies to a folder of images only, but the source is digits"),
-        ({"digits": True, "skip_broken": True}, "skip_broken applies to a folder"),
+        ({"digits": True, "size": 8}, "size applies to folder and hf only, but the source is digits"),
+        ({"digits": True, "skip_broken": True}, "skip_broken applies to folder and hf"),
         ({"digits": True, "classes": ["1", "1"]}, "a class is named twice: 1, 1"),
         ({"digits": True, "classes": ["1"]}, "classes"),
         ({"digits": True, "color": "hsv"}, "color"),
@@ -287,7 +287,7 @@ def test_a_folder_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     two_classes("photos", make=lambda index: Image.fromarray(pixels(6, 6, 3)))
     first = folder.read_folder(Path("photos"))
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "_decode", None)
+        patch.setattr(decode, "_decode", None)
         again = folder.read_folder(Path("photos"))
     assert np.array_equal(first.train.images, again.train.images) and len(entries()) == 1
     assert isinstance(again.train.images, np.memmap) and not again.train.images.flags.writeable

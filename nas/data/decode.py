@@ -1,0 +1,145 @@
+"""Encoded images become one array, once: upright, eight bits, one size, one number of channels."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from nas.data.cache import Entry, read_entry, write_entry
+from nas.data.types import PARTS, ImageSet, Part
+from nas.errors import DataError
+
+Color: TypeAlias = Literal["rgb", "grayscale"]
+
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+class Encoded(NamedTuple):
+    """An image as it is stored, its part and its class; ``content`` is a file or the bytes of one."""
+
+    name: str
+    content: Path | bytes
+    part: Part
+    label: int
+
+    def open(self) -> Path | BytesIO:
+        """Return what Pillow opens."""
+        return BytesIO(self.content) if isinstance(self.content, bytes) else self.content
+
+
+class _Header(NamedTuple):
+    """What is known of an image before it is decoded."""
+
+    shorter_side: int
+    gray: bool
+
+
+def decode_once(
+    key: str, encoded: Sequence[Encoded], *, size: int | None, color: Color | None, skip_broken: bool
+) -> Entry:
+    """Return decoded images from the cache, decoding them where they are not there.
+
+    Args:
+        key: Of the cache's entry; stands for the images and the options.
+        encoded: Part by part, in the order of ``PARTS``.
+        size: Height and width to keep in pixels; the median shorter side of all images where none is given.
+        color: What to keep; without it, one channel where every image is grayscale, else three.
+        skip_broken: Leave out images that cannot be read; ``broken`` of the facts are their indices.
+
+    Raises:
+        DataError: An image cannot be read (named), or the cache cannot be written.
+    """
+    return read_entry(key) or _decode_all(key, encoded, size=size, color=color, skip_broken=skip_broken)
+
+
+def parts_of(entry: Entry, encoded: Sequence[Encoded], num_classes: int, *, source: object) -> dict[str, Any]:
+    """Return the parts that an entry holds and the number of broken images, as keywords of ``Source``.
+
+    Raises:
+        DataError: A class has no training image left.
+    """
+    broken = set(entry.facts["broken"])
+    kept = [one for index, one in enumerate(encoded) if index not in broken]
+    labels = np.array([one.label for one in kept], np.int64)
+    parts: dict[str, Any] = {}
+    start = 0
+    for part in PARTS:
+        stop = start + sum(one.part == part for one in kept)
+        if stop > start:
+            parts[part] = ImageSet(entry.images[start:stop], labels[start:stop])
+        start = stop
+    if "train" not in parts or len(np.unique(parts["train"].labels)) < num_classes:
+        raise DataError(f"{source}: a class has no image left once the broken ones are skipped")
+    return {**parts, "skipped": len(broken)}
+
+
+def _decode_all(
+    key: str, files: Sequence[Encoded], *, size: int | None, color: Color | None, skip_broken: bool
+) -> Entry:
+    """Decode every image into the cache; ``broken`` of the facts are the indices of those left out."""
+    with ThreadPoolExecutor() as pool:
+        headers = list(pool.map(_header, files))
+        good = [header for header in headers if isinstance(header, _Header)]
+        broken = [index for index, header in enumerate(headers) if isinstance(header, DataError)]
+        # an image may be broken beyond its header, so decode before the number is known
+        if broken and not skip_broken:
+            raise headers[broken[0]]  # type: ignore[misc]
+        if not good:
+            raise DataError(f"{files[0].name}: cannot be read, nor any other image")
+        size = size or round(statistics.median(header.shorter_side for header in good))
+        mode = {"grayscale": "L", "rgb": "RGB", None: "L" if all(header.gray for header in good) else "RGB"}[color]
+        readable = [index for index in range(len(files)) if index not in set(broken)]
+        if skip_broken:
+            checked = pool.map(lambda index: _decode(files[index], size, mode), readable)
+            late = [index for index, image in zip(readable, checked, strict=True) if isinstance(image, DataError)]
+            broken, readable = sorted(broken + late), [index for index in readable if index not in set(late)]
+        images = pool.map(lambda index: _decode(files[index], size, mode), readable)
+        shape = (len(readable), size, size, len(mode))
+        return write_entry(key, shape, _or_raise(images), {"broken": broken})
+
+
+def _or_raise(images: Iterable[npt.NDArray[np.uint8] | DataError]) -> Iterator[npt.NDArray[np.uint8]]:
+    for image in images:
+        if isinstance(image, DataError):
+            raise image
+        yield image
+
+
+def _header(encoded: Encoded) -> _Header | DataError:
+    """Return what an image's header says, or why it cannot be read."""
+    try:
+        with Image.open(encoded.open()) as image:
+            if image.mode == "F":
+                raise ValueError("floating-point pixels: save it with 8 or 16 bits")
+            return _Header(min(image.size), image.mode in {"1", "L", "LA", "I"} or image.mode.startswith("I;16"))
+    except _UNREADABLE as error:
+        return DataError(f"{encoded.name}: not an image that can be read ({error})")
+
+
+def _decode(encoded: Encoded, size: int, mode: str) -> npt.NDArray[np.uint8] | DataError:
+    """Return an image of ``size`` by ``size``, or why it cannot be read."""
+    try:
+        with Image.open(encoded.open()) as image:
+            upright = _eight_bits(ImageOps.exif_transpose(image)).convert(mode)
+    except _UNREADABLE as error:
+        return DataError(f"{encoded.name}: not an image that can be read ({error})")
+    fitted = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
+    return np.asarray(fitted, np.uint8).reshape(size, size, len(mode))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return an image of 8 bits for each channel, transparent pixels on white."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        colored = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
+    return image
