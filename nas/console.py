@@ -35,7 +35,7 @@ def trial_line(trial: TrialRecord) -> str:
 class SearchProgress:
     """Live progress of a search: a line for each finished trial and, on a terminal, a bar with the current epoch."""
 
-    def __init__(self, console: Console, *, total: int, epochs: int) -> None:
+    def __init__(self, console: Console, *, total: int, epochs: int | None) -> None:
         """Prepare a bar of ``total`` trials; it shows when entered."""
         columns = (
             TextColumn("{task.description}"),
@@ -66,7 +66,8 @@ class SearchProgress:
 
         if isinstance(event, EpochFinished):
             accuracy = 100 * event.epoch.val_accuracy
-            text = f"#{event.trial.number} epoch {event.epoch.epoch}/{self._epochs} {accuracy:.1f} %"
+            of = "" if self._epochs is None else f"/{self._epochs}"
+            text = f"#{event.trial.number} epoch {event.epoch.epoch}{of} {accuracy:.1f} %"
             self._progress.update(self._task, description=text)
             return
         self._console.print(trial_line(event.trial), highlight=False, soft_wrap=True, markup=False)

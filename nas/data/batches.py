@@ -50,6 +50,11 @@ class DeviceImages:
         """Return the number of images."""
         return len(self.labels)
 
+    @property
+    def size(self) -> int:
+        """Height and width in pixels."""
+        return int(self.images.shape[1])
+
     def shuffled(self, batch_size: int, *, padding: int, flip: bool, generator: torch.Generator) -> Iterator[Batch]:
         """Yield one epoch of whole batches in random order, cropped and mirrored at random.
 

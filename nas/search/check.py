@@ -136,9 +136,11 @@ def _spread(values: list[int]) -> Spread:
 
 def _trial_seconds(config: StudyConfig, dataset: Dataset, candidate: Candidate, device: torch.device) -> float:
     """Estimate a trial's training time from a few steps; validation runs forward only, a third of the work."""
-    batch_size = min(config.recipe.batch_size, len(dataset.train))
+    batch_size = config.recipe.step_images(len(dataset.train))
     seconds_per_image = time_step(candidate.architecture, batch_size=batch_size, device=device) / batch_size
-    return config.recipe.epochs * seconds_per_image * (len(dataset.train) + len(dataset.validation) / 3)
+    images = len(dataset.train)
+    trained, validated = (config.recipe.total_steps(images) * batch_size, config.recipe.total_epochs(images))
+    return seconds_per_image * (trained + validated * len(dataset.validation) / 3)
 
 
 def _within(budget: Budget, milliseconds: list[float]) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +20,10 @@ from torch.nn import functional
 from nas.architecture.spec import Architecture
 from nas.data.batches import Batch, DeviceImages, standardisation, to_device
 from nas.data.sources import Dataset
-from nas.errors import TrainingDiverged
+from nas.data.types import ImageSet
+from nas.errors import ArchitectureError, TrainingDiverged
 from nas.models.build import Network, build_model
+from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import Recipe
 
 _EVALUATION_BATCH = 512
@@ -104,23 +108,27 @@ def train(
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
     """
+    architecture = _regularised(architecture, recipe)
     standard = standardisation(dataset)
-    resolution = architecture.resolution
-    train_set, val_set = (
-        to_device(part, resolution=resolution, standard=standard, device=device)
-        for part in (dataset.train, dataset.validation)
-    )
+
+    def at(part: ImageSet, resolution: int) -> DeviceImages:
+        return to_device(part, resolution=resolution, standard=standard, device=device)
+
     with _own_state(device, seed=seed, threads=recipe.cpu_threads):
-        model = _build_on(device, architecture)
+        run = _Run(_build_on(device, architecture), architecture, recipe, train_images=len(dataset.train))
         generator = torch.Generator(device).manual_seed(seed)
         started = time.perf_counter()
-        curve = []
+        curve: list[Epoch] = []
         flip = dataset.mirrors if recipe.flip is None else recipe.flip
-        for epoch in _epochs(model, train_set, val_set, recipe, flip=flip, generator=generator):
-            curve.append(epoch)
+        validation = at(dataset.validation, architecture.resolution)
+        train_set = at(dataset.train, run.resolution(1))
+        while not run.ended(curve):
+            if train_set.size != run.resolution(len(curve) + 1):
+                train_set = at(dataset.train, run.resolution(len(curve) + 1))
+            curve.append(run.epoch(len(curve) + 1, train_set, validation, flip=flip, generator=generator))
             if on_epoch is not None:
-                on_epoch(epoch)
-    return TrainingResult(model.eval(), tuple(curve), time.perf_counter() - started)
+                on_epoch(curve[-1])
+    return TrainingResult(run.best_model().eval(), tuple(curve), time.perf_counter() - started)
 
 
 def time_step(architecture: Architecture, *, batch_size: int, device: torch.device, steps: int = 5) -> float:
@@ -133,19 +141,18 @@ def time_step(architecture: Architecture, *, batch_size: int, device: torch.devi
         steps: Number of timed steps.
     """
     size = (batch_size, architecture.in_channels, architecture.resolution, architecture.resolution)
-    recipe = Recipe()
+    recipe = Recipe(steps=2 + steps, batch_size=batch_size, schedule="constant", warmup=0.0)
     with _own_state(device, seed=0, threads=recipe.cpu_threads):
         model = _build_on(device, architecture)
         batch = Batch(
             torch.randn(size, device=device).to(memory_format=torch.channels_last),
             torch.randint(architecture.num_classes, (batch_size,), device=device),
         )
-        optimizer = _optimizer(model, recipe)
-        schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+        run = _Run(model, architecture, recipe, train_images=batch_size)
         seconds = []
         for _ in range(2 + steps):
             started = time.perf_counter()
-            _train_epoch(model, [batch], optimizer, schedule, recipe.label_smoothing)
+            run.take_steps([batch])
             seconds.append(time.perf_counter() - started)
     return statistics.median(seconds[2:])
 
@@ -169,72 +176,108 @@ def evaluate(model: nn.Module, images: DeviceImages) -> Score:
     return Score(loss, right)
 
 
-def _epochs(
-    model: nn.Module,
-    train_set: DeviceImages,
-    val_set: DeviceImages,
-    recipe: Recipe,
-    *,
-    flip: bool,
-    generator: torch.Generator,
-) -> Iterator[Epoch]:
-    """Train epoch by epoch and yield each one's figures."""
-    batch_size = min(recipe.batch_size, len(train_set))
-    optimizer = _optimizer(model, recipe)
-    total_steps = recipe.epochs * (len(train_set) // batch_size)
-    one_step = abs(recipe.warmup * total_steps - 1) < 1e-6  # torch divides by the warm-up's steps less one
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=recipe.learning_rate,
-        total_steps=total_steps,
-        pct_start=0.0 if one_step else recipe.warmup,
-        cycle_momentum=False,
-    )
-    padding = round(recipe.crop * train_set.images.shape[1])
-    for epoch in range(1, recipe.epochs + 1):
+class _Run:
+    """One training: the model, what steps it, and how far it has come."""
+
+    def __init__(self, model: Network, architecture: Architecture, recipe: Recipe, *, train_images: int) -> None:
+        self.model = model
+        self._architecture = architecture
+        self._recipe = recipe
+        self._batch_size = recipe.step_images(train_images)
+        self._total_steps = recipe.total_steps(train_images)
+        self._total_epochs = recipe.total_epochs(train_images)
+        self._steps_left = self._total_steps
+        self._optimizer = make_optimizer(model, recipe, learning_rate=recipe.peak_learning_rate(train_images))
+        self._schedule = Schedule(self._optimizer, recipe, total_steps=self._total_steps)
+        self._loss = make_loss(recipe, model)
+        self._average: torch.optim.swa_utils.AveragedModel | None = None
+        if recipe.ema:
+            average = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
+            self._average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+
+    def ended(self, curve: Sequence[Epoch]) -> bool:
+        """Tell whether all steps were taken, or the validation accuracy has not risen for too long."""
+        patience = self._recipe.early_stopping
+        if patience is not None and len(curve) > patience:
+            best = max(epoch.val_accuracy for epoch in curve[:-patience])
+            if all(epoch.val_accuracy <= best for epoch in curve[-patience:]):
+                return True
+        return self._steps_left == 0
+
+    def resolution(self, epoch: int) -> int:
+        """Return the resolution of the training images in an epoch, counted from 1."""
+        final, share = self._architecture.resolution, self._recipe.progressive
+        rising = max(1, round(0.8 * self._total_epochs)) - 1
+        if share == 1 or epoch > rising:
+            return final
+        wanted = round(final * (share + (1 - share) * (epoch - 1) / rising))
+        return next(size for size in range(wanted, final + 1) if _fits(self._architecture, size))
+
+    def best_model(self) -> Network:
+        """Return the averaged model where there is one."""
+        return self.model if self._average is None else cast(Network, self._average.module)
+
+    def epoch(
+        self, number: int, train_set: DeviceImages, val_set: DeviceImages, *, flip: bool, generator: torch.Generator
+    ) -> Epoch:
+        """Train and validate once.
+
+        Raises:
+            TrainingDiverged: The loss of the epoch is not finite.
+        """
         started = time.perf_counter()
-        batches = train_set.shuffled(batch_size, padding=padding, flip=flip, generator=generator)
-        score = _train_epoch(model, batches, optimizer, schedule, recipe.label_smoothing)
+        padding = round(self._recipe.crop * train_set.size)
+        batches = train_set.shuffled(self._batch_size, padding=padding, flip=flip, generator=generator)
+        score = self.take_steps(itertools.islice(batches, self._steps_left))
         if not math.isfinite(score.loss):
-            raise TrainingDiverged(f"the training loss of epoch {epoch} is {score.loss}: lower the learning rate")
-        validation = evaluate(model, val_set)
+            raise TrainingDiverged(f"the training loss of epoch {number} is {score.loss}: lower the learning rate")
+        validation = evaluate(self.best_model(), val_set)
         if not math.isfinite(validation.loss):
-            raise TrainingDiverged(f"the validation loss of epoch {epoch} is not finite: lower the learning rate")
-        yield Epoch(epoch, *score, *validation, time.perf_counter() - started)
+            raise TrainingDiverged(f"the validation loss of epoch {number} is not finite: lower the learning rate")
+        self._schedule.end_epoch(validation.loss)
+        return Epoch(number, *score, *validation, time.perf_counter() - started)
+
+    def take_steps(self, batches: Iterable[Batch]) -> Score:
+        """Take one step per batch; sums stay on the device, so that the host waits for it once, at the end."""
+        self.model.train()
+        totals, seen = None, 0
+        for batch in batches:
+            with _autocast(batch.images.device):
+                logits = self.model(batch.images)
+                loss = self._loss(logits, batch.labels)
+            self._optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            if self._recipe.clip is not None:
+                nn.utils.clip_grad_norm_(self.model.parameters(), self._recipe.clip)
+            self._optimizer.step()
+            self._schedule.step()
+            if self._average is not None:
+                self._average.update_parameters(self.model)
+            self._steps_left -= 1
+            here = torch.stack([loss.detach().double() * len(batch.labels), _right(logits, batch.labels).double()])
+            totals = here if totals is None else totals + here
+            seen += len(batch.labels)
+        assert totals is not None, "an epoch has at least one batch"
+        loss_mean, accuracy = (totals / seen).tolist()
+        return Score(loss_mean, accuracy)
 
 
-def _train_epoch(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    label_smoothing: float,
-) -> Score:
-    """Take one step per batch; sums stay on the device, so that the host waits for it once, at the end."""
-    model.train()
-    totals, seen = None, 0
-    for batch in batches:
-        with _autocast(batch.images.device):
-            logits = model(batch.images)
-            loss = functional.cross_entropy(logits, batch.labels, label_smoothing=label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()
-        schedule.step()
-        here = torch.stack([loss.detach().double() * len(batch.labels), _right(logits, batch.labels).double()])
-        totals = here if totals is None else totals + here
-        seen += len(batch.labels)
-    assert totals is not None, "an epoch has at least one batch"
-    loss_mean, accuracy = (totals / seen).tolist()
-    return Score(loss_mean, accuracy)
+def _regularised(architecture: Architecture, recipe: Recipe) -> Architecture:
+    """Return a network with the dropout and stochastic depth that a recipe sets in place of its own."""
+    dropout, depth = recipe.dropout, recipe.stochastic_depth
+    return dataclasses.replace(
+        architecture,
+        dropout=architecture.dropout if dropout is None else dropout,
+        stochastic_depth=architecture.stochastic_depth if depth is None else depth,
+    )
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return SGD with weight decay on weight matrices and kernels only."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True, fused=True)
+def _fits(architecture: Architecture, resolution: int) -> bool:
+    try:
+        dataclasses.replace(architecture, resolution=resolution)
+    except ArchitectureError:
+        return False
+    return True
 
 
 @contextmanager

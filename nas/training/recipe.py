@@ -2,35 +2,116 @@
 
 from __future__ import annotations
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+import math
+from typing import Any, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from nas.files import Strict
+from nas.units import Count
 
 
 class Recipe(Strict):
-    """The ``recipe`` section of a study: SGD with Nesterov momentum under a one-cycle schedule.
+    """The ``recipe`` section of a study; the defaults are SGD with Nesterov momentum under a one-cycle schedule.
 
     Attributes:
-        epochs: Passes over the training images.
+        epochs: Passes over the training images; 10 where neither steps nor images are given.
+        steps: Or the number of optimiser steps; the last epoch may then be a part of one.
+        images: Or the number of images seen, rounded up to whole steps; may be written 500k.
         batch_size: Images in one step.
-        learning_rate: Peak of the one-cycle schedule (Smith & Topin 2017, arXiv:1708.07120).
-        warmup: Share of all steps during which the learning rate rises.
-        momentum: Of SGD, in Nesterov's form.
-        weight_decay: L2 penalty on convolution and linear weights; norms and biases have none.
+        optimizer: ``sgd``, ``momentum``, ``nesterov``, ``adagrad``, ``rmsprop``, ``adam`` or ``adamw``, all of torch.
+        learning_rate: Peak of the schedule.
+        learning_rate_batch: Batch size that ``learning_rate`` is meant for: the rate then grows in proportion to
+            ``batch_size`` (Goyal et al. 2017, arXiv:1706.02677, §2.1). Without it the rate is as given.
+        schedule: ``one_cycle`` (Smith & Topin 2017, arXiv:1708.07120), ``cosine`` (Loshchilov & Hutter 2017,
+            arXiv:1608.03983), ``step``, ``plateau`` or ``constant``.
+        warmup: Share of all steps during which the learning rate rises, linearly but for ``one_cycle``.
+        decay_at: Shares of all steps after which ``step`` multiplies the rate by ``decay_factor``.
+        decay_factor: Of ``step`` and ``plateau``.
+        patience: Epochs without a lower validation loss after which ``plateau`` multiplies the rate.
+        momentum: Of ``momentum``, ``nesterov`` and ``rmsprop``; the first decay rate of ``adam`` and ``adamw``.
+        loss: ``cross_entropy``, ``mse`` (of logits against one-hot labels) or ``binary_cross_entropy`` (each class on
+            its own, Wightman et al. 2021, arXiv:2110.00476).
         label_smoothing: Share of a label spread over all classes (Szegedy et al. 2016, arXiv:1512.00567, section 7).
+        weight_decay: L2 penalty on weights; decoupled for ``adamw`` (Loshchilov & Hutter 2019, arXiv:1711.05101).
+        decay_norms: Whether norms, biases and slopes have the penalty too.
+        l1: L1 penalty on the weights of convolutions and linear layers, added to the loss.
+        clip: Largest norm of the gradient of all parameters; larger ones are scaled down. None does not clip.
+        dropout: Before the classifier, in place of the architecture's.
+        stochastic_depth: Largest drop rate of a residual block, in place of the architecture's.
+        ema: Decay per step of a moving average of weights and norms, which is what is validated and kept; 0 for none.
+        early_stopping: Epochs without a higher validation accuracy after which training ends; None does not end it.
+        progressive: Resolution of the first epoch as a share of the last one's; it rises over the first four fifths of
+            the epochs (Tan & Le 2021, arXiv:2104.00298, §4). 1 turns it off.
         crop: Largest random shift of an image, as a share of the resolution; 0 turns it off.
         flip: Whether to mirror images at random; without it, as the data allows (photographs yes, digits no).
         cpu_threads: Threads of a trial that runs on the CPU. Part of the recipe because sums in another order are other
             numbers; what uses a machine's cores is ``--workers``.
     """
 
-    epochs: PositiveInt = 10
+    epochs: PositiveInt | None = None
+    steps: PositiveInt | None = None
+    images: Count | None = Field(None, gt=0)
     batch_size: PositiveInt = 128
+    optimizer: Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"] = "nesterov"
     learning_rate: PositiveFloat = 0.1
+    learning_rate_batch: PositiveInt | None = None
+    schedule: Literal["one_cycle", "cosine", "step", "plateau", "constant"] = "one_cycle"
     warmup: float = Field(0.3, ge=0, lt=1)
+    decay_at: tuple[float, ...] = (0.5, 0.75)
+    decay_factor: float = Field(0.1, gt=0, lt=1)
+    patience: PositiveInt = 2
     momentum: float = Field(0.9, gt=0, lt=1)
-    weight_decay: NonNegativeFloat = 5e-4
+    loss: Literal["cross_entropy", "mse", "binary_cross_entropy"] = "cross_entropy"
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+    weight_decay: NonNegativeFloat = 5e-4
+    decay_norms: bool = False
+    l1: NonNegativeFloat = 0.0
+    clip: PositiveFloat | None = None
+    dropout: float | None = Field(None, ge=0, lt=1)
+    stochastic_depth: float | None = Field(None, ge=0, lt=1)
+    ema: float = Field(0.0, ge=0, lt=1)
+    early_stopping: PositiveInt | None = None
+    progressive: float = Field(1.0, gt=0, le=1)
     crop: float = Field(0.125, ge=0, lt=0.5)
     flip: bool | None = None
     cpu_threads: PositiveInt = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ten_epochs_by_default(cls, given: Any) -> Any:
+        if isinstance(given, dict) and all(given.get(key) is None for key in ("epochs", "steps", "images")):
+            return {**given, "epochs": 10}
+        return given
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        lengths = [key for key in ("epochs", "steps", "images") if getattr(self, key) is not None]
+        if len(lengths) > 1:
+            raise ValueError(f"the length of training is given twice: {' and '.join(lengths)}")
+        if any(not 0 < share < 1 for share in self.decay_at) or list(self.decay_at) != sorted(set(self.decay_at)):
+            raise ValueError(f"decay_at must be rising shares between 0 and 1, but is {list(self.decay_at)}")
+        return self
+
+    def step_images(self, train_images: int) -> int:
+        """Return the images in one step, given the number of training images."""
+        return min(self.batch_size, train_images)
+
+    def total_steps(self, train_images: int) -> int:
+        """Return the number of optimiser steps, given the number of training images."""
+        batch = self.step_images(train_images)
+        if self.steps is not None:
+            return self.steps
+        if self.images is not None:
+            return math.ceil(self.images / batch)
+        return (self.epochs or 0) * (train_images // batch)
+
+    def total_epochs(self, train_images: int) -> int:
+        """Return the number of epochs, the last of which may be a part of one."""
+        return math.ceil(self.total_steps(train_images) / (train_images // self.step_images(train_images)))
+
+    def peak_learning_rate(self, train_images: int) -> float:
+        """Return the learning rate at the peak of the schedule."""
+        if self.learning_rate_batch is None:
+            return self.learning_rate
+        return self.learning_rate * self.step_images(train_images) / self.learning_rate_batch
