@@ -9,7 +9,7 @@ from nas.analysis.latency import FrontLatency
 from nas.analysis.pareto import front_of
 from nas.search.store import TrialRecord
 from nas.search.study import Study
-from nas.training.loop import Epoch
+from nas.training.result import Epoch
 from nas.units import format_count
 
 if TYPE_CHECKING:

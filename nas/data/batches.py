@@ -55,7 +55,9 @@ class DeviceImages:
         """Height and width in pixels."""
         return int(self.images.shape[1])
 
-    def shuffled(self, batch_size: int, *, padding: int, flip: bool, generator: torch.Generator) -> Iterator[Batch]:
+    def shuffled(
+        self, batch_size: int, *, padding: int, flip: bool, generator: torch.Generator, skip: int = 0
+    ) -> Iterator[Batch]:
         """Yield one epoch of whole batches in random order, cropped and mirrored at random.
 
         A crop is a shift by up to ``padding`` pixels with reflection at the border. Rows of pixels are copied whole,
@@ -67,13 +69,14 @@ class DeviceImages:
             padding: Largest shift in pixels; 0 does not crop.
             flip: Whether to mirror left and right, with probability one half.
             generator: Source of the randomness, on the device of the images.
+            skip: Batches to leave out from the beginning; the others are what they would have been.
         """
         count, size = self.images.shape[:2]
         batch_size = min(batch_size, count)
         device = self.images.device
         order = torch.randperm(count, generator=generator, device=device)
         positions = torch.arange(size, device=device)
-        for chosen in order[: count // batch_size * batch_size].view(-1, batch_size):
+        for index, chosen in enumerate(order[: count // batch_size * batch_size].view(-1, batch_size)):
             rows = columns = positions.expand(batch_size, size)
             if padding:
                 shifts = torch.randint(-padding, padding + 1, (2, batch_size, 1), generator=generator, device=device)
@@ -81,6 +84,8 @@ class DeviceImages:
             if flip:
                 mirrored = torch.rand((batch_size, 1), generator=generator, device=device) < 0.5
                 columns = torch.where(mirrored, size - 1 - columns, columns)
+            if index < skip:
+                continue
             images = self._rows(chosen, rows) if padding else self.images.index_select(0, chosen)
             if padding or flip:
                 images = _take_columns(images, columns)

@@ -24,7 +24,7 @@ from nas.models.onnx import export_onnx
 from nas.search.objective import save_weights
 from nas.search.store import TrialRecord
 from nas.search.study import Study
-from nas.training.loop import evaluate
+from nas.training.run import evaluate
 from nas.units import format_count
 
 FILES = ("README.md", "architecture.json", "model.onnx", "preprocessing.json", "weights.safetensors")

@@ -20,7 +20,8 @@ from nas.models.device import describe_device
 from nas.search.sampler import ERROR
 from nas.search.store import Store, TrialRecord
 from nas.search.timing import measure_for_budget, measured_alike
-from nas.training.loop import Epoch, train, trial_seed
+from nas.training.loop import train, trial_seed
+from nas.training.result import Epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class TrialFinished:
 
     trial: TrialRecord
 
+
+CHECKPOINTS = "unfinished"
+"""Sub-folder of the weights for interrupted trainings; the trial that takes the place of one goes on from there."""
 
 Event: TypeAlias = EpochFinished | TrialFinished
 
@@ -189,7 +193,13 @@ class Objective:
             self._emit(EpochFinished(record, epoch))
 
         result = train(
-            candidate.architecture, self._dataset, self._config.recipe, seed=seed, device=self._device, on_epoch=keep
+            candidate.architecture,
+            self._dataset,
+            self._config.recipe,
+            seed=seed,
+            device=self._device,
+            on_epoch=keep,
+            checkpoint=self._weights / CHECKPOINTS / f"{record.digest}.safetensors",
         )
         save_weights(result.model, self._weights / f"{record.digest}.safetensors")
         return replace(

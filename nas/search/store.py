@@ -22,7 +22,7 @@ from nas.config import StudyConfig, changes, definition_digest
 from nas.errors import StudyError
 from nas.models.backends import Latency
 from nas.search.database import EPOCH, LATENCY, NETWORK, STUDY, TRIAL, make_engine
-from nas.training.loop import Epoch
+from nas.training.result import Epoch
 
 Purpose: TypeAlias = Literal["budget", "front"]
 """Of a measurement: to decide a budget, in the process that searches, or to rank a front, in a process of its own."""

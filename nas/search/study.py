@@ -30,7 +30,7 @@ from nas.search.database import (
 from nas.search.objective import Event, Objective, TrialFinished, realise
 from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
 from nas.search.store import Purpose, Store, TrialRecord
-from nas.training.loop import Epoch
+from nas.training.result import Epoch
 from nas.units import format_count
 
 FAILURES_IN_A_ROW = 3

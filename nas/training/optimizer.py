@@ -70,6 +70,18 @@ class Schedule:
         """Go on to the next optimiser step."""
         self._rates.step()
 
+    def state(self) -> dict[str, Any]:
+        """Return where the schedule stands, as plain JSON data."""
+        rates = {key: value for key, value in self._rates.state_dict().items() if key != "lr_lambdas"}
+        return {"rates": rates, "lowered": self._lowered, "best": self._best, "waited": self._waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        # torch keeps functions out of a schedule's state, but wants to find the place of each
+        functions = {key: value for key, value in self._rates.state_dict().items() if key == "lr_lambdas"}
+        self._rates.load_state_dict({**state["rates"], **functions})
+        self._lowered, self._best, self._waited = state["lowered"], state["best"], state["waited"]
+
     def end_epoch(self, val_loss: float) -> None:
         """Lower the rate of ``plateau`` where the validation loss has not fallen for so many epochs."""
         if self._recipe.schedule != "plateau":

@@ -17,10 +17,11 @@ from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation, to_device
 from nas.data.sources import DataConfig, Dataset, load_data
 from nas.models.build import StochasticDepth, build_model
-from nas.training import loop
-from nas.training.loop import evaluate, train
+from nas.training import loop, run
+from nas.training.loop import train
 from nas.training.optimizer import Schedule, make_loss, make_optimizer, rate_factor
 from nas.training.recipe import Recipe
+from nas.training.run import evaluate
 
 CPU = torch.device("cpu")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
@@ -198,21 +199,21 @@ def test_training_ends_early_where_nothing_is_gained(
     network: Architecture, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuracies = iter([0.1, 0.3, 0.2, 0.3, 0.25, 0.9])
-    monkeypatch.setattr(loop, "evaluate", lambda model, images: loop.Score(1.0, next(accuracies)))
+    monkeypatch.setattr(run, "evaluate", lambda model, images: run.Score(1.0, next(accuracies)))
     result = train(network, digits, Recipe(epochs=6, early_stopping=3), seed=0, device=CPU)
     assert [epoch.val_accuracy for epoch in result.curve] == [0.1, 0.3, 0.2, 0.3, 0.25]
 
 
 def test_resolution_rises_to_the_networks_own(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    original = loop._Run.take_steps
+    original = run.Run.take_steps
 
-    def watch(self: Any, batches: Any) -> Any:
+    def watch(self: Any, batches: Any, after_step: Any) -> Any:
         batches = list(batches)
         sizes.append(batches[0].images.shape[-1])
-        return original(self, batches)
+        return original(self, batches, after_step)
 
-    monkeypatch.setattr(loop._Run, "take_steps", watch)
+    monkeypatch.setattr(run.Run, "take_steps", watch)
     network = load_space("resnet_small").architecture(
         width=0.25, depth=0.25, resolution=16, num_classes=10, in_channels=1
     )

@@ -1,0 +1,61 @@
+"""A stopped training as one file: tensors in safetensors, the rest as JSON in its header; nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nas.errors import StudyError
+
+FORMAT_VERSION = 1
+"""A checkpoint of another version is not read, and the training begins anew."""
+
+
+class State(NamedTuple):
+    """Tensors on any device, and plain JSON data."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def save_checkpoint(path: Path, state: State, *, key: str) -> None:
+    """Write a state: whole, or not at all.
+
+    Args:
+        path: Of the file; its folder is made where it is missing.
+        state: Of a run.
+        key: Stands for all that the state belongs to: network, recipe, images, seed.
+
+    Raises:
+        StudyError: The file cannot be written, for example because the disk is full; an earlier one is still there.
+    """
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.tensors.items()}
+    header = {"version": str(FORMAT_VERSION), "key": key, "facts": json.dumps(state.facts)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial, metadata=header)
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise StudyError(f"{path}: the checkpoint cannot be written: {reason}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, *, key: str) -> State | None:
+    """Return what was saved under the same key, or None where there is nothing of use."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("version") != str(FORMAT_VERSION) or header.get("key") != key:
+                return None
+            return State({name: file.get_tensor(name) for name in file.keys()}, json.loads(header["facts"]))  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError, KeyError):
+        return None

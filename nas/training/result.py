@@ -1,0 +1,56 @@
+"""What a training gives: a curve, and a trained network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nas.models.build import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One point of a learning curve.
+
+    Attributes:
+        epoch: Counted from 1.
+        train_loss: Mean over the epoch's steps, label smoothing included.
+        train_accuracy: Share right over the epoch's augmented images, in 0 to 1.
+        val_loss: Cross-entropy on the validation images after the epoch, without smoothing.
+        val_accuracy: Share of the validation images right after the epoch, in 0 to 1.
+        seconds: Of the epoch, validation included.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+class Score(NamedTuple):
+    """Mean loss, and share of the images right in 0 to 1."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """A trained network.
+
+    Attributes:
+        model: In eval mode, on the device it was trained on.
+        curve: One entry per epoch.
+        train_seconds: From the first step to the last validation.
+    """
+
+    model: Network
+    curve: tuple[Epoch, ...]
+    train_seconds: float
+
+    @property
+    def val_accuracy(self) -> float:
+        """Of the last epoch: choosing the best would flatter noisy networks."""
+        return self.curve[-1].val_accuracy

@@ -1,0 +1,189 @@
+"""A training that was stopped goes on as if it had not, to the bit; checkpoints are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nas.architecture.space import load_space
+from nas.architecture.spec import Architecture
+from nas.data.sources import DataConfig, Dataset, load_data
+from nas.errors import StudyError
+from nas.training import checkpoint
+from nas.training.checkpoint import State, load_checkpoint, save_checkpoint
+from nas.training.loop import train
+from nas.training.recipe import Recipe
+from nas.training.result import Epoch, TrainingResult
+from nas.training.run import Run
+
+CPU = torch.device("cpu")
+KILLS = int(os.environ.get("NAS_KILLS", "5"))  # each takes the seconds of a new process; 20 were run for the record
+FILE = Path("run.safetensors")
+RECIPES = {
+    "default": Recipe(epochs=3, batch_size=64),
+    "adamw, average": Recipe(
+        epochs=3, batch_size=64, optimizer="adamw", learning_rate=0.01, schedule="cosine", ema=0.9
+    ),
+    "plateau": Recipe(epochs=4, batch_size=64, schedule="plateau", patience=1, optimizer="rmsprop", learning_rate=1e-3),
+    "adagrad, progressive": Recipe(epochs=4, batch_size=64, optimizer="adagrad", learning_rate=0.02, progressive=0.5),
+    "steps": Recipe(steps=17, batch_size=64, schedule="step", clip=1.0, l1=1e-4, flip=True),
+}
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_data(DataConfig(digits=True, limit=500))
+
+
+@pytest.fixture(scope="module")
+def network() -> Architecture:
+    space = load_space("efficientnet_small")  # draws dropout and stochastic depth
+    return space.architecture(width=0.25, depth=0.5, resolution=8, num_classes=10, in_channels=1)
+
+
+def figures(curve: tuple[Epoch, ...] | list[Epoch]) -> list[dict[str, float]]:
+    return [{key: value for key, value in asdict(epoch).items() if key != "seconds"} for epoch in curve]
+
+
+def same(first: TrainingResult, second: TrainingResult) -> None:
+    assert figures(first.curve) == figures(second.curve)
+    for key, tensor in first.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[key]), key
+
+
+class Stopped(Exception):
+    pass
+
+
+def stopping(steps: int) -> Callable[[Run, Any, Any], None]:
+    """Return a ``take_steps`` that stops after the step of that number, counted over the whole training."""
+    original = Run.take_steps
+
+    def take_steps(self: Run, batches: Any, after_step: Any = None) -> None:
+        def count() -> None:
+            if after_step is not None:
+                after_step()
+            if self._total_steps - self._steps_left == steps:
+                raise Stopped
+
+        original(self, batches, count)
+
+    return take_steps
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["each step", "each epoch"])
+def test_a_stopped_training_goes_on_to_the_same_end(
+    name: str, seconds: float, network: Architecture, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = RECIPES[name]
+    whole = train(network, digits, recipe, seed=5, device=CPU)
+    for stop in sorted(random.Random(name).sample(range(1, recipe.total_steps(len(digits.train))), 3)):
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            patch.setattr(Run, "take_steps", stopping(stop))
+            train(network, digits, recipe, seed=5, device=CPU, checkpoint=FILE, checkpoint_seconds=seconds)
+        torch.rand(2)  # what else a process draws makes no difference
+    told: list[Epoch] = []
+    again = train(network, digits, recipe, seed=5, device=CPU, checkpoint=FILE, on_epoch=told.append)
+    same(whole, again)
+    assert tuple(told) == again.curve
+    assert not FILE.exists()
+
+
+def test_a_checkpoint_of_something_else_is_not_gone_on_from(network: Architecture, digits: Dataset) -> None:
+    def stop(epoch: Epoch) -> None:
+        raise Stopped
+
+    recipe = RECIPES["default"]
+    others = {
+        "seed": {"seed": 6, "recipe": recipe},
+        "recipe": {"seed": 5, "recipe": recipe.model_copy(update={"crop": 0.0})},
+    }
+    for keywords in others.values():
+        with pytest.raises(Stopped):
+            train(network, digits, recipe, seed=5, device=CPU, checkpoint=FILE, on_epoch=stop)
+        assert FILE.exists()
+        plain = train(network, digits, keywords["recipe"], seed=keywords["seed"], device=CPU)
+        with_file = train(network, digits, keywords["recipe"], seed=keywords["seed"], device=CPU, checkpoint=FILE)
+        same(plain, with_file)
+
+
+@pytest.mark.parametrize("damage", [b"", b"text", b"\xff" * 100])
+def test_a_damaged_checkpoint_is_passed_over(damage: bytes, network: Architecture, digits: Dataset) -> None:
+    FILE.write_bytes(damage)
+    recipe = Recipe(steps=4, batch_size=64)
+    same(
+        train(network, digits, recipe, seed=5, device=CPU),
+        train(network, digits, recipe, seed=5, device=CPU, checkpoint=FILE),
+    )
+
+
+def test_a_state_survives_its_file() -> None:
+    state = State({"a": torch.arange(6.0).view(2, 3).t(), "b": torch.tensor(3)}, {"x": [1, {"y": float("inf")}]})
+    save_checkpoint(FILE, state, key="k")
+    again = load_checkpoint(FILE, key="k")
+    assert again is not None and again.facts == state.facts
+    assert all(torch.equal(again.tensors[key], value) for key, value in state.tensors.items())
+    assert load_checkpoint(FILE, key="other") is None and load_checkpoint(Path("nowhere"), key="k") is None
+    assert list(Path().glob("*.safetensors*")) == [FILE]
+
+
+def test_a_full_disk_is_an_error_and_keeps_the_earlier_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(FILE, State({"a": torch.zeros(2)}, {}), key="k")
+
+    def full(tensors: Any, path: Path, metadata: Any) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(StudyError, match="run.safetensors: the checkpoint cannot be written: No space left on device"):
+        save_checkpoint(FILE, State({"a": torch.ones(2)}, {}), key="k")
+    assert [path.name for path in Path().glob("run*")] == ["run.safetensors"]
+    kept = load_checkpoint(FILE, key="k")
+    assert kept is not None and kept.tensors["a"].sum() == 0
+
+
+CODE = """
+import sys, torch
+from pathlib import Path
+from nas.architecture.space import load_space
+from nas.data.sources import DataConfig, load_data
+from nas.training.loop import train
+from nas.training.recipe import Recipe
+network = load_space("efficientnet_small").architecture(
+    width=0.25, depth=0.5, resolution=8, num_classes=10, in_channels=1)
+digits = load_data(DataConfig(digits=True, limit=500))
+print("begun", flush=True)
+result = train(network, digits, Recipe(epochs=60, batch_size=64), seed=5,
+    device=torch.device("cpu"), checkpoint=Path("run.safetensors"), checkpoint_seconds=0.05)
+print(repr([(e.train_loss, e.val_loss, e.val_accuracy) for e in result.curve]))
+"""
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing(network: Architecture, digits: Dataset) -> None:
+    whole = train(network, digits, Recipe(epochs=60, batch_size=64), seed=5, device=CPU)
+    expected = repr([(e.train_loss, e.val_loss, e.val_accuracy) for e in whole.curve])
+    generator, kills = random.Random(0), 0
+    for _ in range(60):
+        process = subprocess.Popen([sys.executable, "-c", CODE], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        if kills < KILLS:
+            time.sleep(generator.uniform(0.0, 0.15))
+            os.kill(process.pid, signal.SIGKILL)
+        out, _ = process.communicate(timeout=120)
+        if process.returncode == 0:
+            break
+        kills += 1
+    assert kills == KILLS and out.strip() == expected
