@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nas.architecture.spec import Architecture
     from nas.models.backends import Latency
     from nas.search.store import TrialRecord
+    from nas.training.repeat import SeedResult
 
 
 class Column(NamedTuple):
@@ -76,6 +77,32 @@ def front_table(front: Iterable[TrialRecord], *, title: str, width: int) -> Tabl
         for trial in front
     ]
     return fitted_table(columns, rows, width=width, title=title)
+
+
+def seeds_table(results: Sequence[SeedResult], *, title: str, width: int) -> Table:
+    """Return the trainings of one network, one row each, with mean and standard deviation below."""
+    from nas.training.repeat import mean_and_std
+
+    columns = [Column("seed", justify="left"), *map(Column, ("validation", "test", "top 5", "seconds", "images/s"))]
+    figures = [
+        (
+            100 * result.val_accuracy,
+            100 * result.test.accuracy,
+            100 * result.test.top5,
+            result.train_seconds,
+            result.images_per_second,
+        )
+        for result in results
+    ]
+    forms = ("{:.2f} %", "{:.2f} %", "{:.2f} %", "{:.1f}", "{:,.0f}")
+    spreads = ("{:.2f} ± {:.2f} %", "{:.2f} ± {:.2f} %", "{:.2f} ± {:.2f} %", "{:.1f} ± {:.1f}", "{:,.0f} ± {:,.0f}")
+    rows = [
+        (str(result.repeat), *(form.format(value) for form, value in zip(forms, values, strict=True)))
+        for result, values in zip(results, figures, strict=True)
+    ]
+    totals = [mean_and_std(column) for column in zip(*figures, strict=True)]
+    means = [form.format(*total) for form, total in zip(spreads, totals, strict=True)]
+    return fitted_table(columns, [*rows, ("mean ± std", *means)], width=width, title=title)
 
 
 def stage_table(architecture: Architecture, cost: Cost, *, width: int) -> Table:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import cost, latency, study
+from nas.cli import cost, latency, study, train
 from nas.cli.options import complain
 from nas.errors import NasError, UserError
 
@@ -31,6 +31,7 @@ for command in (
     study.front,
     latency.latency,
     study.report,
+    train.train,
     study.export,
 ):
     app.command()(command)

@@ -7,11 +7,12 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nas.architecture.spec import Architecture
 from nas.data.batches import Batch, DeviceImages, standardisation, to_device
@@ -40,6 +41,7 @@ def train(
     on_epoch: Callable[[Epoch], None] | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60.0,
+    initial: Mapping[str, Tensor] | None = None,
 ) -> TrainingResult:
     """Train a network from scratch, or go on where an interrupted training of the same stopped.
 
@@ -55,12 +57,13 @@ def train(
         on_epoch: Called after each epoch with its figures, and first with those of the epochs gone on from.
         checkpoint: A file that is written after each epoch and removed at the end; without it nothing is.
         checkpoint_seconds: It is also written within an epoch, every so often.
+        initial: Parameters and buffers to begin with instead of fresh ones; what it lacks stays fresh.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
         StudyError: The checkpoint cannot be written.
     """
-    key = _checkpoint_key(architecture, dataset, recipe, seed=seed)
+    key = _checkpoint_key(architecture, dataset, recipe, seed=seed, initial=initial or {})
     architecture = _regularised(architecture, recipe)
     standard = standardisation(dataset)
 
@@ -70,6 +73,7 @@ def train(
     with _own_state(device, seed=seed, threads=recipe.cpu_threads):
         generator = torch.Generator(device).manual_seed(seed)
         model = _build_on(device, architecture)
+        model.load_state_dict({**model.state_dict(), **(initial or {})})
         run = Run(model, architecture, recipe, train_images=len(dataset.train), generator=generator)
         saver = None if checkpoint is None else _Saver(run, checkpoint, key=key, seconds=checkpoint_seconds)
         if saver is not None and (state := load_checkpoint(saver.path, key=key)) is not None:
@@ -112,8 +116,14 @@ class _Saver:
             self.save()
 
 
-def _checkpoint_key(architecture: Architecture, dataset: Dataset, recipe: Recipe, *, seed: int) -> str:
-    return json.dumps([architecture.digest, dataset.fingerprint, recipe.model_dump(mode="json"), seed])
+def _checkpoint_key(
+    architecture: Architecture, dataset: Dataset, recipe: Recipe, *, seed: int, initial: Mapping[str, Tensor]
+) -> str:
+    begun = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(initial.items()):
+        begun.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    facts = [architecture.digest, dataset.fingerprint, recipe.model_dump(mode="json"), seed, begun.hexdigest()]
+    return json.dumps(facts)
 
 
 def time_step(architecture: Architecture, *, batch_size: int, device: torch.device, steps: int = 5) -> float:

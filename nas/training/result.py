@@ -37,6 +37,31 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Assessment:
+    """What a model does on a set of images.
+
+    Attributes:
+        loss: Mean cross-entropy.
+        top5: Share of images whose label is among the five largest logits, in 0 to 1.
+        confusion: How often an image of the class of the row was taken for the class of the column.
+    """
+
+    loss: float
+    top5: float
+    confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images whose largest logit is that of their label, in 0 to 1."""
+        return sum(row[i] for i, row in enumerate(self.confusion)) / sum(map(sum, self.confusion))
+
+    @property
+    def by_class(self) -> tuple[float | None, ...]:
+        """Accuracy on the images of each class; None for a class without images."""
+        return tuple(row[i] / sum(row) if sum(row) else None for i, row in enumerate(self.confusion))
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingResult:
     """A trained network.
 

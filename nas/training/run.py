@@ -21,7 +21,7 @@ from nas.models.build import Network
 from nas.training.checkpoint import State
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import Recipe
-from nas.training.result import Epoch, Score
+from nas.training.result import Assessment, Epoch, Score
 
 _EVALUATION_BATCH = 512
 
@@ -229,6 +229,31 @@ def evaluate(model: nn.Module, images: DeviceImages) -> Score:
             totals[1] += right_of(logits, batch.labels)
     loss, right = (totals / len(images)).tolist()
     return Score(loss, right)
+
+
+def assess(model: nn.Module, images: DeviceImages, *, num_classes: int) -> Assessment:
+    """Return loss, top-1, top-5 and the confusion of a model in eval mode, which is its mode afterwards.
+
+    Args:
+        model: Maps standardised images to logits.
+        images: On the model's device, at its resolution.
+        num_classes: Of the labels.
+    """
+    model.eval()
+    device = images.images.device
+    totals = torch.zeros(2, device=device, dtype=torch.float64)
+    confusion = torch.zeros(num_classes * num_classes, device=device, dtype=torch.int64)
+    with torch.inference_mode():
+        for batch in images.in_order(_EVALUATION_BATCH):
+            with autocast(device):
+                logits = model(batch.images)
+            best = logits.topk(min(5, num_classes), dim=1).indices
+            totals[0] += functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
+            totals[1] += (best == batch.labels[:, None]).sum()
+            confusion += torch.bincount(batch.labels * num_classes + best[:, 0], minlength=num_classes**2)
+    loss, top5 = (totals / len(images)).tolist()
+    table = confusion.view(num_classes, num_classes).tolist()
+    return Assessment(loss, top5, tuple(map(tuple, table)))
 
 
 def _fits(architecture: Architecture, resolution: int) -> bool:

@@ -1,0 +1,260 @@
+"""nas train: one network to the end, over several seeds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from nas.cli.cost import architecture_of
+from nas.cli.options import AsJson, Device, Storage, complain, print_json
+from nas.errors import ConfigError, StudyError
+from nas.interrupts import interruptible
+
+if TYPE_CHECKING:
+    from nas.architecture.spec import Architecture
+    from nas.data.sources import DataConfig, Dataset
+    from nas.training.recipe import Recipe
+    from nas.training.repeat import SeedResult
+
+
+class _Job(NamedTuple):
+    """What is to be trained on what, and how."""
+
+    architecture: Architecture
+    data: DataConfig
+    dataset: Dataset
+    recipe: Recipe
+
+
+def train(
+    network: Annotated[
+        str, typer.Argument(metavar="NAME|FILE|STUDY#N", help="A preset, space, architecture file, or a study's trial.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE", help="digits, folder=PATH, cifar=PATH, idx=PATH, npz=PATH, hf=NAME, shapes=N, or a study."
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, each from another seed.")] = 3,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; else ./trained/NAME.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A field of the recipe; may be repeated.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Begin with these: an export's, a trial's, or torchvision's of a preset.")
+    ] = None,
+    width: Annotated[float | None, typer.Option(help="Width coefficient, of a search space.")] = None,
+    depth: Annotated[float | None, typer.Option(help="Depth coefficient, of a search space.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="In pixels.")] = None,
+    device: Device = "auto",
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network over several seeds; the test images are looked at once for each, at the end."""
+    from nas.console import make_console
+    from nas.models.device import describe_device, describe_versions, resolve_device
+    from nas.tables import seeds_table
+
+    chosen = resolve_device(device)
+    console = make_console(stderr=as_json)
+    with console.status("loading"):
+        coefficients = {"width": width, "depth": depth, "resolution": resolution}
+        job = _job(network, data, {k: v for k, v in coefficients.items() if v is not None}, setting, epochs, storage)
+        folder = output or Path("trained") / (job.architecture.name.replace(" ", "-") or "network")
+        if (folder / "result.json").exists():
+            raise ConfigError(f"{folder}: holds a finished training; name another folder with -o")
+        from nas.data.sources import load_test
+        from nas.training.repeat import read_initial_weights, train_repeatedly
+
+        initial = None if weights is None else read_initial_weights(weights, job.architecture)
+        test = load_test(job.data)
+    progress = TrainingProgress(console, job, seeds=seeds)
+    try:
+        with interruptible() as check, progress:
+
+            def show(repeat: int, epoch: Any) -> None:
+                check()
+                progress(repeat, epoch)
+
+            results = train_repeatedly(
+                job.architecture,
+                job.dataset,
+                test,
+                job.recipe,
+                repeats=seeds,
+                device=chosen,
+                initial=initial,
+                folder=folder,
+                on_epoch=show,
+            )
+    except KeyboardInterrupt:
+        complain(f"interrupted; the same command goes on from {folder}", 130)
+        raise typer.Exit(130) from None
+    document = _document(job, results, f"{describe_device(chosen)}; {describe_versions()}")
+    _write(folder, job, results, document)
+    if as_json:
+        print_json(document)
+        return
+    console.print(seeds_table(results, title=f"{job.architecture.name} on {job.dataset.name}", width=console.width))
+    console.print(f"Weights and figures are in {folder}", markup=False, highlight=False)
+
+
+class TrainingProgress:
+    """A line for each training's end and, on a terminal, a bar with accuracy, speed and time left."""
+
+    def __init__(self, console: Any, job: _Job, *, seeds: int) -> None:
+        """Prepare a bar over all epochs of all seeds."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._epochs = job.recipe.total_epochs(len(job.dataset.train))
+        self._images = len(job.dataset.train)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left:"))
+        self._progress = Progress(
+            *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True
+        )
+        self._task = self._progress.add_task("training", total=seeds * self._epochs)
+        self._seeds = seeds
+
+    def __enter__(self) -> TrainingProgress:
+        """Show the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+    def __call__(self, repeat: int, epoch: Any) -> None:
+        """Show an epoch."""
+        speed = self._images / epoch.seconds
+        text = (
+            f"seed {repeat + 1}/{self._seeds} epoch {epoch.epoch}/{self._epochs}"
+            f"  validation {100 * epoch.val_accuracy:.2f} %  {speed:,.0f} images/s"
+        )
+        self._progress.update(self._task, description=text, completed=repeat * self._epochs + epoch.epoch)
+
+
+def _job(
+    network: str,
+    data: str | None,
+    coefficients: dict[str, Any],
+    settings: list[str] | None,
+    epochs: int | None,
+    storage: str | None,
+) -> _Job:
+    from nas.data.sources import load_data
+    from nas.training.recipe import Recipe
+
+    source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data)
+    architecture = None
+    study, _, number = network.rpartition("#")
+    if study:
+        from nas.export.bundle import choose_trial
+        from nas.search.study import open_study
+
+        if coefficients:
+            raise ConfigError(f"--{next(iter(coefficients))} does not apply: {network} is a study's trial")
+        if not number.isdecimal():
+            raise ConfigError(f"{network}: write STUDY#N with the number of a trial, for example digits#3")
+        opened = open_study(study, storage=storage)
+        architecture = opened.architecture(choose_trial(opened, number=int(number)))
+        source, recipe = (opened.config.data, opened.config.recipe) if source is None else (source, recipe)
+    if source is None:
+        raise ConfigError("--data is missing: give digits, folder=PATH, ... or a study")
+    recipe = _changed(recipe, settings or [], epochs)
+    dataset = load_data(source)
+    if architecture is None:
+        given = {**coefficients, "classes": len(dataset.classes), "channels": dataset.channels}
+        is_file = Path(network).suffix == ".json"
+        architecture = architecture_of(network, coefficients if is_file else given)
+    fits = (architecture.num_classes, architecture.in_channels) == (len(dataset.classes), dataset.channels)
+    if not fits:
+        raise StudyError(
+            f"{network} has {architecture.num_classes} classes and {architecture.in_channels} channels, but"
+            f" {dataset.name} has {len(dataset.classes)} and {dataset.channels}"
+        )
+    return _Job(architecture, source, dataset, recipe)
+
+
+def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:
+    """Return the images that ``--data`` names, and how to train on them: as the study says, or by default."""
+    from nas.config import load_study_config
+    from nas.data.sources import DataConfig
+    from nas.files import validate
+    from nas.training.recipe import Recipe
+
+    key, equals, value = text.partition("=")
+    if equals:
+        return validate(DataConfig, {key: value}, source="--data"), Recipe()
+    if text == "digits":
+        return DataConfig(digits=True), Recipe()
+    config, _ = load_study_config(text)
+    return config.data, config.recipe
+
+
+def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
+    """Return a recipe with the fields that ``--set`` and ``--epochs`` name."""
+    import yaml
+
+    from nas.files import validate
+
+    changes: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set: {text!r} must be KEY=VALUE, for example optimizer=adamw")
+        try:
+            changes[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {key}: {value!r} is not a value") from None
+    document = recipe.model_dump()
+    lengths = {"epochs", "steps", "images"}
+    if lengths & changes.keys():
+        document = {key: value for key, value in document.items() if key not in lengths}
+    return validate(type(recipe), {**document, **changes}, source="--set")
+
+
+def _document(job: _Job, results: list[SeedResult], hardware: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from nas.architecture.cost import count_cost
+    from nas.training.repeat import mean_and_std
+
+    figures = {
+        "val_accuracy": [result.val_accuracy for result in results],
+        "test_accuracy": [result.test.accuracy for result in results],
+        "test_top5": [result.test.top5 for result in results],
+        "train_seconds": [result.train_seconds for result in results],
+        "images_per_second": [result.images_per_second for result in results],
+    }
+    return {
+        "network": job.architecture.name,
+        "digest": job.architecture.digest,
+        "flops": count_cost(job.architecture).flops,
+        "data": job.dataset.name,
+        "images": {"train": len(job.dataset.train), "validation": len(job.dataset.validation)},
+        "classes": job.dataset.classes,
+        "recipe": job.recipe.model_dump(mode="json"),
+        "hardware": hardware,
+        "seeds": len(results),
+        **{name: {**mean_and_std(values)._asdict(), "values": values} for name, values in figures.items()},
+        "test_accuracy_by_class": [result.test.by_class for result in results],
+        "test_confusion": [result.test.confusion for result in results],
+        "curves": [[asdict(epoch) for epoch in result.curve] for result in results],
+    }
+
+
+def _write(folder: Path, job: _Job, results: list[SeedResult], document: dict[str, Any]) -> None:
+    """Write weights, description and figures; the figures last, so that a folder that has them is whole."""
+    from nas.architecture.serialization import architecture_to_json
+    from nas.search.objective import save_weights
+
+    for result in results:
+        save_weights(result.model, folder / f"weights-{result.repeat}.safetensors")
+    (folder / "architecture.json").write_text(architecture_to_json(job.architecture), encoding="utf-8")
+    (folder / "result.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,176 @@
+"""Train one network to the end over several seeds, and look at the test images once for each."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nas.architecture.spec import Architecture
+from nas.data.batches import standardisation, to_device
+from nas.data.sources import Dataset
+from nas.data.types import ImageSet
+from nas.errors import WeightsError
+from nas.models.build import Network, build_model
+from nas.models.reference_weights import load_reference_weights
+from nas.training.loop import train, trial_seed
+from nas.training.recipe import Recipe
+from nas.training.result import Assessment, Epoch
+from nas.training.run import assess
+
+
+@dataclass(frozen=True, slots=True)
+class SeedResult:
+    """One training of a network.
+
+    Attributes:
+        repeat: Counted from 0.
+        model: In eval mode, on the device it was trained on.
+        curve: One entry per epoch.
+        val_accuracy: Of the last epoch, in 0 to 1.
+        test: What the model does on the test images, which were looked at once, after training.
+        train_seconds: From the first step to the last validation.
+        images_per_second: Training images in all steps for each second of training, validation included.
+    """
+
+    repeat: int
+    model: Network
+    curve: tuple[Epoch, ...]
+    val_accuracy: float
+    test: Assessment
+    train_seconds: float
+    images_per_second: float
+
+
+class MeanAndStd(NamedTuple):
+    """Mean, and standard deviation of the sample (0 for a single value)."""
+
+    mean: float
+    std: float
+
+
+def train_repeatedly(
+    architecture: Architecture,
+    dataset: Dataset,
+    test: ImageSet,
+    recipe: Recipe,
+    *,
+    repeats: int,
+    seed: int = 0,
+    device: torch.device,
+    initial: Mapping[str, Tensor] | None = None,
+    folder: Path | None = None,
+    on_epoch: Callable[[int, Epoch], None] | None = None,
+) -> list[SeedResult]:
+    """Train a network several times, each time from another seed.
+
+    Args:
+        architecture: What to train.
+        dataset: Training and validation images.
+        test: Test images.
+        recipe: How.
+        repeats: Number of trainings.
+        seed: That of each training follows from it, the network and the repeat.
+        device: Where.
+        initial: As for ``train``.
+        folder: Holds the checkpoint of the training that runs; without it an interrupted one begins anew.
+        on_epoch: Called with the repeat and each epoch.
+
+    Raises:
+        TrainingDiverged: The loss of an epoch is not finite.
+    """
+    standard = standardisation(dataset)
+    results = []
+    for repeat in range(repeats):
+        tell = None if on_epoch is None else partial(on_epoch, repeat)
+        result = train(
+            architecture,
+            dataset,
+            recipe,
+            seed=trial_seed(seed, architecture.digest, repeat),
+            device=device,
+            on_epoch=tell,
+            checkpoint=None if folder is None else folder / f"unfinished-{repeat}.safetensors",
+            initial=initial,
+        )
+        images = to_device(test, resolution=architecture.resolution, standard=standard, device=device)
+        seen = recipe.total_steps(len(dataset.train)) * recipe.step_images(len(dataset.train))
+        results.append(
+            SeedResult(
+                repeat=repeat,
+                model=result.model,
+                curve=result.curve,
+                val_accuracy=result.val_accuracy,
+                test=assess(result.model, images, num_classes=len(dataset.classes)),
+                train_seconds=result.train_seconds,
+                images_per_second=seen / sum(epoch.seconds for epoch in result.curve),
+            )
+        )
+    return results
+
+
+def mean_and_std(values: Sequence[float]) -> MeanAndStd:
+    """Return mean and standard deviation of figures of several seeds."""
+    return MeanAndStd(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0)
+
+
+def read_initial_weights(path: Path, architecture: Architecture) -> dict[str, Tensor]:
+    """Read weights to begin a training with: those of an export or study, or a torchvision network's.
+
+    The classifier is left out where it has other classes, so that it begins fresh.
+
+    Args:
+        path: A safetensors file, or a state dict that ``torch.save`` wrote; nothing but tensors is unpickled.
+        architecture: Of the network that begins with them; a preset for torchvision's weights.
+
+    Raises:
+        WeightsError: The file cannot be read, or its tensors are not those of the architecture.
+    """
+    state = _read_tensors(path)
+    if "classifier.weight" not in state or not any(key.startswith("stem.") for key in state):
+        state = _from_torchvision(state, architecture)
+    expected = build_model(architecture).state_dict()
+    kept = {}
+    for key, tensor in state.items():
+        if key not in expected:
+            raise WeightsError(f"{path}: {key} has no counterpart in {architecture.name or 'the network'}")
+        if tensor.shape == expected[key].shape:
+            kept[key] = tensor
+        elif not key.startswith("classifier."):
+            shapes = "x".join(map(str, tensor.shape)), "x".join(map(str, expected[key].shape))
+            raise WeightsError(f"{path}: {key} has shape {shapes[0]}, but the network's has {shapes[1]}")
+    return kept
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise WeightsError(f"{path}: cannot be read as weights ({' '.join(str(error).split())[:200]})") from None
+    except Exception as error:  # pickle's errors of files that hold more than tensors
+        raise WeightsError(f"{path}: holds more than tensors ({type(error).__name__})") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: must be a state dict of tensors")
+    return state
+
+
+def _from_torchvision(state: dict[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
+    """Return a torchvision state dict under this project's names, whatever its number of classes."""
+    heads = [state[key] for key in ("fc.bias", "classifier.1.bias") if key in state]
+    classes = len(heads[0]) if heads else architecture.num_classes
+    full = replace(architecture, num_classes=classes)
+    model = build_model(full)
+    load_reference_weights(model, full, state)
+    return model.state_dict()
