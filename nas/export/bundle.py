@@ -78,6 +78,7 @@ def choose_trial(study: Study, *, number: int | None = None, max_flops: int | No
         trial = trials[trial.repeat_of]
     if trial.state != "trained":
         reason = {"infeasible": "was outside the budget and never trained", "failed": f"failed ({trial.error})"}
+        reason["diverged"] = f"diverged ({trial.error})"
         raise StudyError(
             f"trial {number} of {study.name!r} {reason.get(trial.state, f'is {trial.state}')}; the front has trials"
             f" {', '.join(str(t.number) for t in pareto_front(study))}"

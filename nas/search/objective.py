@@ -16,6 +16,7 @@ from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
 from nas.config import SearchConfig, StudyConfig
 from nas.data.sources import Dataset
+from nas.errors import TrainingDiverged
 from nas.models.device import describe_device
 from nas.search.sampler import ERROR
 from nas.search.store import Store, TrialRecord
@@ -145,7 +146,8 @@ class Objective:
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:1000]
             trial.set_user_attr(ERROR, reason)
-            self._finish(replace(candidate.record, state="failed", error=reason))
+            diverged = isinstance(error, TrainingDiverged)
+            self._finish(replace(candidate.record, state="diverged" if diverged else "failed", error=reason))
             raise
         except BaseException:
             self._finish(replace(candidate.record, state="interrupted"))

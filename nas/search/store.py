@@ -27,7 +27,7 @@ from nas.training.result import Epoch
 Purpose: TypeAlias = Literal["budget", "front"]
 """Of a measurement: to decide a budget, in the process that searches, or to rank a front, in a process of its own."""
 
-TrialState: TypeAlias = Literal["running", "trained", "repeated", "infeasible", "failed", "interrupted"]
+TrialState: TypeAlias = Literal["running", "trained", "repeated", "infeasible", "diverged", "failed", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,14 @@ class TrialRecord:
         params: Trainable parameters.
         activations: Elements put out by convolutions and linear layers for one image.
         state: ``trained``; ``repeated`` (a network trained before: its accuracy is taken over); ``infeasible``
-            (outside the budget: never trained); ``failed``; ``interrupted``; ``running``.
+            (outside the budget: never trained); ``diverged`` (a loss that is not finite: the curve until then is
+            kept); ``failed``; ``interrupted``; ``running``.
         seed: Of the training.
         device: That trained it.
         accuracy: Share of the validation images right after the last epoch, in 0 to 1.
         train_seconds: Of the training.
         repeat_of: Number of the trial that trained the network of a repeated one.
-        error: Why a failed trial failed.
+        error: Why a trial diverged or failed.
         choices: Values of the further dimensions that the study opens, such as kernel or activation.
     """
 

@@ -18,6 +18,7 @@ from nas.architecture.spec import Architecture
 from nas.data.batches import Batch, DeviceImages, standardisation, to_device
 from nas.data.sources import Dataset
 from nas.data.types import ImageSet
+from nas.errors import TrainingDiverged
 from nas.models.build import Network, build_model
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.recipe import Recipe
@@ -85,10 +86,16 @@ def train(
         flip = dataset.mirrors if recipe.flip is None else recipe.flip
         validation = at(dataset.validation, architecture.resolution)
         train_set = at(dataset.train, run.resolution)
+        after_step = None if saver is None else saver.sometimes
         while not run.ended:
             if train_set.size != run.resolution:
                 train_set = at(dataset.train, run.resolution)
-            epoch = run.epoch(train_set, validation, flip=flip, after_step=None if saver is None else saver.sometimes)
+            try:
+                epoch = run.epoch(train_set, validation, flip=flip, after_step=after_step)
+            except TrainingDiverged:
+                if saver is not None:
+                    saver.path.unlink(missing_ok=True)
+                raise
             if saver is not None:
                 saver.save()
             tell(epoch)

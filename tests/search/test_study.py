@@ -244,7 +244,7 @@ def test_failed_trials_are_kept_with_their_reason_and_three_in_a_row_end_the_sea
     with pytest.raises(NasError, match="3 trials in a row failed, the last with: TrainingDiverged: the loss is inf"):
         run_study(everything)
     trials = open_study(everything).trials()
-    assert [trial.state for trial in trials] == ["failed"] * 3
+    assert [trial.state for trial in trials] == ["diverged"] * 3
     assert trials[0].error == "TrainingDiverged: the loss is inf"
     monkeypatch.undo()
 
@@ -475,3 +475,15 @@ def test_conditional_dimensions_are_modelled_apart(group: bool, tiny_config: Stu
     sampler = make_sampler(search)
     assert isinstance(sampler, ReproducibleSampler)
     assert sampler._inner._group is group
+
+
+def test_a_network_that_diverges_keeps_its_curve_and_leaves_no_checkpoint(tiny_config: StudyConfig) -> None:
+    wild = {**TINY["recipe"], "epochs": 4, "learning_rate": 1e18, "warmup": 0.6}
+    study_config = changed(changed(tiny_config, "budget", flops={"max": "1G"}), "recipe", **wild)
+    with pytest.raises(NasError, match="3 trials in a row failed, the last with: TrainingDiverged"):
+        run_study(study_config)
+    study = open_study(study_config)
+    trials, curves = study.trials(), study.curves()
+    assert {trial.state for trial in trials} == {"diverged"}
+    assert all(len(curves.get(trial.number, [])) < 4 for trial in trials)
+    assert not list(study.directory.rglob("*.safetensors"))
