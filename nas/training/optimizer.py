@@ -112,7 +112,10 @@ def rate_factor(recipe: Recipe, step: int, *, total_steps: int) -> float:
 
 
 def make_loss(recipe: Recipe, model: nn.Module) -> Loss:
-    """Return a function of logits (batch, classes) and labels (batch,) that gives the mean loss with its L1 penalty."""
+    """Return a function of logits and labels that gives the mean loss with its L1 penalty.
+
+    Logits have the shape (batch, classes), labels (batch,), or (batch, classes) where they are shares of the classes.
+    """
     weights = [p for p in model.parameters() if p.ndim > 1]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -137,8 +140,8 @@ def _binary_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> T
 
 
 def _smoothed(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Return one-hot labels (batch, classes) of which a share is spread over all classes."""
-    one_hot = functional.one_hot(labels, logits.shape[1]).float()
+    """Return labels as shares (batch, classes), of which a part is spread over all classes."""
+    one_hot = labels if labels.ndim == 2 else functional.one_hot(labels, logits.shape[1]).float()
     return one_hot * (1 - smoothing) + smoothing / logits.shape[1]
 
 

@@ -45,6 +45,9 @@ class Recipe(Strict):
             the epochs (Tan & Le 2021, arXiv:2104.00298, §4). 1 turns it off.
         crop: Largest random shift of an image, as a share of the resolution; 0 turns it off.
         flip: Whether to mirror images at random; without it, as the data allows (photographs yes, digits no).
+        cutout: Side of a square that is erased from each image, as a share of the resolution; 0 turns it off.
+        mixup: Alpha of the blend of images and labels; 0 turns it off.
+        cutmix: Alpha of the area that another image replaces; 0 turns it off. With ``mixup`` too, they take turns.
         cpu_threads: Threads of a trial that runs on the CPU. Part of the recipe because sums in another order are other
             numbers; what uses a machine's cores is ``--workers``.
     """
@@ -75,6 +78,9 @@ class Recipe(Strict):
     progressive: float = Field(1.0, gt=0, le=1)
     crop: float = Field(0.125, ge=0, lt=0.5)
     flip: bool | None = None
+    cutout: float = Field(0.0, ge=0, lt=1)
+    mixup: NonNegativeFloat = 0.0
+    cutmix: NonNegativeFloat = 0.0
     cpu_threads: PositiveInt = 1
 
     @model_validator(mode="before")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.architecture.spec import Architecture
+from nas.data.augment import cut_mix, cut_out, mix_up
 from nas.data.batches import Batch, DeviceImages
 from nas.errors import ArchitectureError, TrainingDiverged
 from nas.models.build import Network
@@ -50,6 +51,7 @@ class Run:
         self.model = model
         self.curve: list[Epoch] = []
         self._generator = generator
+        self._mixing = torch.Generator(generator.device).manual_seed(generator.initial_seed() ^ 1)  # of augmentation
         self._epoch_began = generator.get_state()
         self._steps_of_epoch = 0
         self._totals = torch.zeros(2, device=generator.device, dtype=torch.float64)  # loss and right images so far
@@ -133,9 +135,10 @@ class Run:
         """Take one step per batch; sums stay on the device, so that the host does not wait for it."""
         self.model.train()
         for batch in batches:
-            with autocast(batch.images.device):
-                logits = self.model(batch.images)
-                loss = self._loss(logits, batch.labels)
+            images, target = self._augmented(batch)
+            with autocast(images.device):
+                logits = self.model(images)
+                loss = self._loss(logits, target)
             self._optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             if self._recipe.clip is not None:
@@ -151,6 +154,19 @@ class Run:
             self._seen += count
             if after_step is not None:
                 after_step()
+
+    def _augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return images and labels, which are shares where images were mixed."""
+        recipe, generator = self._recipe, self._mixing
+        if recipe.cutout > 0:
+            batch = cut_out(batch, share=recipe.cutout, generator=generator)
+        if recipe.mixup == recipe.cutmix == 0:
+            return batch
+        classes = self._architecture.num_classes
+        cuts = recipe.cutmix > 0 and (recipe.mixup == 0 or self._steps_left % 2 == 1)
+        if cuts:
+            return cut_mix(batch, alpha=recipe.cutmix, num_classes=classes, generator=generator)
+        return mix_up(batch, alpha=recipe.mixup, num_classes=classes, generator=generator)
 
     def state(self) -> State:
         """Return all that a run needs to go on as if it had never stopped."""
@@ -168,6 +184,7 @@ class Run:
         tensors |= {
             "totals": self._totals,
             "random.epoch": self._epoch_began if self._steps_of_epoch else self._generator.get_state(),
+            "random.mixing": self._mixing.get_state(),
             "random.host": torch.get_rng_state(),
             **({"random.device": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}),
         }
@@ -203,6 +220,7 @@ class Run:
         self._totals.copy_(tensors["totals"])
         self._epoch_began = tensors["random.epoch"]
         self._generator.set_state(self._epoch_began)
+        self._mixing.set_state(tensors["random.mixing"])
         torch.set_rng_state(tensors["random.host"])
         if device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.device"], device)

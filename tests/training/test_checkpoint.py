@@ -37,6 +37,7 @@ RECIPES = {
     ),
     "plateau": Recipe(epochs=4, batch_size=64, schedule="plateau", patience=1, optimizer="rmsprop", learning_rate=1e-3),
     "adagrad, progressive": Recipe(epochs=4, batch_size=64, optimizer="adagrad", learning_rate=0.02, progressive=0.5),
+    "mixed": Recipe(epochs=3, batch_size=64, cutout=0.3, mixup=0.2, cutmix=1.0, loss="binary_cross_entropy"),
     "steps": Recipe(steps=17, batch_size=64, schedule="step", clip=1.0, l1=1e-4, flip=True),
 }
 

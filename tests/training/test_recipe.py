@@ -224,6 +224,41 @@ def test_resolution_rises_to_the_networks_own(digits: Dataset, monkeypatch: pyte
     assert sizes == [3, 16, 16]  # three pixels are what two strides need
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "binary_cross_entropy"])
+def test_shares_of_one_class_are_labels(loss: Any) -> None:
+    logits, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 0, 1])
+    value = make_loss(Recipe(loss=loss), nn.Linear(2, 2))
+    shares = functional.one_hot(labels, 4).float()
+    torch.testing.assert_close(value(logits, shares), value(logits, labels))
+
+
+@pytest.mark.parametrize(
+    ("changes", "used"),
+    [
+        ({"cutout": 0.5}, {"cut_out"}),
+        ({"mixup": 0.2}, {"mix_up"}),
+        ({"cutmix": 1.0}, {"cut_mix"}),
+        ({"mixup": 0.2, "cutmix": 1.0}, {"mix_up", "cut_mix"}),
+        ({}, set()),
+    ],
+)
+def test_images_are_mixed_and_erased_as_the_recipe_says(
+    changes: dict[str, Any], used: set[str], network: Architecture, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: set[str] = set()
+    for name in ("cut_out", "mix_up", "cut_mix"):
+        original = getattr(run, name)
+
+        def note(*arguments: Any, name: str = name, original: Any = original, **keywords: Any) -> Any:
+            called.add(name)
+            return original(*arguments, **keywords)
+
+        monkeypatch.setattr(run, name, note)
+    curve = train(network, digits, Recipe(epochs=3, batch_size=64, **changes), seed=0, device=CPU).curve
+    assert called == used
+    assert curve[-1].train_loss < curve[0].train_loss
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
