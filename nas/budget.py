@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Self, TypeAlias, get_args
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -9,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from nas.architecture.cost import Cost
 from nas.files import Strict
 from nas.models.backends import Backend
-from nas.units import Count, format_count
+from nas.units import ByteCount, Count, format_bytes, format_count
 
 Metric: TypeAlias = Literal["flops", "params", "activations", "weight_bytes", "peak_memory"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -27,6 +28,13 @@ class Limit(Strict):
         if self.max is not None and self.min > self.max:
             raise ValueError(f"min {format_count(self.min)} is larger than max {format_count(self.max)}")
         return self
+
+
+class ByteLimit(Limit):
+    """Bounds of a number of bytes, both included; may be written 400kB."""
+
+    min: ByteCount = 0
+    max: ByteCount | None = None
 
 
 class LatencyLimit(Strict):
@@ -68,8 +76,8 @@ class Budget(Strict):
     flops: Limit | None = None
     params: Limit | None = None
     activations: Limit | None = None
-    weight_bytes: Limit | None = None
-    peak_memory: Limit | None = None
+    weight_bytes: ByteLimit | None = None
+    peak_memory: ByteLimit | None = None
     latency_ms: LatencyLimit | None = None
 
     def limits(self) -> dict[Metric, Limit]:
@@ -91,18 +99,30 @@ class Budget(Strict):
         """Tell whether a cost meets every bound of closed form."""
         return all(violation <= 0 for violation in self.violations(cost).values())
 
+    def missed(self, cost: Cost) -> str:
+        """Say which bounds of closed form a cost misses and by what, or nothing."""
+        found = [key for key, violation in self.violations(cost).items() if violation > 0]
+        metrics = [metric for metric in self.limits() if {f"{metric}_min", f"{metric}_max"} & set(found)]
+        return ", ".join(f"{metric} {write_metric(metric)(getattr(cost, metric))}" for metric in metrics)
+
     def __str__(self) -> str:
         """Write the bounds as people do."""
         parts = []
         for metric, limit in self.limits().items():
-            low = f"{format_count(limit.min)} <= " if limit.min else ""
-            high = f" <= {format_count(limit.max)}" if limit.max is not None else ""
+            write = write_metric(metric)
+            low = f"{write(limit.min)} <= " if limit.min else ""
+            high = f" <= {write(limit.max)}" if limit.max is not None else ""
             parts.append(f"{low}{metric}{high}")
         if self.latency_ms is not None:
             low = f"{self.latency_ms.min:g} <= " if self.latency_ms.min else ""
             high = f" <= {self.latency_ms.max:g}" if self.latency_ms.max is not None else ""
             parts.append(f"{low}latency_ms{high} (batch {self.latency_ms.batch}, {self.latency_ms.backend})")
         return ", ".join(parts) or "none"
+
+
+def write_metric(metric: Metric) -> Callable[[float], str]:
+    """Return the function that writes values of a metric for people."""
+    return format_bytes if metric in ("weight_bytes", "peak_memory") else format_count
 
 
 def _violations(metric: str, limit: Limit | LatencyLimit, value: float) -> dict[str, float]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from nas.architecture.layers import Activation
+from nas.architecture.rows import Whole
 from nas.architecture.space import DIMENSIONS, OddInt, Range, ResolutionRange, SearchSpace, load_space
 from nas.budget import Budget
 from nas.data.sources import PATHS, DataConfig
@@ -58,8 +59,8 @@ class SearchConfig(Strict):
     depth: Range
     resolution: ResolutionRange
     kernel: OneOrMore[OddInt] | None = None
-    expansion: OneOrMore[PositiveInt] | None = None
-    cardinality: OneOrMore[PositiveInt] | None = None
+    expansion: OneOrMore[Whole] | None = None
+    cardinality: OneOrMore[Whole] | None = None
     activation: OneOrMore[Activation] | None = None
     squeeze_excitation: OneOrMore[bool] | None = None
     trials: PositiveInt = 50

@@ -25,7 +25,7 @@ def trial_line(trial: TrialRecord) -> str:
     outcomes = {
         "trained": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   {trial.train_seconds or 0:5.1f} s",
         "repeated": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   same network as #{trial.repeat_of}",
-        "infeasible": "outside the budget",
+        "infeasible": f"outside the budget: {trial.error}" if trial.error else "outside the budget",
         "diverged": f"diverged: {trial.error}",
         "failed": f"failed: {trial.error}",
     }

@@ -10,6 +10,7 @@ NasError                    everything this package raises on purpose
 │   ├── WeightsError        weights that are not those of a network
 │   ├── StudyError          a study or trial that is missing, changed or not ours
 │   └── ExportError         a folder that cannot be written
+├── Interrupted             Ctrl-C, with what is kept and how to go on: exit code 130
 ├── TrainingDiverged        a loss that is no longer finite: the trial fails, the study goes on
 └── MeasurementError        a cost that cannot be measured honestly (an operator nobody counted)
 """
@@ -53,6 +54,10 @@ class StudyError(UserError):
 
 class ExportError(UserError):
     """An output that cannot be written or does not check out."""
+
+
+class Interrupted(NasError):
+    """Ctrl-C; the message says what is kept and how to go on."""
 
 
 class TrainingDiverged(NasError):

@@ -6,6 +6,7 @@ The only reader of user-written files: search spaces (``architecture/space.py``)
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -109,7 +110,9 @@ def validate(model: type[ModelT], document: Any, *, source: str | Path) -> Model
 def explain(error: ValidationError) -> str:
     """Return the first problem of a validation error in one line: key, what is allowed, what was given."""
     first = error.errors(include_url=False)[0]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    # pydantic names the alternatives of a union too, such as constrained-int
+    parts = [part for part in first["loc"] if isinstance(part, int) or not re.search(r"[-\[\](]", part)]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] in {"model_type", "model_attributes_type", "dataclass_type"}:
         message = "must be a mapping of keys to values"

@@ -26,30 +26,41 @@ if TYPE_CHECKING:
 
 
 class Column(NamedTuple):
-    """A column of a table; it is left out on consoles of fewer than ``needs`` characters."""
+    """A column of a table; on a console that is too narrow, those with the smallest ``drop`` above 0 are left out."""
 
     header: str
-    needs: int = 0
+    drop: int = 0
     justify: JustifyMethod = "right"
     folds: bool = False
     style: str = ""
 
 
 def fitted_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, width: int, title: str = "") -> Table:
-    """Return a table of the columns that a console of ``width`` characters has room for."""
+    """Return a table of the columns that a console of ``width`` characters has room for; no number is cut."""
+    cells = [list(row) for row in rows]
+    shown = list(range(len(columns)))
+
+    def needed(index: int) -> int:
+        texts = [columns[index].header, *(row[index] for row in cells)]
+        words = [word for text in texts for word in (text.split() if columns[index].folds else [text])]
+        return max(map(len, words), default=0)
+
+    while 2 + sum(needed(index) + 2 for index in shown) > width:
+        least = min((index for index in shown if columns[index].drop), key=lambda i: columns[i].drop, default=None)
+        if least is None:
+            break
+        shown.remove(least)
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in columns:
-        if column.needs <= width:
-            table.add_column(
-                column.header,
-                justify=column.justify,
-                style=column.style,
-                no_wrap=not column.folds,
-                overflow="fold",
-            )
-    for row in rows:
-        # as Text, lest a name with brackets be taken for markup
-        table.add_row(*(Text(cell) for cell, column in zip(row, columns, strict=True) if column.needs <= width))
+    for column in (columns[index] for index in shown):
+        table.add_column(
+            column.header,
+            justify=column.justify,
+            style=column.style,
+            no_wrap=not column.folds,
+            overflow="fold",
+        )
+    for row in cells:
+        table.add_row(*(Text(row[index]) for index in shown))  # as Text, lest brackets be taken for markup
     return table
 
 
@@ -57,9 +68,9 @@ def front_table(front: Iterable[TrialRecord], *, title: str, width: int) -> Tabl
     """Return the Pareto front as a table, cheapest first."""
     columns = [
         *(Column(header) for header in ("trial", "accuracy", "FLOPs")),
-        Column("params", needs=90),
+        Column("params", drop=2),
         *(Column(header) for header in ("width", "depth", "px")),
-        Column("trained in", needs=100),
+        Column("trained in", drop=1),
         Column("space", justify="left", folds=True),
     ]
     rows = [
@@ -109,11 +120,11 @@ def stage_table(architecture: Architecture, cost: Cost, *, width: int) -> Table:
     """Return a network section by section: what it is made of, what it puts out, what it costs."""
     columns = [
         Column("section", justify="left"),
-        Column("layers", needs=125, justify="left", folds=True),
+        Column("layers", drop=1, justify="left", folds=False),
         *(Column(header) for header in ("x", "channels", "px", "FLOPs")),
         Column("share", justify="left", style="cyan"),
         Column("params"),
-        Column("activations", needs=90),
+        Column("activations", drop=2),
         Column("peak memory"),
     ]
     layers = {section.name: describe(section.parts) for section in sections(architecture)}
@@ -174,12 +185,12 @@ def compare_table(architectures: Iterable[Architecture], costs: Iterable[Cost], 
         Column("network", justify="left", folds=True),
         *(Column(header) for header in ("px", "FLOPs")),
         Column("", justify="left", style="cyan"),
-        Column("conv+linear", needs=110),
+        Column("conv+linear", drop=1),
         Column("params"),
-        Column("activations", needs=80),
+        Column("activations", drop=4),
         Column("fp32"),
-        Column("fp16", needs=105),
-        Column("int8", needs=105),
+        Column("fp16", drop=3),
+        Column("int8", drop=2),
         Column("peak memory"),
     ]
     rows = [
@@ -202,8 +213,8 @@ def compare_table(architectures: Iterable[Architecture], costs: Iterable[Cost], 
 _LATENCY_COLUMNS = (
     Column("median"),
     Column("p10 to p90"),
-    Column("images/s"),
-    Column("peak memory", needs=85),
+    Column("images/s", drop=4),
+    Column("peak memory", drop=2),
 )
 
 
@@ -224,7 +235,7 @@ def latency_table(names: Iterable[str], latencies: Iterable[list[Latency]], *, w
         Column("backend", justify="left"),
         Column("batch"),
         *_LATENCY_COLUMNS,
-        Column("repeats", needs=95),
+        Column("repeats", drop=1),
     ]
     rows = [(name, item.backend, str(item.batch), *_latency_cells(item), str(item.repeats)) for name, item in items]
     title = f"{_where(items[0][1])}, float32\n{items[0][1].versions}" if items else ""
@@ -235,8 +246,9 @@ def front_latency_table(front: FrontLatency, *, width: int) -> Table:
     """Return the front of a study by latency, fastest first."""
     first = front.ranked[0].latency
     columns = [
-        *(Column(header) for header in ("rank", "trial", "accuracy", "FLOPs")),
-        Column("rank by FLOPs", needs=105),
+        Column("rank", drop=3),
+        *(Column(header) for header in ("trial", "accuracy", "FLOPs")),
+        Column("rank by FLOPs", drop=1),
         *_LATENCY_COLUMNS,
         Column("front by latency", justify="left"),
     ]

@@ -52,5 +52,13 @@ def format_bytes(count: float) -> str:
     return f"{text[:-1]} {text[-1]}B" if text[-1] in _FACTORS else f"{text} B"
 
 
+def parse_bytes(text: object) -> int:
+    """Read a number of bytes: a count, which may end in B, such as ``400kB`` or ``1.5 MB``."""
+    return parse_count(text.strip().removesuffix("B") if isinstance(text, str) else text)
+
+
+ByteCount = Annotated[int, BeforeValidator(parse_bytes)]
+"""A pydantic type: a whole number of bytes that may be written with a unit, in powers of 1,000."""
+
 Count = Annotated[int, BeforeValidator(parse_count)]
 """A pydantic type: a whole number that may be written with a unit."""

@@ -100,7 +100,7 @@ def measure_front(
     device: str = "auto",
     backend: Backend = "eager",
     batch: int = 1,
-    threads: int | None = None,
+    threads: int = 1,
     on_start: Callable[[TrialRecord], None] | None = None,
 ) -> FrontLatency:
     """Measure the networks of a study's front and keep the measurements in its database.

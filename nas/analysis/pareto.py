@@ -38,4 +38,6 @@ def to_frame(trials: Iterable[TrialRecord]) -> pd.DataFrame:
     columns = [field.name for field in dataclasses.fields(TrialRecord) if field.name != "choices"]
     rows = [{**dataclasses.asdict(trial), **trial.choices} for trial in trials]
     chosen = [name for name in DIMENSIONS if any(name in row for row in rows)]
-    return pd.DataFrame(rows, columns=[*columns, *chosen])
+    frame = pd.DataFrame(rows, columns=[*columns, *chosen])
+    whole = {name: "Int64" for name in ("kernel", "expansion", "cardinality") if name in chosen}
+    return frame.astype(whole)

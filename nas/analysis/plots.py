@@ -122,14 +122,16 @@ def plot_curves(study: Study) -> go.Figure:
     return _laid_out(figure, info.title)
 
 
-def plot_latency(front: FrontLatency) -> go.Figure:
+def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
     """Draw accuracy against measured latency for the members of a front, and the front by latency."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    spaces = dict.fromkeys(entry.trial.space for entry in front.ranked)
-    for color, space in zip(_PALETTE * (1 + len(spaces)), spaces, strict=False):
+    spaces = [space.name for space in study.config.search.spaces]
+    for color, space in zip(_PALETTE * (1 + len(spaces)), spaces, strict=False):  # the colours of the other plots
         entries = [entry for entry in front.ranked if entry.trial.space == space]
+        if not entries:
+            continue
         medians = [entry.latency.median_ms for entry in entries]
         figure.add_trace(
             go.Scatter(
@@ -162,7 +164,7 @@ def plot_latency(front: FrontLatency) -> go.Figure:
         )
     )
     first = front.ranked[0].latency
-    what = f"{first.backend}, batch {first.batch}, {first.threads} threads of {first.device}"
+    what = f"{first.backend}, batch {first.batch}, {first.threads} thread{'s' * (first.threads > 1)} of {first.device}"
     figure.update_xaxes(title=f"Latency in ms, median and p10 to p90 ({what})")
     figure.update_yaxes(title="Validation accuracy (%)")
     return _laid_out(figure, f"{front.study}: validation accuracy against latency")

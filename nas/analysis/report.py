@@ -11,6 +11,7 @@ from nas.analysis.pareto import front_of
 from nas.analysis.plots import plot_curves, plot_front, plot_latency
 from nas.errors import ExportError
 from nas.search.study import Study
+from nas.training.recipe import Recipe
 from nas.units import format_bytes, format_count
 
 
@@ -40,6 +41,17 @@ def write_report(study: Study, path: str | Path | None = None) -> Path:
     return target
 
 
+def describe_recipe(recipe: Recipe) -> str:
+    """Return the main fields of a recipe and those that differ from the defaults, in one line."""
+    shown = {"optimizer", "learning_rate", "schedule", "batch_size", "weight_decay", "label_smoothing"}
+    fields = [
+        (key, value)
+        for key, value in recipe
+        if value is not None and (key in shown or value != type(recipe).model_fields[key].default)
+    ]
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in fields)
+
+
 def render_report(study: Study) -> str:
     """Return the report as HTML."""
     from jinja2 import Environment, FileSystemLoader
@@ -47,19 +59,19 @@ def render_report(study: Study) -> str:
 
     trials = study.trials()
     counts = {state: sum(trial.state == state for trial in trials) for state in ("trained", "repeated", "infeasible")}
-    best = max((trial.accuracy or 0 for trial in trials), default=0)
+    best = max((trial.accuracy for trial in trials if trial.accuracy is not None), default=None)
     facts = {
         "trials": len(trials),
         "networks trained": counts["trained"],
         "repeated": counts["repeated"],
         "outside the budget": counts["infeasible"],
-        "best accuracy": f"{100 * best:.2f} %",
+        "best accuracy": "–" if best is None else f"{100 * best:.2f} %",
         "budget": str(study.config.budget).replace("<=", "≤"),
     }
     latency = stored_front_latency(study)
     figures = {"front_plot": plot_front(study), "curves_plot": plot_curves(study)}
     if latency is not None:
-        figures["latency_plot"] = plot_latency(latency)
+        figures["latency_plot"] = plot_latency(study, latency)
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template("report.html.jinja").render(
         study=study,
@@ -68,7 +80,8 @@ def render_report(study: Study) -> str:
         latency=latency,
         count=format_count,
         bytes=format_bytes,
-        recipe=", ".join(f"{key} {value:g}" for key, value in study.config.recipe if value is not None),
+        recipe=describe_recipe(study.config.recipe),
+        file=str(file) if (file := study.directory.with_suffix(".yaml")).is_file() else study.name,
         plotly_js=get_plotlyjs(),
         version=version("nas-explorer"),
         **{

@@ -11,12 +11,26 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeFloat, model_validator
 
 from nas.architecture import blocks
 from nas.architecture.layers import Activation, AvgPool, Block, Conv, Layer, MaxPool, Padding
 from nas.architecture.scaling import round_channels, round_repeats
+from nas.errors import ArchitectureError
 from nas.files import Strict
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a whole number, but {value} was given")
+    return value
+
+
+Whole: TypeAlias = Annotated[int, BeforeValidator(_no_truth), Field(gt=0)]
+"""A whole number above zero; YAML's yes and true are none."""
+
+MOST_REPEATS = 1_000
+"""Blocks of a stage beyond this are a mistake."""
 
 Branches: TypeAlias = tuple[tuple["BranchRow", ...], ...]
 
@@ -36,8 +50,15 @@ class Scale(NamedTuple):
         return round_channels(channels * self.width, divisor=divisor, floor=self.floor)
 
     def repeats(self, repeats: int) -> int:
-        """Return the scaled number of blocks."""
-        return round_repeats(repeats * self.depth)
+        """Return the scaled number of blocks.
+
+        Raises:
+            ArchitectureError: There are more than any network has.
+        """
+        scaled = round_repeats(repeats * self.depth)
+        if scaled > MOST_REPEATS:
+            raise ArchitectureError(f"a stage of {scaled:.4g} blocks is too long: at most {MOST_REPEATS:,}")
+        return scaled
 
 
 class ConvRow(Strict):
@@ -51,10 +72,10 @@ class ConvRow(Strict):
     """
 
     layer: Literal["conv"]
-    kernel: PositiveInt | tuple[PositiveInt, PositiveInt]
-    stride: PositiveInt = 1
+    kernel: Whole | tuple[Whole, Whole]
+    stride: Whole = 1
     padding: Literal["same", "valid"] = "same"
-    channels: PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    channels: Whole | Annotated[tuple[Whole, ...], Field(min_length=1)]
 
     def build(self, scale: Scale, place: float = 0.0) -> Layer:
         """Return the layer with scaled channels; ``place`` in [0, 1) is that of its module among the repeats."""
@@ -74,8 +95,8 @@ class PoolRow(Strict):
     """
 
     layer: Literal["max_pool", "avg_pool"]
-    kernel: PositiveInt
-    stride: PositiveInt
+    kernel: Whole
+    stride: Whole
     padding: Padding = "same"
 
     def build(self, scale: Scale, place: float = 0.0) -> Layer:
@@ -135,10 +156,10 @@ class RepeatedRow(Row):
         repeats: Number of blocks.
     """
 
-    kernel: PositiveInt = 3
-    stride: PositiveInt
-    channels: PositiveInt
-    repeats: PositiveInt
+    kernel: Whole = 3
+    stride: Whole
+    channels: Whole
+    repeats: Whole
 
     @property
     def multiple_of(self) -> int:
@@ -167,7 +188,7 @@ class InvertedRow(RepeatedRow):
     """Inverted residuals; ``expansion`` and ``squeeze_excitation`` are ratios to the block's input channels."""
 
     gate: ClassVar[float] = 0.25
-    expansion: PositiveInt
+    expansion: Whole
     squeeze_excitation: NonNegativeFloat = 0.0
 
     def build(self, in_channels: int, channels: int, stride: int, activation: Activation) -> Block:
@@ -240,9 +261,9 @@ class BottleneckRow(RepeatedRow):
     """
 
     block: Literal["bottleneck"]
-    expansion: PositiveInt = 4
-    cardinality: PositiveInt | None = None
-    group_width: PositiveInt | None = None
+    expansion: Whole = 4
+    cardinality: Whole | None = None
+    group_width: Whole | None = None
     squeeze_excitation: NonNegativeFloat = 0.0
 
     @model_validator(mode="after")
@@ -293,7 +314,7 @@ class InceptionRow(Row):
 
     block: Literal["inception"]
     reduction: Branches = ()
-    repeats: PositiveInt
+    repeats: Whole
     branches: Branches = Field(min_length=1)
     squeeze_excitation: NonNegativeFloat = 0.0
 

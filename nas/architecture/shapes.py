@@ -9,6 +9,9 @@ from typing import NamedTuple
 from nas.architecture.layers import AvgPool, Block, Conv, Kernel, Layer, MaxPool, Shape, SqueezeExcite
 from nas.errors import ArchitectureError
 
+LARGEST = 1_000_000
+"""Channels, classes and pixels beyond this are mistakes: nothing of the size could be built."""
+
 
 def layer_shape(layer: Layer | Block, shape: Shape) -> Shape:
     """Return the shape (channels, size) after a layer or block.
@@ -25,8 +28,8 @@ def layer_shape(layer: Layer | Block, shape: Shape) -> Shape:
     if not isinstance(layer, Conv):
         return Shape(shape.channels, size)
     channels, groups = layer.channels, layer.groups
-    if channels < 1:
-        raise ArchitectureError(f"channels must be at least 1, but are {channels}")
+    if not 1 <= channels <= LARGEST:
+        raise ArchitectureError(f"channels must be at least 1 and at most {LARGEST:,}, but are {channels:.4g}")
     if groups < 1 or shape.channels % groups or channels % groups:
         raise ArchitectureError(f"{groups} groups do not divide {shape.channels} into {channels} channels")
     return Shape(channels, size)

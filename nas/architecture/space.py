@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self, TypeAlias
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from nas.architecture.layers import Activation, Conv
-from nas.architecture.rows import BlockRow, ConvRow, InceptionRow, LayerRow, Scale
+from nas.architecture.rows import BlockRow, ConvRow, InceptionRow, LayerRow, Scale, Whole
 from nas.architecture.spec import Architecture, Stage
 from nas.errors import ArchitectureError, ConfigError
 from nas.files import Strict, find, read_yaml, validate
@@ -76,7 +76,7 @@ def _odd(value: int) -> int:
     return value
 
 
-OddInt: TypeAlias = Annotated[PositiveInt, AfterValidator(_odd)]
+OddInt: TypeAlias = Annotated[Whole, AfterValidator(_odd)]
 
 
 class Choices(Strict):
@@ -91,8 +91,8 @@ class Choices(Strict):
     """
 
     kernel: OddInt | None = None
-    expansion: PositiveInt | None = None
-    cardinality: PositiveInt | None = None
+    expansion: Whole | None = None
+    cardinality: Whole | None = None
     activation: Activation | None = None
     squeeze_excitation: bool | None = None
 

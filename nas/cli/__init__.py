@@ -12,7 +12,7 @@ import typer
 
 from nas.cli import cost, latency, study, train
 from nas.cli.options import complain
-from nas.errors import NasError, UserError
+from nas.errors import Interrupted, NasError, UserError
 
 app = typer.Typer(
     name="nas",
@@ -41,6 +41,10 @@ def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
         code = app(standalone_mode=False) or 0
+        if code == 130:  # typer turns Ctrl-C into an exit code, without a word
+            complain("interrupted", 130)
+    except Interrupted as error:
+        code = complain(str(error), 130)
     except UserError as error:
         code = complain(str(error), 2)
     except NasError as error:

@@ -46,7 +46,7 @@ def cost(
     batch: Annotated[
         str, typer.Option(metavar="N[,N...]", help="Images in a batch, of --latency and --training-memory.")
     ] = "1",
-    threads: Threads = None,
+    threads: Threads = 1,
     backend: Annotated[
         str, typer.Option(metavar="NAME[,NAME...]", help="Of --latency: eager, compile, onnxruntime.")
     ] = "eager,compile,onnxruntime",
@@ -70,6 +70,10 @@ def cost(
     given = {key: value for key, value in options.items() if value is not None}
     networks = [architecture_of(name, given) for name in names]
     batches, backends = split_integers("--batch", batch), known_backends(backend)
+    if device != "auto" and not (latency or training_memory):
+        raise ConfigError("--device applies to --latency and --training-memory only")
+    if threads != 1 and not latency:
+        raise ConfigError("--threads applies to --latency only")
     if latency or training_memory:
         from nas.models.device import resolve_device
 
@@ -147,7 +151,7 @@ def _measure(
     device: str,
     backends: list[Backend],
     batches: list[int],
-    threads: int | None,
+    threads: int,
 ) -> Measured:
     from nas.models.latency import measure_latency
 

@@ -24,7 +24,7 @@ def latency(
     device: Device = "auto",
     backend: Annotated[str, typer.Option(help="eager, compile or onnxruntime.")] = "eager",
     batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 1,
-    threads: Threads = None,
+    threads: Threads = 1,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:

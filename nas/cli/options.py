@@ -18,7 +18,7 @@ Storage = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Of the CPU within one operator; else as torch chooses.")]
+Threads = Annotated[int, typer.Option(min=1, help="Of the CPU within one operator.")]
 
 
 def print_json(document: Any) -> None:
@@ -72,4 +72,6 @@ def _split(option: str, text: str) -> list[str]:
     values = [value.strip() for value in text.split(",")]
     if not all(values):
         raise ConfigError(f"{option}: {text!r} must be values divided by commas")
+    if len(set(values)) < len(values):
+        raise ConfigError(f"{option}: a value is named twice: {text}")
     return values

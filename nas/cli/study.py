@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, complain, print_json
-from nas.errors import ConfigError
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, print_json
+from nas.errors import ConfigError, Interrupted
 from nas.interrupts import interruptible
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     """Say before any training what a search will meet: budget, costs, networks, time."""
     from dataclasses import asdict
 
+    from nas.budget import write_metric
     from nas.search.check import check_study
-    from nas.units import format_count
 
     report = check_study(study, device=device)
     if as_json:
@@ -34,7 +34,7 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     )
     typer.echo(f"  at least {report.networks} distinct networks do")
     for metric, spread in report.costs.items():
-        values = [format_count(value) for value in (spread.smallest, spread.median, spread.largest)]
+        values = [write_metric(metric)(value) for value in (spread.smallest, spread.median, spread.largest)]
         typer.echo(f"  {metric:<12} {values[0]} (smallest)  {values[1]} (median)  {values[2]} (largest)")
     if report.latency_ms is not None:
         times = ", ".join(f"{milliseconds:.2f} ms" for milliseconds in report.latency_ms)
@@ -76,8 +76,7 @@ def search(
 
             ran = run_study(study, trials=trials, workers=workers, device=device, storage=storage, on_event=show)
     except KeyboardInterrupt:
-        complain(f"interrupted; finished trials are kept, and nas search {study} continues", 130)
-        raise typer.Exit(130) from None
+        raise Interrupted(f"interrupted; finished trials are kept, and nas search {study} continues") from None
     front = pareto_front(ran)
     if as_json:
         print_json(_front_document(ran.name, front))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from nas.cli.cost import architecture_of
-from nas.cli.options import AsJson, Device, Storage, complain, print_json
-from nas.errors import ConfigError, StudyError
+from nas.cli.options import AsJson, Device, Storage, print_json
+from nas.errors import ConfigError, Interrupted, StudyError
 from nas.interrupts import interruptible
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def train(
                 on_epoch=show,
             )
     except KeyboardInterrupt:
-        complain(f"interrupted; the same command goes on from {folder}", 130)
-        raise typer.Exit(130) from None
+        raise Interrupted(f"interrupted; the same command goes on from {folder}") from None
     document = _document(job, results, f"{describe_device(chosen)}; {describe_versions()}")
     _write(folder, job, results, document)
     if as_json:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from nas.errors import MeasurementError, NasError
+from nas.interrupts import interrupts_held
 
 
 def in_own_process(task: Callable[..., Any], *arguments: Any) -> Any:
@@ -20,10 +22,12 @@ def in_own_process(task: Callable[..., Any], *arguments: Any) -> Any:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(sender, task, arguments), name="measuring")
-    process.start()
+    with interrupts_held():  # an interrupt is this process's matter, which then ends the other
+        process.start()
     sender.close()
     try:
         answer = receiver.recv()
+        process.join(timeout=5)  # what the task had started ends with it
     except EOFError:
         process.join()
         raise MeasurementError(
@@ -40,12 +44,20 @@ def in_own_process(task: Callable[..., Any], *arguments: Any) -> Any:
 
 def _answer(sender: Connection, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """Send what a task returns or raises; the body of a measuring process."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # compilers and profilers write there, tracebacks of Ctrl-C too
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # compilers and profilers write there
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         answer = task(*arguments)
     except Exception as error:
         answer = error if isinstance(error, NasError) else MeasurementError(first_line(error))
     sender.send(answer)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def first_line(error: Exception) -> str:

@@ -66,7 +66,7 @@ def measure_latency(
     device: str = "auto",
     backends: Sequence[Backend] = BACKENDS,
     batches: Sequence[int] = (1,),
-    threads: int | None = None,
+    threads: int = 1,
     least_seconds: float = 1.0,
     on_start: Callable[[Backend, int], None] | None = None,
 ) -> Measured:
@@ -79,7 +79,8 @@ def measure_latency(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         backends: Which of ``BACKENDS``.
         batches: Numbers of images.
-        threads: Of the CPU within one operator; as many as torch takes by itself where none is given.
+        threads: Of the CPU within one operator. On cores that others use too, several wait for each other and can take
+            hundreds of times as long, so one is the default.
         least_seconds: Timed calls are repeated for so long, and at least ten times.
         on_start: Called with each backend and batch before it is measured.
 
@@ -88,7 +89,6 @@ def measure_latency(
         ConfigError: A number of images or threads is below one, or there is no such backend.
     """
     name = str(resolve_device(device))
-    threads = torch.get_num_threads() if threads is None else threads
     for what, value in (("threads", threads), *(("batch", batch) for batch in batches)):
         if value < 1:
             raise ConfigError(f"{what} must be at least 1, but is {value}")

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from string import ascii_lowercase
 
+import torch
 from torch import Tensor, nn
 
 from nas.architecture.layers import Conv
 from nas.architecture.spec import Architecture
 from nas.errors import WeightsError
+from nas.models.build import build_model
 
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Heads that help training only; networks here have none."""
@@ -42,6 +44,17 @@ def load_reference_weights(model: nn.Module, architecture: Architecture, state_d
     translate = _family(state_dict)
     expected = model.state_dict()
     name = architecture.name or "the architecture"
+    with torch.device("meta"):
+        described = build_model(architecture).state_dict()
+    differing = [key for key in {**expected, **described} if _shape(expected, key) != _shape(described, key)]
+    if differing:
+        raise WeightsError(
+            f"the module is not one of {name}: {differing[0]} has shape {_shape(expected, differing[0])} in the module"
+            f" and {_shape(described, differing[0])} in the architecture"
+        )
+    for key, value in state_dict.items():
+        if not isinstance(value, Tensor):
+            raise WeightsError(f"{key} of the state dict must be a tensor, but is a {type(value).__name__}")
     found, known = {}, set()
     for ours, tensor in expected.items():
         try:
@@ -162,6 +175,10 @@ def _family(state_dict: Mapping[str, Tensor]) -> Callable[[str, Architecture], s
         "not a state dict of torchvision's ResNet, EfficientNet, GoogLeNet or Inception-v3: "
         + ("it is empty" if first is None else f"its first tensor is {first}")
     )
+
+
+def _shape(state: Mapping[str, Tensor], key: str) -> str:
+    return _text(state[key]) if key in state else "none"
 
 
 def _text(tensor: Tensor) -> str:

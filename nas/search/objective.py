@@ -160,20 +160,22 @@ class Objective:
     def _outcome(self, trial: optuna.Trial, candidate: Candidate) -> TrialRecord:
         """Return what becomes of a proposal, measuring and training it where need be."""
         record = candidate.record
-        if not self._config.budget.allows(candidate.cost):
-            return replace(record, state="infeasible")
+        missed = self._config.budget.missed(candidate.cost)
+        if missed:
+            return replace(record, state="infeasible", error=missed)
         known = self._store.trained(record.digest)
         if known is not None:
             return replace(record, state="repeated", accuracy=known.accuracy, repeat_of=known.number)
-        if not self._fast_enough(trial, candidate):
-            return replace(record, state="infeasible")
+        too_slow = self._latency_missed(trial, candidate)
+        if too_slow:
+            return replace(record, state="infeasible", error=too_slow)
         return self._train(candidate)
 
-    def _fast_enough(self, trial: optuna.Trial, candidate: Candidate) -> bool:
-        """Tell whether the latency is within the budget; what this device has measured for it is taken over."""
+    def _latency_missed(self, trial: optuna.Trial, candidate: Candidate) -> str:
+        """Say by which latency the budget is missed, or nothing; what this device has measured for it is taken over."""
         limit = self._config.budget.latency_ms
         if limit is None:
-            return True
+            return ""
         digest, threads, device = candidate.record.digest, self._config.recipe.cpu_threads, self._device
         earlier = self._store.latencies(purpose="budget").get(digest, [])
         known = [old for old in earlier if measured_alike(old, limit, threads=threads, device=device)]
@@ -184,7 +186,7 @@ class Objective:
         violations = self._config.budget.latency_violations(latency.median_ms)
         for key, violation in violations.items():
             trial.set_constraint(key, violation)
-        return all(violation <= 0 for violation in violations.values())
+        return f"latency {latency.median_ms:.3g} ms" if any(v > 0 for v in violations.values()) else ""
 
     def _train(self, candidate: Candidate) -> TrialRecord:
         record = candidate.record

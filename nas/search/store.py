@@ -52,7 +52,7 @@ class TrialRecord:
         accuracy: Share of the validation images right after the last epoch, in 0 to 1.
         train_seconds: Of the training.
         repeat_of: Number of the trial that trained the network of a repeated one.
-        error: Why a trial diverged or failed.
+        error: Why a trial diverged or failed, or which bounds of the budget it missed.
         choices: Values of the further dimensions that the study opens, such as kernel or activation.
     """
 

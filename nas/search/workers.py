@@ -14,7 +14,7 @@ from typing import Any
 
 from nas.config import StudyConfig
 from nas.errors import NasError
-from nas.interrupts import interruptible
+from nas.interrupts import interruptible, interrupts_held, let_interrupts_through
 from nas.search.objective import Event
 
 
@@ -41,8 +41,9 @@ def run_workers(
         context.Process(target=_work, args=(*arguments, _device_of(device, i)), name=f"worker {i}")
         for i in range(workers)
     ]
-    for process in processes:
-        process.start()
+    with interrupts_held():  # a worker that is still loading would answer with a traceback
+        for process in processes:
+            process.start()
     try:
         _pass_on(processes, events, on_event)
     except KeyboardInterrupt:
@@ -78,6 +79,7 @@ def _work(config: StudyConfig, directory: Path, storage: str, tickets: Any, even
 
     # a terminal signals the whole group and the parent signals again: the second must not disturb the putting away
     with suppress(KeyboardInterrupt), interruptible(once=True) as check:
+        let_interrupts_through()
 
         def emit(event: Event) -> None:
             events.put(event)

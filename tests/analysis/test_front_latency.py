@@ -120,8 +120,8 @@ def test_the_report_shows_the_latency_once_it_was_measured(
     found = measure_front(study)
     text = render_report(study)
     assert "What users wait for" in text and "validation accuracy against latency" in text
-    assert f"#{front[-1].number} is faster and no less accurate" in text
-    figure = plot_latency(found)
+    assert f"no, #{front[-1].number} beats it" in text
+    figure = plot_latency(study, found)
     line = next(trace for trace in figure.data if trace.name == "front by latency")
     assert list(line.x) == [1.0] and list(line.y) == [100 * (front[-1].accuracy or 0)]
     assert sum(len(trace.x) for trace in figure.data) == len(front) + 1
