@@ -212,7 +212,7 @@ def compare_table(architectures: Iterable[Architecture], costs: Iterable[Cost], 
 
 _LATENCY_COLUMNS = (
     Column("median"),
-    Column("p10 to p90"),
+    Column("p10 to p90", drop=5),
     Column("images/s", drop=4),
     Column("peak memory", drop=2),
 )

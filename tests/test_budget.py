@@ -33,6 +33,19 @@ def test_every_metric_bounds_its_own_figure(architecture: Architecture, metric: 
     assert not Budget.model_validate({metric: {"min": value + 1}}).allows(cost)
 
 
+def test_bytes_may_be_written_as_people_do_and_what_is_missed_is_told() -> None:
+    budget = Budget.model_validate(
+        {"weight_bytes": {"max": "400kB"}, "peak_memory": {"max": "1.5 MB"}, "params": {"min": 1}}
+    )
+    assert (budget.limits()["weight_bytes"].max, budget.limits()["peak_memory"].max) == (400_000, 1_500_000)
+    assert str(budget) == "1 <= params, weight_bytes <= 400 kB, peak_memory <= 1.5 MB"
+    cost = Cost(Counts(params=200_000), peak_memory=10)
+    assert budget.missed(cost) == "weight_bytes 800 kB"
+    assert budget.missed(Cost(Counts(params=1000), peak_memory=10)) == ""
+    with pytest.raises(ValueError, match="'1MB' is not a count"):
+        Budget.model_validate({"flops": {"max": "1MB"}})
+
+
 def test_latency_is_no_part_of_the_closed_form() -> None:
     budget = Budget.model_validate({"latency_ms": {"min": 2, "max": 4, "batch": 8, "backend": "onnxruntime"}})
     assert budget.allows(count_cost(preset("resnet18"))) and budget.limits() == {}

@@ -203,6 +203,9 @@ def _epochs(database: Path) -> int:
         (("cost", "resnet18", "--latency", "--backend", "tvm"), "unknown backend 'tvm'; known: eager, compile, onnx"),
         (("cost", "resnet18", "--latency", "--device", "cuda:9"), "device 'cuda:9' is not on this machine"),
         (("cost", "resnet18", "--latency", "--threads", "0"), "'--threads'"),
+        (("cost", "resnet18", "--latency", "--batch", "1,1"), "--batch: a value is named twice: 1,1"),
+        (("cost", "resnet18", "--device", "cpu"), "--device applies to --latency and --training-memory only"),
+        (("cost", "resnet18", "--threads", "2"), "--threads applies to --latency only"),
         (("latency", "good.yaml"), "was never run"),
         (("latency", "FINISHED", "--backend", "tvm"), "--backend: unknown backend 'tvm'; known: eager, compile, onnx"),
         (("latency", "FINISHED", "--device", "cuda:9"), "device 'cuda:9' is not on this machine"),
@@ -315,6 +318,15 @@ def test_training_a_network_over_seeds(nas_command: Command, finished: Path) -> 
     front = json.loads(nas_command("front", finished, "--json").out)["front"]
     trial = nas_command("train", f"{finished}#{front[-1]['number']}", "--seeds", 1, "-o", "t", "--json")
     assert json.loads(trial.out)["digest"] == front[-1]["digest"]
+
+
+def test_ctrl_c_is_told_whatever_runs(nas_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object, **keywords: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nas.architecture.cost.count_cost", interrupt)
+    outcome = nas_command("cost", "resnet18")
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", "nas: interrupted\n")
 
 
 @pytest.mark.parametrize(

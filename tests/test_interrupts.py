@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from nas.interrupts import interruptible
+from nas.interrupts import interruptible, interrupts_held, let_interrupts_through
 
 
 def interrupt() -> None:
@@ -36,3 +36,18 @@ def test_a_second_signal_is_ignored_where_one_is_enough() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_that_was_held_comes_afterwards() -> None:
+    held = []
+    with pytest.raises(KeyboardInterrupt):
+        with interrupts_held():
+            interrupt()
+            held.append(True)
+        interrupt()
+    assert held == [True]
+    with interrupts_held(), pytest.raises(KeyboardInterrupt):
+        interrupt()
+        let_interrupts_through()
+        for _ in range(1000):
+            pass

@@ -29,10 +29,15 @@ def layer_shape(layer: Layer | Block, shape: Shape) -> Shape:
         return Shape(shape.channels, size)
     channels, groups = layer.channels, layer.groups
     if not 1 <= channels <= LARGEST:
-        raise ArchitectureError(f"channels must be at least 1 and at most {LARGEST:,}, but are {channels:.4g}")
+        raise ArchitectureError(f"channels must be at least 1 and at most {LARGEST:,}, but are {shortened(channels)}")
     if groups < 1 or shape.channels % groups or channels % groups:
         raise ArchitectureError(f"{groups} groups do not divide {shape.channels} into {channels} channels")
     return Shape(channels, size)
+
+
+def shortened(value: int) -> str:
+    """Write a whole number for an error, however long it is."""
+    return str(value) if abs(value) < 10**15 else "far beyond"
 
 
 def kernel_sides(kernel: Kernel) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from nas.architecture.layers import Block, Layer, Plain, Shape
-from nas.architecture.shapes import LARGEST, branch_shape, layer_shape, require
+from nas.architecture.shapes import LARGEST, branch_shape, layer_shape, require, shortened
 from nas.errors import ArchitectureError
 
 
@@ -64,7 +64,10 @@ class Architecture(Plain):
         """Refuse what cannot be built."""
         for field in ("resolution", "num_classes", "in_channels"):
             value = getattr(self, field)
-            require(1 <= value <= LARGEST, f"{field} must be at least 1 and at most {LARGEST:,}, but is {value:.4g}")
+            if not 1 <= value <= LARGEST:
+                raise ArchitectureError(
+                    f"{field} must be at least 1 and at most {LARGEST:,}, but is {shortened(value)}"
+                )
         for field in ("dropout", "stochastic_depth"):
             require(0 <= getattr(self, field) < 1, f"{field} must be in [0, 1), but is {getattr(self, field)}")
         require(0 < self.norm_epsilon < 1, f"norm_epsilon must be in (0, 1), but is {self.norm_epsilon}")

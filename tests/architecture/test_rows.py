@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from nas.architecture.layers import Block, Conv, SqueezeExcite
 from nas.architecture.presets import preset
 from nas.architecture.space import DIMENSIONS, SearchSpace, load_space
 from nas.architecture.spec import Architecture
-from nas.errors import ConfigError
+from nas.errors import ArchitectureError, ConfigError
 from nas.files import shipped
 
 
@@ -129,6 +130,25 @@ def test_squeeze_and_excitation_can_be_turned_on(name: str) -> None:
 def test_choices_that_are_not_there_are_refused(space: str, choices: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_space(space).choose(**choices)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda d: d["stages"][0].update(repeats=10**8), "a stage of 2.5e\\+07 blocks is too long: at most 1,000"),
+        (lambda d: d["stages"][0].update(channels=10**12), "channels must be at least 1 and at most 1,000,000"),
+        (
+            lambda d: d["stages"][0].update(expansion=True),
+            r"stages\[0\].bottleneck.expansion: must be a whole number, but True",
+        ),
+    ],
+)
+def test_figures_that_nothing_could_have_are_refused(edit: Any, message: str) -> None:
+    document = load_space("resnext_small").model_dump()
+    edit(document)
+    Path("huge.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(document))))
+    with pytest.raises((ArchitectureError, ConfigError), match=message):
+        built(load_space("huge.yaml"))
 
 
 def test_every_space_says_what_it_can_vary() -> None:

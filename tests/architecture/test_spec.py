@@ -202,6 +202,14 @@ def test_a_block_hashes_the_same_after_a_journey_to_another_process() -> None:
     subprocess.run([sys.executable, "-c", command], input=pickle.dumps(block), check=True, env=environment)
 
 
+@pytest.mark.parametrize("digits", [7, 4000, 5000])
+def test_numbers_without_end_are_refused(digits: int) -> None:
+    text = architecture_to_json(preset("resnet18")).replace('"num_classes": 1000', f'"num_classes": {"9" * digits}')
+    with pytest.raises(ConfigError, match="net.json: .*(at most 1,000,000|too long|valid integer)") as caught:
+        architecture_from_json(text, source="net.json")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", json.dumps("x")])
 def test_what_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+import psutil
 import pytest
 import torch
 
@@ -216,6 +220,25 @@ def test_a_process_that_fails_or_dies_is_an_error_in_one_line() -> None:
 def test_wrong_settings_are_refused(keywords: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         measure_latency(small(), **{"device": "cpu", **keywords})
+
+
+def test_a_measuring_process_ends_with_its_parent() -> None:
+    code = (
+        "import time\nfrom nas.models.isolated import in_own_process\n"
+        "if __name__ == '__main__':\n    in_own_process(time.sleep, 60)\n"
+    )
+    Path("parent.py").write_text(code)
+    parent = subprocess.Popen([sys.executable, "parent.py"])
+    deadline = time.monotonic() + 60
+    children: list[psutil.Process] = []
+    while time.monotonic() < deadline and not any("spawn_main" in " ".join(c.cmdline()) for c in children):
+        time.sleep(0.1)
+        children = psutil.Process(parent.pid).children(recursive=True)
+    time.sleep(3)  # until it has loaded and sleeps
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert children and not alive
 
 
 def test_a_measurement_in_this_process_leaves_no_trace() -> None:

@@ -100,6 +100,17 @@ def test_a_mismatch_names_the_first_tensor_and_changes_nothing(name: str, edit: 
     assert all(parameter.isnan().all() for parameter in model.parameters())
 
 
+def test_a_module_of_another_architecture_and_arrays_are_refused() -> None:
+    model, _ = fresh("resnet50")
+    _, other = fresh("resnet18")
+    with pytest.raises(WeightsError, match="the module is not one of resnet18: .* in the module and .* in the archi"):
+        load_reference_weights(model, other, torchvision_weights("resnet50"))
+    model, architecture = fresh("resnet18")
+    arrays = {key: tensor.numpy() for key, tensor in torchvision_weights("resnet18").items()}
+    with pytest.raises(WeightsError, match="conv1.weight of the state dict must be a tensor, but is a ndarray"):
+        load_reference_weights(model, architecture, arrays)
+
+
 @pytest.mark.parametrize("other", ["resnet34", "resnet50", "efficientnet_b0", "googlenet", "inception_v3"])
 def test_weights_of_another_network_are_refused(other: str) -> None:
     model, architecture = fresh("resnet18")
