@@ -252,8 +252,11 @@ def _write(folder: Path, job: _Job, results: list[SeedResult], document: dict[st
     """Write weights, description and figures; the figures last, so that a folder that has them is whole."""
     from nas.architecture.serialization import architecture_to_json
     from nas.search.objective import save_weights
+    from nas.training.repeat import UNFINISHED
 
     for result in results:
         save_weights(result.model, folder / f"weights-{result.repeat}.safetensors")
     (folder / "architecture.json").write_text(architecture_to_json(job.architecture), encoding="utf-8")
     (folder / "result.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    for result in results:
+        (folder / UNFINISHED.format(result.repeat)).unlink(missing_ok=True)

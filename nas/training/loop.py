@@ -42,6 +42,7 @@ def train(
     on_epoch: Callable[[Epoch], None] | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60.0,
+    keep_checkpoint: bool = False,
     initial: Mapping[str, Tensor] | None = None,
 ) -> TrainingResult:
     """Train a network from scratch, or go on where an interrupted training of the same stopped.
@@ -58,6 +59,7 @@ def train(
         on_epoch: Called after each epoch with its figures, and first with those of the epochs gone on from.
         checkpoint: A file that is written after each epoch and removed at the end; without it nothing is.
         checkpoint_seconds: It is also written within an epoch, every so often.
+        keep_checkpoint: Leave the file at the end, so that the same training again gives its result at once.
         initial: Parameters and buffers to begin with instead of fresh ones; what it lacks stays fresh.
 
     Raises:
@@ -82,7 +84,6 @@ def train(
         tell = on_epoch or (lambda epoch: None)
         for epoch in run.curve:
             tell(epoch)
-        started = time.perf_counter()
         flip = dataset.mirrors if recipe.flip is None else recipe.flip
         validation = at(dataset.validation, architecture.resolution)
         train_set = at(dataset.train, run.resolution)
@@ -99,9 +100,9 @@ def train(
             if saver is not None:
                 saver.save()
             tell(epoch)
-        if saver is not None:
+        if saver is not None and not keep_checkpoint:
             saver.path.unlink(missing_ok=True)
-    return TrainingResult(run.best_model().eval(), tuple(run.curve), time.perf_counter() - started)
+    return TrainingResult(run.best_model().eval(), tuple(run.curve), sum(epoch.seconds for epoch in run.curve))
 
 
 class _Saver:

@@ -26,6 +26,9 @@ from nas.training.recipe import Recipe
 from nas.training.result import Assessment, Epoch
 from nas.training.run import assess
 
+UNFINISHED = "unfinished-{}.safetensors"
+"""Name of the checkpoint of a repeat."""
+
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
@@ -37,7 +40,7 @@ class SeedResult:
         curve: One entry per epoch.
         val_accuracy: Of the last epoch, in 0 to 1.
         test: What the model does on the test images, which were looked at once, after training.
-        train_seconds: From the first step to the last validation.
+        train_seconds: Of all epochs, validation included, interruptions left out.
         images_per_second: Training images in all steps for each second of training, validation included.
     """
 
@@ -81,7 +84,8 @@ def train_repeatedly(
         seed: That of each training follows from it, the network and the repeat.
         device: Where.
         initial: As for ``train``.
-        folder: Holds the checkpoint of the training that runs; without it an interrupted one begins anew.
+        folder: Holds a checkpoint of each training, which the caller removes once the results are kept; without it
+            interrupted trainings begin anew.
         on_epoch: Called with the repeat and each epoch.
 
     Raises:
@@ -98,7 +102,8 @@ def train_repeatedly(
             seed=trial_seed(seed, architecture.digest, repeat),
             device=device,
             on_epoch=tell,
-            checkpoint=None if folder is None else folder / f"unfinished-{repeat}.safetensors",
+            checkpoint=None if folder is None else folder / UNFINISHED.format(repeat),
+            keep_checkpoint=True,
             initial=initial,
         )
         images = to_device(test, resolution=architecture.resolution, standard=standard, device=device)

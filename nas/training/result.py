@@ -68,7 +68,7 @@ class TrainingResult:
     Attributes:
         model: In eval mode, on the device it was trained on.
         curve: One entry per epoch.
-        train_seconds: From the first step to the last validation.
+        train_seconds: Of all epochs, validation included, interruptions left out.
     """
 
     model: Network

@@ -18,6 +18,7 @@ from nas.models.build import build_model
 from nas.training.loop import train
 from nas.training.recipe import Recipe
 from nas.training.repeat import mean_and_std, read_initial_weights, train_repeatedly
+from nas.training.run import Run
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
 from test_reference_weights import torchvision_weights  # noqa: E402
@@ -53,6 +54,32 @@ def test_every_seed_is_a_training_of_its_own_and_the_assessment_adds_up() -> Non
         )
     again = train_repeatedly(NETWORK, dataset, test, Recipe(epochs=3, batch_size=64), repeats=1, device=CPU)
     assert again[0].test == results[0].test
+
+
+def test_seeds_that_are_finished_are_not_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, test = load_data(CONFIG), load_test(CONFIG)
+    recipe = Recipe(epochs=2, batch_size=64, ema=0.9)
+
+    def run(told: list[int], stop_at: int | None = None) -> Any:
+        def tell(repeat: int, epoch: Any) -> None:
+            told.append(repeat)
+            if len(told) == stop_at:
+                raise KeyboardInterrupt
+
+        return train_repeatedly(
+            NETWORK, dataset, test, recipe, repeats=2, device=CPU, folder=Path("out"), on_epoch=tell
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        run([], stop_at=3)  # in the second training
+    steps: list[int] = []
+    original = Run.take_steps
+    monkeypatch.setattr(Run, "take_steps", lambda self, *a: steps.append(1) or original(self, *a))
+    again = run([])
+    assert len(steps) == 1  # the last epoch of the second training
+    whole = train_repeatedly(NETWORK, dataset, test, recipe, repeats=2, device=CPU)
+    assert [result.test for result in again] == [result.test for result in whole]
+    assert all(result.train_seconds > 0 and result.images_per_second > 0 for result in again)
 
 
 def test_mean_and_deviation_are_the_samples() -> None:
