@@ -1,11 +1,15 @@
-"""Augmentation of whole batches on their device: what mixes or erases pixels of standardised images.
+"""Augmentation of whole batches on their device: what turns and colours pixels, what mixes or erases images.
 
 Shifts and mirroring are done where a batch is cut (``nas/data/batches.py``). Labels become shares of the classes where
-images are mixed. All randomness comes from the generator of the training, drawn on its device, so the host never waits.
+images are mixed. Randomness comes from the generator of the training, drawn on its device, so the host never waits;
+kornia draws from torch's global state on the host, which a training has of its own too.
 """
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -13,6 +17,76 @@ from torch import Tensor
 from torch.nn import functional
 
 from nas.data.batches import Batch
+from nas.data.extras import require_extra
+
+_RAND_AUGMENT_PARTS = 8  # of a batch: kornia draws the operations once for all images that it is given
+
+
+def turn(images: Tensor, *, degrees: float, generator: torch.Generator) -> Tensor:
+    """Turn each image about its centre by a random angle, bilinearly, with reflection at the border.
+
+    Args:
+        images: float32 of shape (batch, channels, size, size).
+        degrees: Largest angle, either way.
+        generator: On the device of the images.
+    """
+    count = len(images)
+    angles = torch.empty(count, device=images.device).uniform_(-degrees, degrees, generator=generator)
+    cosine, sine = torch.cos(angles * (math.pi / 180)), torch.sin(angles * (math.pi / 180))
+    zero = torch.zeros_like(cosine)
+    matrices = torch.stack([cosine, -sine, zero, sine, cosine, zero], dim=1).view(count, 2, 3)
+    grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def make_color_jitter(strength: float) -> Callable[[Tensor], Tensor]:
+    """Return a function that changes brightness, contrast, saturation and hue of each image by a random amount.
+
+    Args:
+        strength: Largest share by which the first three change; the hue changes by a quarter of it, of the circle, as
+            in SimCLR (Chen et al. 2020, arXiv:2002.05709, appendix A).
+
+    Raises:
+        DataError: kornia is not installed.
+    """
+    require_extra("kornia", extra="augment", what="recipe.jitter")
+    import kornia.augmentation
+
+    return _of_gray_too(kornia.augmentation.ColorJiggle(strength, strength, strength, strength / 4, p=1.0))
+
+
+def make_rand_augment(operations: int, magnitude: int) -> Callable[[Tensor], Tensor]:
+    """Return RandAugment (Cubuk et al. 2020, arXiv:1909.13719): random operations, all of one magnitude.
+
+    The operations are drawn for each eighth of a batch, their directions for each image.
+
+    Args:
+        operations: Number of operations one after the other.
+        magnitude: Above 0 and below 30.
+
+    Raises:
+        DataError: kornia is not installed.
+    """
+    require_extra("kornia", extra="augment", what="recipe.rand_augment")
+    from kornia.augmentation.auto import RandAugment
+
+    apply = _of_gray_too(RandAugment(n=operations, m=magnitude))
+
+    def augment(images: Tensor) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # kornia's, of what it will change
+            return torch.cat([apply(part) for part in images.tensor_split(_RAND_AUGMENT_PARTS) if len(part)])
+
+    return augment
+
+
+def _of_gray_too(augment: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return an augmentation of RGB images that takes grayscale ones as well."""
+
+    def apply(images: Tensor) -> Tensor:
+        return augment(images) if images.shape[1] == 3 else augment(images.expand(-1, 3, -1, -1))[:, :1]
+
+    return apply
 
 
 class Mixed(NamedTuple):

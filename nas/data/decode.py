@@ -7,17 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from nas.data.cache import Entry, read_entry, write_entry
-from nas.data.types import PARTS, ImageSet, Part
+from nas.data.types import PARTS, ImageSet, Part, StoredColor
 from nas.errors import DataError
-
-Color: TypeAlias = Literal["rgb", "grayscale"]
 
 _UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
@@ -43,7 +41,7 @@ class _Header(NamedTuple):
 
 
 def decode_once(
-    key: str, encoded: Sequence[Encoded], *, size: int | None, color: Color | None, skip_broken: bool
+    key: str, encoded: Sequence[Encoded], *, size: int | None, color: StoredColor | None, skip_broken: bool
 ) -> Entry:
     """Return decoded images from the cache, decoding them where they are not there.
 
@@ -82,7 +80,7 @@ def parts_of(entry: Entry, encoded: Sequence[Encoded], num_classes: int, *, sour
 
 
 def _decode_all(
-    key: str, files: Sequence[Encoded], *, size: int | None, color: Color | None, skip_broken: bool
+    key: str, files: Sequence[Encoded], *, size: int | None, color: StoredColor | None, skip_broken: bool
 ) -> Entry:
     """Decode every image into the cache; ``broken`` of the facts are the indices of those left out."""
     with ThreadPoolExecutor() as pool:

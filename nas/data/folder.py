@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nas.data.cache import cache_key
-from nas.data.decode import Color, Encoded, decode_once, parts_of
-from nas.data.types import PARTS, Part, Source
+from nas.data.decode import Encoded, decode_once, parts_of
+from nas.data.types import PARTS, Part, Source, StoredColor
 from nas.errors import DataError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -23,7 +23,7 @@ class _File(NamedTuple):
 
 
 def read_folder(
-    folder: Path, *, size: int | None = None, color: Color | None = None, skip_broken: bool = False
+    folder: Path, *, size: int | None = None, color: StoredColor | None = None, skip_broken: bool = False
 ) -> Source:
     """Read every image below ``folder``, its class being the name of the first sub-folder.
 

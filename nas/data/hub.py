@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from nas.data.cache import cache_key
-from nas.data.decode import Color, Encoded, decode_once, parts_of
-from nas.data.types import PARTS, Source
+from nas.data.decode import Encoded, decode_once, parts_of
+from nas.data.extras import require_extra
+from nas.data.types import PARTS, Source, StoredColor
 from nas.errors import DataError
 
 
-def read_hub(name: str, *, size: int | None = None, color: Color | None = None, skip_broken: bool = False) -> Source:
+def read_hub(
+    name: str, *, size: int | None = None, color: StoredColor | None = None, skip_broken: bool = False
+) -> Source:
     """Read the first column of images and the first column of class labels of a data set.
 
     Its splits are those named ``train``, ``validation`` and ``test``, or as sub-folders of an image folder are.
@@ -49,10 +52,9 @@ def read_hub(name: str, *, size: int | None = None, color: Color | None = None, 
 
 def _load(name: str) -> dict[str, Any]:
     """Return the splits of a data set by name."""
-    try:
-        import datasets
-    except ImportError:
-        raise DataError("hf needs Hugging Face's library: pip install 'nas-explorer[hf]'") from None
+    require_extra("datasets", extra="hf", what="data.hf")
+    import datasets
+
     folder = Path(name)
     try:
         if (folder / "dataset_dict.json").is_file() or (folder / "dataset_info.json").is_file():

@@ -12,22 +12,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, PositiveInt, model_validator
 
 from nas.data.binary import read_cifar, read_idx, read_npz
-from nas.data.decode import Color
+from nas.data.extras import require_extra
 from nas.data.folder import read_folder
 from nas.data.hub import read_hub
 from nas.data.shapes import make_shapes
-from nas.data.types import ImageSet, Source
+from nas.data.types import Color, ImageSet, Indices, Source, Space, StoredColor
 from nas.errors import DataError
 from nas.files import Strict, did_you_mean
-
-Indices: TypeAlias = npt.NDArray[np.intp]
 
 TEST_SHARE = 0.15
 """Share of the images kept for testing where a source has no test split of its own."""
@@ -54,7 +51,8 @@ class DataConfig(Strict):
             that has validation images of its own keeps those.
         limit: Largest number of images to train and validate on, class by class; all without it.
         classes: Names of the classes to keep, in this order; all without it.
-        color: ``rgb`` or ``grayscale``; without it, as the images are.
+        color: ``rgb``, ``grayscale``, ``hsv`` or ``ycbcr``; without it, as the images are. The last two are made from
+            RGB on the device, after augmentation (extra ``augment``).
         size: Height and width in pixels that images of ``folder`` or ``hf`` are kept at; without it, the median shorter
             side.
         skip_broken: Leave out images of ``folder`` or ``hf`` that cannot be read, instead of refusing them.
@@ -109,6 +107,7 @@ class Dataset:
         train: Images to fit weights on.
         validation: Images to compare networks on.
         skipped: Number of broken images that were left out.
+        space: What the images are converted to on the device.
     """
 
     name: str
@@ -117,16 +116,23 @@ class Dataset:
     train: ImageSet
     validation: ImageSet
     skipped: int = 0
+    space: Space = "stored"
 
     @property
     def channels(self) -> int:
         """Channels of an image."""
-        return int(self.train.images.shape[-1])
+        return self.train.channels
+
+    @property
+    def color(self) -> Color:
+        """Colour space of the images as networks see them."""
+        stored: Color = "grayscale" if self.channels == 1 else "rgb"
+        return stored if self.space == "stored" else self.space
 
     @property
     def native_size(self) -> int:
         """Height and width of a stored image in pixels."""
-        return int(self.train.images.shape[1])
+        return self.train.size
 
     @property
     def fingerprint(self) -> str:
@@ -166,7 +172,13 @@ def load_data(config: DataConfig) -> Dataset:
         validation = given.take(_limited(everything, given, apart, config, source.classes))
         train = _limited(train, source.train, limit - len(validation), config, source.classes)
     return Dataset(
-        source.name, source.classes, source.mirrors, source.train.take(train), validation, skipped=source.skipped
+        source.name,
+        source.classes,
+        source.mirrors,
+        source.train.take(train),
+        validation,
+        skipped=source.skipped,
+        space=_space_of(config.color),
     )
 
 
@@ -207,7 +219,7 @@ def _of_classes(source: Source, names: tuple[str, ...] | None) -> Source:
             return None
         kept = images.take(np.flatnonzero(np.isin(images.labels, wanted)))
         order = np.argsort(wanted)
-        return ImageSet(kept.images, order[np.searchsorted(wanted, kept.labels, sorter=order)].astype(np.int64))
+        return replace(kept, labels=order[np.searchsorted(wanted, kept.labels, sorter=order)].astype(np.int64))
 
     train = keep(source.train)
     assert train is not None
@@ -215,22 +227,35 @@ def _of_classes(source: Source, names: tuple[str, ...] | None) -> Source:
 
 
 def _in_color(source: Source, color: Color | None) -> Source:
-    """Return a source whose images have the channels that are asked for."""
+    """Return a source whose images have the channels that a colour space is made from."""
+    channels = None if color is None else 1 if color == "grayscale" else 3
 
     def convert(images: ImageSet | None) -> ImageSet | None:
-        channels = {"rgb": 3, "grayscale": 1, None: None}[color]
-        if images is None or channels in (None, images.images.shape[-1]):
+        if images is None or channels in (None, images.channels):
             return images
         if channels == 3:
             return ImageSet(np.repeat(images.images, 3, axis=-1), images.labels)
         # ITU-R BT.601, as Pillow weighs the colours
-        chunks = np.array_split(images.images, max(1, len(images) // 4096))
-        gray = [np.rint(chunk @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8) for chunk in chunks]
+        weights = np.array([0.299, 0.587, 0.114], np.float32)
+        gray = [np.rint(chunk @ weights).astype(np.uint8) for chunk in images.chunks(4096)]
         return ImageSet(np.concatenate(gray)[..., None], images.labels)
 
     train = convert(source.train)
     assert train is not None
     return replace(source, train=train, validation=convert(source.validation), test=convert(source.test))
+
+
+def _stored_color(color: Color | None) -> StoredColor | None:
+    """Return what images of a colour space are stored in."""
+    return "rgb" if color == "hsv" or color == "ycbcr" else color
+
+
+def _space_of(color: Color | None) -> Space:
+    """Return what images of a colour space are converted to on the device."""
+    if color != "hsv" and color != "ycbcr":
+        return "stored"
+    require_extra("kornia", extra="augment", what=f"data.color {color}")
+    return color
 
 
 def _limited(indices: Indices, images: ImageSet, limit: int, config: DataConfig, classes: tuple[str, ...]) -> Indices:
@@ -270,7 +295,9 @@ def _read_digits(config: DataConfig) -> Source:
 
 def _read_folder(config: DataConfig) -> Source:
     assert config.folder is not None
-    return read_folder(config.folder, size=config.size, color=config.color, skip_broken=config.skip_broken)
+    return read_folder(
+        config.folder, size=config.size, color=_stored_color(config.color), skip_broken=config.skip_broken
+    )
 
 
 _SOURCES: dict[str, Callable[[DataConfig], Source]] = {
@@ -280,7 +307,7 @@ _SOURCES: dict[str, Callable[[DataConfig], Source]] = {
     "idx": lambda config: read_idx(config.idx or Path()),
     "npz": lambda config: read_npz(config.npz or Path()),
     "hf": lambda config: read_hub(
-        config.hf or "", size=config.size, color=config.color, skip_broken=config.skip_broken
+        config.hf or "", size=config.size, color=_stored_color(config.color), skip_broken=config.skip_broken
     ),
     "shapes": lambda config: make_shapes(config.shapes or 0),
 }

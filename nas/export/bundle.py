@@ -24,7 +24,7 @@ from nas.models.onnx import export_onnx
 from nas.search.objective import save_weights
 from nas.search.store import TrialRecord
 from nas.search.study import Study
-from nas.training.run import evaluate
+from nas.training.evaluate import evaluate
 from nas.units import format_count
 
 FILES = ("README.md", "architecture.json", "model.onnx", "preprocessing.json", "weights.safetensors")
@@ -136,6 +136,7 @@ def _write(
     preprocessing = {
         "classes": dataset.classes,
         "channels": dataset.channels,
+        "color": dataset.color,
         "resolution": architecture.resolution,
         "mean": standard.mean,
         "std": standard.std,

@@ -7,7 +7,9 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 import torch
 
 from nas.errors import DeviceError
@@ -29,6 +31,34 @@ def resolve_device(name: str = "auto") -> torch.device:
     if name not in known:
         raise DeviceError(f"device {name!r} is not on this machine; known: {', '.join(known)}")
     return torch.device("cuda:0" if name == "cuda" else name)
+
+
+class Memory(NamedTuple):
+    """Bytes of a device's memory: of all, and of those that nothing holds."""
+
+    total: int
+    free: int
+
+
+def device_memory(device: torch.device) -> Memory:
+    """Return the memory of a GPU, or of this machine as far as the process's control group may use it."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return Memory(total, free)
+    machine = psutil.virtual_memory()
+    total, free = machine.total, machine.available
+    for folder, limit, used in _CONTROL_GROUPS:
+        with suppress(OSError, ValueError):  # no such group, or no limit
+            bound = int((folder / limit).read_text())
+            total, free = min(total, bound), min(free, bound - int((folder / used).read_text()))
+    return Memory(total, max(0, free))
+
+
+_CONTROL_GROUPS = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
+"""Of Linux, versions 2 and 1."""
 
 
 def describe_device(device: torch.device) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nas.errors import StudyError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """A checkpoint of another version is not read, and the training begins anew."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,16 +15,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
-from nas.data.batches import Batch, DeviceImages, standardisation, to_device
+from nas.data.batches import Batch, ImageBatches, standardisation, to_device
 from nas.data.sources import Dataset
 from nas.data.types import ImageSet
-from nas.errors import TrainingDiverged
+from nas.errors import DeviceError, TrainingDiverged
 from nas.models.build import Network, build_model
+from nas.models.device import device_memory
+from nas.models.memory import estimate_training_memory
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.recipe import Recipe
 from nas.training.result import Epoch, TrainingResult
 from nas.training.run import Run
+from nas.training.step import SMALLEST_BATCH
+from nas.units import format_bytes
+
+_SHARE_OF_IMAGES = 0.5  # of a device's free memory, for each part of a data set
 
 
 def trial_seed(study_seed: int, digest: str, repeat: int = 0) -> int:
@@ -44,11 +52,13 @@ def train(
     checkpoint_seconds: float = 60.0,
     keep_checkpoint: bool = False,
     initial: Mapping[str, Tensor] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> TrainingResult:
     """Train a network from scratch, or go on where an interrupted training of the same stopped.
 
-    The same arguments give bit-identical results on the same CPU, interrupted or not. On CUDA the forward pass runs
-    under bfloat16 autocast. The global random state and the number of threads are left as they were.
+    The same arguments give bit-identical results on the same CPU, interrupted or not. Images live on the device where
+    they take at most half of its free memory, and stream from where they are stored where they take more. The global
+    random state and the number of threads are left as they were.
 
     Args:
         architecture: Its resolution is what images are resized to.
@@ -61,33 +71,58 @@ def train(
         checkpoint_seconds: It is also written within an epoch, every so often.
         keep_checkpoint: Leave the file at the end, so that the same training again gives its result at once.
         initial: Parameters and buffers to begin with instead of fresh ones; what it lacks stays fresh.
+        on_step: Called after each step with the number of steps taken and of steps in all.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
         StudyError: The checkpoint cannot be written.
+        DataError: The recipe asks for an augmentation whose library is not installed.
+        DeviceError: There is not memory for the smallest step.
     """
     key = _checkpoint_key(architecture, dataset, recipe, seed=seed, initial=initial or {})
     architecture = _regularised(architecture, recipe)
     standard = standardisation(dataset)
+    micro_batch = fitting_batch(architecture, recipe.step_images(len(dataset.train)), device)
 
-    def at(part: ImageSet, resolution: int) -> DeviceImages:
-        return to_device(part, resolution=resolution, standard=standard, device=device)
+    def at(part: ImageSet, resolution: int) -> ImageBatches:
+        room = round(_SHARE_OF_IMAGES * device_memory(device).free)
+        return to_device(
+            part,
+            resolution=resolution,
+            standard=standard,
+            device=device,
+            room=room,
+            channels_last=recipe.channels_last,
+        )
 
     with _own_state(device, seed=seed, threads=recipe.cpu_threads):
         generator = torch.Generator(device).manual_seed(seed)
-        model = _build_on(device, architecture)
+        model = _build_on(device, architecture, channels_last=recipe.channels_last)
         model.load_state_dict({**model.state_dict(), **(initial or {})})
-        run = Run(model, architecture, recipe, train_images=len(dataset.train), generator=generator)
+        run = Run(
+            model,
+            architecture,
+            recipe,
+            train_images=len(dataset.train),
+            generator=generator,
+            micro_batch=micro_batch,
+        )
         saver = None if checkpoint is None else _Saver(run, checkpoint, key=key, seconds=checkpoint_seconds)
         if saver is not None and (state := load_checkpoint(saver.path, key=key)) is not None:
             run.restore(state)
         tell = on_epoch or (lambda epoch: None)
         for epoch in run.curve:
             tell(epoch)
+
+        def after_step() -> None:
+            if saver is not None:
+                saver.sometimes()
+            if on_step is not None:
+                on_step(*run.steps)
+
         flip = dataset.mirrors if recipe.flip is None else recipe.flip
         validation = at(dataset.validation, architecture.resolution)
         train_set = at(dataset.train, run.resolution)
-        after_step = None if saver is None else saver.sometimes
         while not run.ended:
             if train_set.size != run.resolution:
                 train_set = at(dataset.train, run.resolution)
@@ -102,7 +137,37 @@ def train(
             tell(epoch)
         if saver is not None and not keep_checkpoint:
             saver.path.unlink(missing_ok=True)
-    return TrainingResult(run.best_model().eval(), tuple(run.curve), sum(epoch.seconds for epoch in run.curve))
+    return TrainingResult(
+        run.best_model().eval(),
+        tuple(run.curve),
+        sum(epoch.seconds for epoch in run.curve),
+        micro_batch=run.micro_batch,
+        data_share=run.data_share,
+    )
+
+
+def fitting_batch(architecture: Architecture, batch: int, device: torch.device) -> int | None:
+    """Return how many images of a batch a device is sure to have memory for at once, or None where all of them.
+
+    Where a CPU has not the memory, the system ends the process, so its steps are halved beforehand, by an estimate. A
+    GPU says so, and its steps are halved then.
+
+    Raises:
+        DeviceError: There is not memory for the smallest step.
+    """
+    total, cost = device_memory(device).total, count_cost(architecture)
+    least = estimate_training_memory(cost, batch=SMALLEST_BATCH).low
+    if least > total:
+        raise DeviceError(
+            f"training {architecture.name or 'the network'} at {architecture.resolution} px takes at least"
+            f" {format_bytes(least)} for {SMALLEST_BATCH} images at once, but {device} has {format_bytes(total)}"
+        )
+    fitting = batch
+    while device.type == "cpu" and fitting > SMALLEST_BATCH:
+        if estimate_training_memory(cost, batch=fitting).high <= total:
+            break
+        fitting = max(SMALLEST_BATCH, math.ceil(fitting / 2))
+    return None if fitting == batch else fitting
 
 
 class _Saver:
@@ -134,7 +199,9 @@ def _checkpoint_key(
     return json.dumps(facts)
 
 
-def time_step(architecture: Architecture, *, batch_size: int, device: torch.device, steps: int = 5) -> float:
+def time_step(
+    architecture: Architecture, *, batch_size: int, device: torch.device, steps: int = 5, recipe: Recipe | None = None
+) -> float:
     """Return the median seconds of one training step on random images, after two steps of warm-up.
 
     Args:
@@ -142,13 +209,16 @@ def time_step(architecture: Architecture, *, batch_size: int, device: torch.devi
         batch_size: Images in a step.
         device: Where.
         steps: Number of timed steps.
+        recipe: How; its length, batch size and schedule do not matter.
     """
     size = (batch_size, architecture.in_channels, architecture.resolution, architecture.resolution)
-    recipe = Recipe(steps=2 + steps, batch_size=batch_size, schedule="constant", warmup=0.0)
+    fixed = {"epochs": None, "images": None, "steps": 2 + steps, "batch_size": batch_size, "schedule": "constant"}
+    recipe = (recipe or Recipe()).model_copy(update=fixed)
     with _own_state(device, seed=0, threads=recipe.cpu_threads):
-        model = _build_on(device, architecture)
+        model = _build_on(device, architecture, channels_last=recipe.channels_last)
+        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         batch = Batch(
-            torch.randn(size, device=device).to(memory_format=torch.channels_last),
+            torch.randn(size, device=device).to(memory_format=layout),
             torch.randint(architecture.num_classes, (batch_size,), device=device),
         )
         generator = torch.Generator(device)
@@ -184,7 +254,7 @@ def _own_state(device: torch.device, *, seed: int, threads: int) -> Iterator[Non
             torch.set_num_threads(threads_before)
 
 
-def _build_on(device: torch.device, architecture: Architecture) -> Network:
-    """Build a model in channels-last layout, the faster one for convolutions on CPUs and GPUs alike."""
-    model: Network = build_model(architecture).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _build_on(device: torch.device, architecture: Architecture, *, channels_last: bool) -> Network:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model: Network = build_model(architecture).to(device=device, memory_format=layout)  # type: ignore[call-overload]
     return model

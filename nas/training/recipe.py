@@ -45,9 +45,20 @@ class Recipe(Strict):
             the epochs (Tan & Le 2021, arXiv:2104.00298, §4). 1 turns it off.
         crop: Largest random shift of an image, as a share of the resolution; 0 turns it off.
         flip: Whether to mirror images at random; without it, as the data allows (photographs yes, digits no).
+        rotate: Largest angle in degrees by which an image is turned, either way; 0 turns it off.
+        jitter: Largest share by which brightness, contrast and saturation change, and four times that of the hue; 0
+            turns it off (extra ``augment``).
+        rand_augment: Magnitude of RandAugment (Cubuk et al. 2020, arXiv:1909.13719), below 30; 0 turns it off (extra
+            ``augment``).
+        rand_augment_operations: Number of its operations for an image.
         cutout: Side of a square that is erased from each image, as a share of the resolution; 0 turns it off.
         mixup: Alpha of the blend of images and labels; 0 turns it off.
         cutmix: Alpha of the area that another image replaces; 0 turns it off. With ``mixup`` too, they take turns.
+        precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 on GPUs and float32 on CPUs. ``nas
+            check`` measures which is faster on a device.
+        channels_last: Keep feature maps with their channels last, the faster layout for most networks.
+        compile: Compile the network with ``torch.compile``; it takes a minute for each network and resolution.
+        cuda_graphs: On GPUs, capture a step once and replay it.
         cpu_threads: Threads of a trial that runs on the CPU. Part of the recipe because sums in another order are other
             numbers; what uses a machine's cores is ``--workers``.
     """
@@ -78,9 +89,17 @@ class Recipe(Strict):
     progressive: float = Field(1.0, gt=0, le=1)
     crop: float = Field(0.125, ge=0, lt=0.5)
     flip: bool | None = None
+    rotate: float = Field(0.0, ge=0, le=180)
+    jitter: float = Field(0.0, ge=0, le=1)
+    rand_augment: int = Field(0, ge=0, lt=30)
+    rand_augment_operations: int = Field(2, ge=1, le=10)
     cutout: float = Field(0.0, ge=0, lt=1)
     mixup: NonNegativeFloat = 0.0
     cutmix: NonNegativeFloat = 0.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    cuda_graphs: bool = True
     cpu_threads: PositiveInt = 1
 
     @model_validator(mode="before")

@@ -21,10 +21,10 @@ from nas.data.types import ImageSet
 from nas.errors import WeightsError
 from nas.models.build import Network, build_model
 from nas.models.reference_weights import load_reference_weights
+from nas.training.evaluate import assess
 from nas.training.loop import train, trial_seed
 from nas.training.recipe import Recipe
 from nas.training.result import Assessment, Epoch
-from nas.training.run import assess
 
 UNFINISHED = "unfinished-{}.safetensors"
 """Name of the checkpoint of a repeat."""

@@ -69,11 +69,15 @@ class TrainingResult:
         model: In eval mode, on the device it was trained on.
         curve: One entry per epoch.
         train_seconds: Of all epochs, validation included, interruptions left out.
+        micro_batch: Most images that the memory of the device had room for at once; None for whole batches.
+        data_share: Share of the steps' time that went into making batches, in 0 to 1.
     """
 
     model: Network
     curve: tuple[Epoch, ...]
     train_seconds: float
+    micro_batch: int | None = None
+    data_share: float = 0.0
 
     @property
     def val_accuracy(self) -> float:

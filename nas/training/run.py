@@ -8,23 +8,32 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nas.architecture.spec import Architecture
-from nas.data.augment import cut_mix, cut_out, mix_up
-from nas.data.batches import Batch, DeviceImages
+from nas.data.augment import cut_mix, cut_out, make_color_jitter, make_rand_augment, mix_up, turn
+from nas.data.batches import Batch, ImageBatches
 from nas.errors import ArchitectureError, TrainingDiverged
 from nas.models.build import Network
+from nas.training.average import MovingAverage
 from nas.training.checkpoint import State
+from nas.training.clock import DataClock
+from nas.training.evaluate import evaluate
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import Recipe
-from nas.training.result import Assessment, Epoch, Score
+from nas.training.result import Epoch, Score
+from nas.training.step import Step
 
-_EVALUATION_BATCH = 512
+
+class _Prepared(NamedTuple):
+    """A batch as the network sees it; the target is the labels, or shares of the classes where images were mixed."""
+
+    images: Tensor
+    target: Tensor
+    labels: Tensor
 
 
 class Run:
@@ -38,6 +47,7 @@ class Run:
         *,
         train_images: int,
         generator: torch.Generator,
+        micro_batch: int | None = None,
     ) -> None:
         """Prepare the first step.
 
@@ -47,6 +57,10 @@ class Run:
             recipe: Optimiser, schedule and augmentation.
             train_images: Number of training images.
             generator: Of order and augmentation, on the model's device.
+            micro_batch: Most images at once, where the memory has not room for a whole batch.
+
+        Raises:
+            DataError: The recipe asks for an augmentation whose library is not installed.
         """
         self.model = model
         self.curve: list[Epoch] = []
@@ -64,11 +78,41 @@ class Run:
         self._steps_left = self._total_steps
         self._optimizer = make_optimizer(model, recipe, learning_rate=recipe.peak_learning_rate(train_images))
         self._schedule = Schedule(self._optimizer, recipe, total_steps=self._total_steps)
-        self._loss = make_loss(recipe, model)
-        self._average: torch.optim.swa_utils.AveragedModel | None = None
-        if recipe.ema:
-            average = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
-            self._average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+        self._step = Step(model, make_loss(recipe, model), recipe, micro_batch=micro_batch)
+        self._average = MovingAverage(model, recipe.ema) if recipe.ema else None
+        self._clock = DataClock(generator.device)
+        self._changes = self._pixel_changes()
+
+    def _pixel_changes(self) -> list[Callable[[Tensor], Tensor]]:
+        """Return what the recipe does to pixels before they are standardised."""
+        recipe, changes = self._recipe, list[Callable[[Tensor], Tensor]]()
+        if recipe.rotate > 0:
+            changes.append(lambda images: turn(images, degrees=recipe.rotate, generator=self._mixing))
+        if recipe.jitter > 0:
+            changes.append(make_color_jitter(recipe.jitter))
+        if recipe.rand_augment > 0:
+            changes.append(make_rand_augment(recipe.rand_augment_operations, recipe.rand_augment))
+        return changes
+
+    def _change(self, pixels: Tensor) -> Tensor:
+        for change in self._changes:
+            pixels = change(pixels)
+        return pixels
+
+    @property
+    def micro_batch(self) -> int | None:
+        """Most images at once, where the memory had not room for a whole batch."""
+        return self._step.micro_batch
+
+    @property
+    def data_share(self) -> float:
+        """Share of the steps' time that went into making batches, in 0 to 1."""
+        return self._clock.share
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Steps taken and steps in all."""
+        return self._total_steps - self._steps_left, self._total_steps
 
     @property
     def ended(self) -> bool:
@@ -93,12 +137,12 @@ class Run:
 
     def best_model(self) -> Network:
         """Return the averaged model where there is one."""
-        return self.model if self._average is None else cast(Network, self._average.module)
+        return self.model if self._average is None else self._average.model
 
     def epoch(
         self,
-        train_set: DeviceImages,
-        val_set: DeviceImages,
+        train_set: ImageBatches,
+        val_set: ImageBatches,
         *,
         flip: bool,
         after_step: Callable[[], None] | None = None,
@@ -117,12 +161,13 @@ class Run:
             flip=flip,
             generator=self._generator,
             skip=self._steps_of_epoch,
+            change=self._change if self._changes else None,
         )
         self.take_steps(itertools.islice(batches, self._steps_left), after_step)
         score = Score(*(self._totals / self._seen).tolist())
         if not math.isfinite(score.loss):
             raise TrainingDiverged(f"the training loss of epoch {number} is {score.loss}: lower the learning rate")
-        validation = evaluate(self.best_model(), val_set)
+        validation = evaluate(self.best_model(), val_set, precision=self._recipe.precision)
         if not math.isfinite(validation.loss):
             raise TrainingDiverged(f"the validation loss of epoch {number} is not finite: lower the learning rate")
         self._schedule.end_epoch(validation.loss)
@@ -134,39 +179,31 @@ class Run:
     def take_steps(self, batches: Iterable[Batch], after_step: Callable[[], None] | None = None) -> None:
         """Take one step per batch; sums stay on the device, so that the host does not wait for it."""
         self.model.train()
-        for batch in batches:
-            images, target = self._augmented(batch)
-            with autocast(images.device):
-                logits = self.model(images)
-                loss = self._loss(logits, target)
-            self._optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
+        for prepared in self._clock.timed(map(self._augmented, batches)):
+            self._totals += self._step(*prepared)
             if self._recipe.clip is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), self._recipe.clip)
             self._optimizer.step()
             self._schedule.step()
             if self._average is not None:
-                self._average.update_parameters(self.model)
-            count = len(batch.labels)
-            self._totals += torch.stack([loss.detach().double() * count, right_of(logits, batch.labels).double()])
+                self._average.update()
             self._steps_left -= 1
             self._steps_of_epoch += 1
-            self._seen += count
+            self._seen += len(prepared.labels)
             if after_step is not None:
                 after_step()
 
-    def _augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return images and labels, which are shares where images were mixed."""
+    def _augmented(self, batch: Batch) -> _Prepared:
         recipe, generator = self._recipe, self._mixing
         if recipe.cutout > 0:
             batch = cut_out(batch, share=recipe.cutout, generator=generator)
         if recipe.mixup == recipe.cutmix == 0:
-            return batch
+            return _Prepared(batch.images, batch.labels, batch.labels)
         classes = self._architecture.num_classes
         cuts = recipe.cutmix > 0 and (recipe.mixup == 0 or self._steps_left % 2 == 1)
-        if cuts:
-            return cut_mix(batch, alpha=recipe.cutmix, num_classes=classes, generator=generator)
-        return mix_up(batch, alpha=recipe.mixup, num_classes=classes, generator=generator)
+        mix, alpha = (cut_mix, recipe.cutmix) if cuts else (mix_up, recipe.mixup)
+        images, shares = mix(batch, alpha=alpha, num_classes=classes, generator=generator)
+        return _Prepared(images, shares, batch.labels)
 
     def state(self) -> State:
         """Return all that a run needs to go on as if it had never stopped."""
@@ -179,7 +216,7 @@ class Run:
             if value is not None
         }
         if self._average is not None:
-            tensors |= {f"average.{key}": value for key, value in self._average.state_dict().items()}
+            tensors |= {f"average.{key}": value for key, value in self._average.state().items()}
         device = self._generator.device
         tensors |= {
             "totals": self._totals,
@@ -195,6 +232,7 @@ class Run:
             "steps_left": self._steps_left,
             "steps_of_epoch": self._steps_of_epoch,
             "seen": self._seen,
+            "micro_batch": self._step.micro_batch,
         }
         return State(tensors, facts)
 
@@ -210,13 +248,14 @@ class Run:
         optimizer = self._optimizer.state_dict()
         for group, stored in zip(optimizer["param_groups"], facts["groups"], strict=True):
             group |= {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+        layout = torch.channels_last if self._recipe.channels_last else torch.contiguous_format
         for key, value in part("optimizer.").items():
             index, _, name = key.partition(".")
-            placed = value.to(device, memory_format=torch.channels_last if value.ndim == 4 else torch.preserve_format)
+            placed = value.to(device, memory_format=layout if value.ndim == 4 else torch.preserve_format)
             optimizer["state"].setdefault(int(index), {})[name] = placed
         self._optimizer.load_state_dict(optimizer)
         if self._average is not None:
-            self._average.load_state_dict(part("average."))
+            self._average.restore(part("average."))
         self._totals.copy_(tensors["totals"])
         self._epoch_began = tensors["random.epoch"]
         self._generator.set_state(self._epoch_began)
@@ -228,50 +267,7 @@ class Run:
         self.curve = [Epoch(**epoch) for epoch in facts["curve"]]
         self._steps_left, self._steps_of_epoch = facts["steps_left"], facts["steps_of_epoch"]
         self._seen = facts["seen"]
-
-
-def evaluate(model: nn.Module, images: DeviceImages) -> Score:
-    """Return loss and accuracy of a model in eval mode, which is its mode afterwards.
-
-    Args:
-        model: Maps standardised images to logits.
-        images: On the model's device, at its resolution.
-    """
-    model.eval()
-    totals = torch.zeros(2, device=images.images.device, dtype=torch.float64)
-    with torch.inference_mode():
-        for batch in images.in_order(_EVALUATION_BATCH):
-            with autocast(batch.images.device):
-                logits = model(batch.images)
-            totals[0] += functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
-            totals[1] += right_of(logits, batch.labels)
-    loss, right = (totals / len(images)).tolist()
-    return Score(loss, right)
-
-
-def assess(model: nn.Module, images: DeviceImages, *, num_classes: int) -> Assessment:
-    """Return loss, top-1, top-5 and the confusion of a model in eval mode, which is its mode afterwards.
-
-    Args:
-        model: Maps standardised images to logits.
-        images: On the model's device, at its resolution.
-        num_classes: Of the labels.
-    """
-    model.eval()
-    device = images.images.device
-    totals = torch.zeros(2, device=device, dtype=torch.float64)
-    confusion = torch.zeros(num_classes * num_classes, device=device, dtype=torch.int64)
-    with torch.inference_mode():
-        for batch in images.in_order(_EVALUATION_BATCH):
-            with autocast(device):
-                logits = model(batch.images)
-            best = logits.topk(min(5, num_classes), dim=1).indices
-            totals[0] += functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
-            totals[1] += (best == batch.labels[:, None]).sum()
-            confusion += torch.bincount(batch.labels * num_classes + best[:, 0], minlength=num_classes**2)
-    loss, top5 = (totals / len(images)).tolist()
-    table = confusion.view(num_classes, num_classes).tolist()
-    return Assessment(loss, top5, tuple(map(tuple, table)))
+        self._step.micro_batch = facts["micro_batch"]
 
 
 def _fits(architecture: Architecture, resolution: int) -> bool:
@@ -280,13 +276,3 @@ def _fits(architecture: Architecture, resolution: int) -> bool:
     except ArchitectureError:
         return False
     return True
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """Return the precision that a device trains in: bfloat16 where it helps on CUDA, float32 on the CPU."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-
-
-def right_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the number of images whose largest logit is that of their label."""
-    return (logits.argmax(dim=1) == labels).sum()

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
 from nas.data import augment
-from nas.data.augment import cut_mix, cut_out, mix_up
-from nas.data.batches import Batch
+from nas.data.augment import cut_mix, cut_out, make_color_jitter, make_rand_augment, mix_up, turn
+from nas.data.batches import Batch, Change
+from nas.errors import DataError
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -60,3 +64,46 @@ def test_the_shares_are_of_the_beta_distribution_and_follow_the_generator() -> N
     ]
     assert stats.kstest(np.array(drawn), stats.beta(0.4, 0.4).cdf).pvalue > 1e-3
     assert augment._beta(0.4, seeded(3), torch.device("cpu")).item() == pytest.approx(drawn[0])
+
+
+def test_turning_turns_each_image_by_its_own_angle() -> None:
+    pixels = torch.rand(32, 3, 17, 17, generator=seeded())
+    turned = turn(pixels, degrees=30, generator=seeded())
+    assert torch.equal(turned, turn(pixels, degrees=30, generator=seeded()))
+    assert turned.shape == pixels.shape and turned.min() >= 0 and turned.max() <= 1
+    assert not torch.allclose(turned, pixels)
+    torch.testing.assert_close(turned[..., 8, 8], pixels[..., 8, 8], atol=1e-5, rtol=0)  # the centre stays
+    same = torch.rand(1, 1, 17, 17, generator=seeded()).expand(8, 1, 17, 17)
+    assert len(turn(same, degrees=30, generator=seeded()).flatten(1).sum(1).unique()) == 8
+
+
+def test_a_turn_by_a_known_angle_is_what_pillow_turns() -> None:
+    from PIL import Image
+
+    ramp = torch.linspace(0, 1, 33).expand(33, 33)
+    generator = seeded(1)
+    angle = torch.empty(1).uniform_(-90, 90, generator=seeded(1)).item()
+    turned = turn(ramp.view(1, 1, 33, 33), degrees=90, generator=generator)[0, 0]
+    image = Image.fromarray(ramp.numpy()).rotate(angle, Image.Resampling.BILINEAR)
+    inner = slice(12, 21)  # within the largest circle
+    np.testing.assert_allclose(turned[inner, inner], np.asarray(image)[inner, inner], atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("make", [lambda: make_color_jitter(0.4), lambda: make_rand_augment(2, 9)])
+def test_colours_change_image_by_image_within_their_range(make: Callable[[], Change], channels: int) -> None:
+    pixels = torch.rand(64, channels, 16, 16, generator=seeded())
+    augment = make()
+    torch.manual_seed(0)
+    changed = augment(pixels)
+    assert changed.shape == pixels.shape and changed.min() >= 0 and changed.max() <= 1
+    assert (changed != pixels).flatten(1).any(1).float().mean() > 0.5
+    torch.manual_seed(0)
+    assert torch.equal(changed, augment(pixels))
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kornia", None)
+    for what, make in (("jitter", lambda: make_color_jitter(0.4)), ("rand_augment", lambda: make_rand_augment(2, 9))):
+        with pytest.raises(DataError, match=rf"recipe.{what} needs kornia, .*'nas-explorer\[augment\]'"):
+            make()

@@ -1,13 +1,24 @@
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional
 
-from nas.data.batches import DeviceImages, Standardisation, standardisation, to_device
+from nas.data.batches import (
+    DeviceImages,
+    ImageBatches,
+    Standardisation,
+    StreamedImages,
+    standardisation,
+    to_device,
+)
 from nas.data.sources import Dataset
-from nas.data.types import ImageSet
+from nas.data.types import ImageSet, Space
 
 CPU = torch.device("cpu")
 
@@ -107,3 +118,85 @@ def test_batches_are_cut_on_the_gpu() -> None:
     generator = torch.Generator(device).manual_seed(0)
     batch = next(images.shuffled(10, padding=1, flip=True, generator=generator))
     assert batch.images.device == batch.labels.device == device
+
+
+@pytest.mark.parametrize("size", [6, 4])
+@pytest.mark.parametrize(("padding", "flip"), [(0, False), (1, True)])
+def test_streamed_batches_are_those_of_resident_images(size: int, padding: int, flip: bool) -> None:
+    stored = images_of(60)
+    image_set = stored.take(np.arange(59, 9, -1))
+    standard = standardisation(Dataset("random", ("a", "b"), False, image_set, image_set))
+
+    def brought(room: int | None) -> ImageBatches:
+        return to_device(image_set, resolution=size, standard=standard, device=CPU, room=room)
+
+    resident, streamed = brought(50 * size * size * 3), brought(50 * size * size * 3 - 1)
+    assert isinstance(resident, DeviceImages) and isinstance(streamed, StreamedImages)
+    for skip in (0, 2):
+        pairs = [
+            list(images.shuffled(12, padding=padding, flip=flip, generator=torch.Generator().manual_seed(3), skip=skip))
+            for images in (resident, streamed)
+        ]
+        assert len(pairs[0]) == len(pairs[1]) == 4 - skip
+        for ours, theirs in zip(*pairs, strict=True):
+            assert torch.equal(ours.images, theirs.images) and torch.equal(ours.labels, theirs.labels)
+    for ours, theirs in zip(resident.in_order(20), streamed.in_order(20), strict=True):
+        assert torch.equal(ours.images, theirs.images) and torch.equal(ours.labels, theirs.labels)
+
+
+def test_a_streamed_epoch_that_is_left_early_leaves_no_thread() -> None:
+    image_set = images_of(60)
+    standard = Standardisation((0.0,) * 3, (1.0,) * 3)
+    streamed = to_device(image_set, resolution=6, standard=standard, device=CPU, room=0)
+    batches = streamed.shuffled(10, padding=1, flip=True, generator=torch.Generator().manual_seed(0))
+    next(batches)
+    batches.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("images")]
+
+
+def test_a_choice_of_images_copies_none_until_they_are_wanted() -> None:
+    stored = images_of(30)
+    chosen = stored.take(np.array([5, 3, 9, 9])).take(np.array([2, 0]))
+    assert chosen.stored is stored.stored and chosen.labels.tolist() == [9, 5]
+    assert np.array_equal(chosen.images, stored.images[[9, 5]])
+    assert np.array_equal(np.concatenate(list(chosen.chunks(1))), chosen.images)
+    assert np.array_equal(chosen.pixels(np.array([1])), stored.images[[5]])
+
+
+@pytest.mark.parametrize("space", ["hsv", "ycbcr"])
+def test_colours_are_converted_as_pillow_does(space: Space) -> None:
+    image_set = images_of(40)
+    dataset = Dataset("random", ("a", "b"), False, image_set, image_set, space=space)
+    standard = standardisation(dataset)
+    batch = next(to_device(image_set, resolution=6, standard=standard, device=CPU).in_order(40))
+    torch.testing.assert_close(batch.images.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(batch.images.std(dim=(0, 2, 3), correction=0), torch.ones(3), atol=1e-3, rtol=0)
+    pixels = batch.images.permute(0, 2, 3, 1).numpy() * standard.std + standard.mean
+    mode = {"hsv": "HSV", "ycbcr": "YCbCr"}[space]
+    expected = np.stack([np.asarray(Image.fromarray(image).convert(mode)) for image in image_set.images]) / 255
+    away = np.abs(pixels - expected)
+    assert np.minimum(away, 1 - away if space == "hsv" else away).max() < 0.011  # Pillow rounds to eight bits
+
+
+def test_pixels_are_changed_before_they_are_standardised() -> None:
+    image_set = images_of(20)
+    standard = Standardisation((0.5,) * 3, (0.25,) * 3)
+    images = to_device(image_set, resolution=6, standard=standard, device=CPU)
+
+    def batch(**change: Any) -> torch.Tensor:
+        return next(
+            images.shuffled(20, padding=1, flip=True, generator=torch.Generator().manual_seed(0), **change)
+        ).images
+
+    torch.testing.assert_close(batch(change=lambda pixels: pixels), batch())
+    torch.testing.assert_close(batch(change=lambda pixels: 1 - pixels), -batch())
+
+
+@pytest.mark.parametrize("room", [None, 0])
+def test_the_layout_of_batches_is_that_asked_for(room: int | None) -> None:
+    standard = Standardisation((0.5,) * 3, (0.25,) * 3)
+    for channels_last, layout in ((True, torch.channels_last), (False, torch.contiguous_format)):
+        images = to_device(
+            images_of(), resolution=6, standard=standard, device=CPU, room=room, channels_last=channels_last
+        )
+        assert next(images.in_order(10)).images.is_contiguous(memory_format=layout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,5 @@ def test_what_cannot_be_used_is_refused_in_one_line(monkeypatch: pytest.MonkeyPa
     refused("./text", r"has no column of images; it has text \(Value\), kind \(Value\)")
     datasets.DatasetDict({"all": rows(4)}).save_to_disk("unsplit")
     refused("./unsplit", "has no training split; known: all")
-    real = builtins.__import__
-
-    def without(name: str, *arguments: Any, **keywords: Any) -> Any:
-        if name == "datasets":
-            raise ImportError(name)
-        return real(name, *arguments, **keywords)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    refused("./one", r"hf needs Hugging Face's library: pip install 'nas-explorer\[hf\]'")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    refused("./one", r"data.hf needs datasets, which is not installed: pip install 'nas-explorer\[hf\]'")

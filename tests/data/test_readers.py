@@ -270,7 +270,7 @@ def test_colour_becomes_gray_as_pillow_has_it() -> None:
         ({"digits": True, "skip_broken": True}, "skip_broken applies to folder and hf"),
         ({"digits": True, "classes": ["1", "1"]}, "a class is named twice: 1, 1"),
         ({"digits": True, "classes": ["1"]}, "classes"),
-        ({"digits": True, "color": "hsv"}, "color"),
+        ({"digits": True, "color": "cmyk"}, "color"),
         ({"shapes": 0}, "shapes"),
     ],
 )

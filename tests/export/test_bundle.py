@@ -44,7 +44,7 @@ def test_weights_and_description_give_the_trained_network_back(exported: Exporte
     facts = json.loads((exported.directory / "preprocessing.json").read_text())
     dataset, test = load_data(study.config.data), load_test(study.config.data)
     standard = standardisation(dataset)
-    assert (tuple(facts["mean"]), tuple(facts["std"])) == standard
+    assert (tuple(facts["mean"]), tuple(facts["std"]), "stored") == standard
 
     def accuracy(images: np.ndarray, labels: np.ndarray) -> float:
         pixels = (images / 255 - facts["mean"]) / facts["std"]

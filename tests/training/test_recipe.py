@@ -18,10 +18,10 @@ from nas.data.batches import standardisation, to_device
 from nas.data.sources import DataConfig, Dataset, load_data
 from nas.models.build import StochasticDepth, build_model
 from nas.training import loop, run
+from nas.training.evaluate import evaluate
 from nas.training.loop import train
 from nas.training.optimizer import Schedule, make_loss, make_optimizer, rate_factor
 from nas.training.recipe import Recipe
-from nas.training.run import evaluate
 
 CPU = torch.device("cpu")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
@@ -199,7 +199,7 @@ def test_training_ends_early_where_nothing_is_gained(
     network: Architecture, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuracies = iter([0.1, 0.3, 0.2, 0.3, 0.25, 0.9])
-    monkeypatch.setattr(run, "evaluate", lambda model, images: run.Score(1.0, next(accuracies)))
+    monkeypatch.setattr(run, "evaluate", lambda model, images, precision: run.Score(1.0, next(accuracies)))
     result = train(network, digits, Recipe(epochs=6, early_stopping=3), seed=0, device=CPU)
     assert [epoch.val_accuracy for epoch in result.curve] == [0.1, 0.3, 0.2, 0.3, 0.25]
 

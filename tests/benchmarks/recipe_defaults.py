@@ -1,0 +1,122 @@
+"""Which batch size, optimiser and learning rate train small networks best, by family and data set.
+
+    python tests/benchmarks/recipe_defaults.py FOLDER --csv runs.csv [--part 0/2] [--families resnet_small ...]
+
+FOLDER holds ``cifar-10-batches-bin`` and ``flowers-128``. One thread; a row of the CSV per training, and a row that is
+there is not trained again. The defaults of ``nas/training/recipe.py`` come from the table that ``--summary`` prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from nas.architecture.cost import count_cost
+from nas.architecture.space import load_space
+from nas.data.sources import DataConfig, Dataset, load_data
+from nas.errors import TrainingDiverged
+from nas.training.loop import train, trial_seed
+from nas.training.recipe import Recipe
+
+EPOCHS = 10
+SEEDS = (0, 1)
+FAMILIES = ("resnet_small", "efficientnet_small", "resnext_small", "inception_small")
+RESOLUTIONS = {"digits": 12, "cifar10": 24, "flowers": 40}
+SETTINGS = [
+    *(("nesterov", batch, rate) for batch in (32, 128) for rate in (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)),
+    *(("adamw", batch, rate) for batch in (32, 128) for rate in (0.001, 0.003, 0.01)),
+]
+FIELDS = ("data", "train_images", "family", "flops", "optimizer", "batch_size", "learning_rate", "seed", "accuracy")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--part", default="0/1")
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES))
+    parser.add_argument("--data", nargs="+", default=list(RESOLUTIONS))
+    parser.add_argument("--summary", action="store_true", help="print the table and train nothing")
+    given = parser.parse_args()
+    if given.summary:
+        print(summary(pd.read_csv(given.csv)))
+        return
+    part, parts = map(int, given.part.split("/"))
+    jobs = [
+        (data, family, *setting, seed)
+        for seed in SEEDS
+        for data in given.data
+        for family in given.families
+        for setting in SETTINGS
+    ]
+    datasets = {data: load_data(config(data, given.folder)) for data in given.data}
+    for job in jobs[part::parts]:
+        if job not in finished(given.csv):
+            row = run(datasets[job[0]], *job)
+            with given.csv.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, FIELDS).writerow(row)
+
+
+def config(data: str, folder: Path) -> DataConfig:
+    if data == "digits":
+        return DataConfig(digits=True)
+    if data == "cifar10":
+        return DataConfig(cifar=folder / "cifar-10-batches-bin", limit=6000, validation=1 / 3)
+    return DataConfig(folder=folder / "flowers-128", size=64)
+
+
+def finished(path: Path) -> set[tuple[str, str, str, int, float, int]]:
+    if not path.exists():
+        path.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
+    frame = pd.read_csv(path)
+    keys = ("data", "family", "optimizer", "batch_size", "learning_rate", "seed")
+    return set(zip(*(frame[key] for key in keys), strict=True))
+
+
+def run(
+    dataset: Dataset, data: str, family: str, optimizer: str, batch: int, rate: float, seed: int
+) -> dict[str, object]:
+    architecture = load_space(family).architecture(
+        width=0.5,
+        depth=1.0,
+        resolution=RESOLUTIONS[data],
+        num_classes=len(dataset.classes),
+        in_channels=dataset.channels,
+    )
+    recipe = Recipe(
+        epochs=EPOCHS,
+        batch_size=batch,
+        optimizer=optimizer,  # type: ignore[arg-type]
+        learning_rate=rate,
+        weight_decay=0.05 if optimizer == "adamw" else 5e-4,
+    )
+    try:
+        result = train(
+            architecture,
+            dataset,
+            recipe,
+            seed=trial_seed(seed, architecture.digest),
+            device=torch.device("cpu"),
+        )
+        accuracy = result.val_accuracy
+    except TrainingDiverged:
+        accuracy = 0.0
+    values = (
+        data, len(dataset.train), family, count_cost(architecture).flops, optimizer, batch, rate, seed, accuracy,
+    )  # fmt: skip
+    return dict(zip(FIELDS, values, strict=True))
+
+
+def summary(frame: pd.DataFrame) -> str:
+    """Return mean accuracy in per cent, a row per data set and family, a column per setting."""
+    keys = ["optimizer", "batch_size", "learning_rate"]
+    table = frame.pivot_table(index=["data", "family"], columns=keys, values="accuracy", aggfunc="mean")
+    return (100 * table).round(1).T.to_string()
+
+
+if __name__ == "__main__":
+    main()
