@@ -128,6 +128,20 @@ def test_looking_at_a_study(nas_command: Command, finished: Path) -> None:
     assert json.loads(nas_command("report", finished, "-o", "r.html", "--json").out) == {"report": "r.html"}
 
 
+def test_disk_use_is_shown_and_weights_off_the_front_are_removed(nas_command: Command) -> None:
+    Path("mine.yaml").write_text(yaml.safe_dump({**TINY, "name": "mine"}))
+    nas_command("search", "mine.yaml", "--trials", 6)
+    status = json.loads(nas_command("status", "mine.yaml", "--json").out)
+    assert status["disk"]["weights"]["count"] == status["trials"]["trained"]
+    assert f"weights: {status['trials']['trained']} files" in nas_command("status", "mine.yaml").out
+    assert "making batches took" in nas_command("status", "mine.yaml").out
+    assert "Removed checkpoints: 0 files" in nas_command("prune", "mine.yaml").out
+    front = {trial["digest"] for trial in json.loads(nas_command("front", "mine.yaml", "--json").out)["front"]}
+    removed = json.loads(nas_command("prune", "mine.yaml", "--weights", "--json").out)
+    assert removed["weights"]["count"] == status["trials"]["trained"] - len(front) > 0
+    assert {path.stem for path in Path("mine/weights").glob("*/*.safetensors")} == front
+
+
 def test_exporting_from_a_study(nas_command: Command, finished: Path) -> None:
     outcome = nas_command("export", finished, "--max-flops", "1M", "-o", "net")
     assert outcome.code == 0 and "largest difference of a logit" in outcome.out and "test accuracy" in outcome.out

@@ -29,6 +29,7 @@ for command in (
     study.search,
     study.status,
     study.front,
+    study.prune,
     latency.latency,
     study.report,
     train.train,

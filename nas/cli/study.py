@@ -42,7 +42,23 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
         typer.echo(f"  {report.fast_enough} of these three are within budget.latency_ms")
     times = ", ".join(f"{seconds:.1f} s" for seconds in report.trial_seconds)
     typer.echo(f"  training the cheapest, median and dearest takes about {times} on {report.device}")
+    typer.echo(f"  making batches takes {100 * report.data_share:.1f} % of that{_held_up(report.data_share)}")
+    own, best = next(iter(report.speeds)), max(report.speeds, key=lambda key: report.speeds[key])
+    speeds = "; ".join(f"{name} {speed:,.0f}" for name, speed in report.speeds.items())
+    typer.echo(f"  the median network trains at, in images/s: {speeds}")
+    if report.speeds[best] > 1.1 * report.speeds[own]:
+        precision, layout = best.split(", ")
+        typer.echo(
+            f"  {report.speeds[best] / report.speeds[own]:.2f} times the recipe's speed: recipe.precision: {precision},"
+            f" recipe.channels_last: {'true' if layout == 'channels last' else 'false'}"
+        )
     typer.echo(f"  the whole study: about {report.total_seconds / 60:.1f} min with one worker")
+
+
+def _held_up(data_share: float) -> str:
+    from nas.training.clock import TOO_LARGE
+
+    return ": the data path holds training up" if data_share > TOO_LARGE else ""
 
 
 def search(
@@ -88,17 +104,24 @@ def search(
 
 
 def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = False) -> None:
-    """Count a study's trials by what became of them."""
+    """Count a study's trials by what became of them, and what they take on disk."""
     from collections import Counter
+    from dataclasses import asdict
+    from statistics import median
 
     from nas.search.database import without_password
+    from nas.search.disk import disk_use
     from nas.search.study import open_study
+    from nas.units import format_bytes
 
     opened = open_study(study, storage=storage)
     trials = opened.trials()
     counts = Counter(trial.state for trial in trials)
     best = max((trial.accuracy or 0 for trial in trials), default=0.0)
     seconds = sum(trial.train_seconds or 0 for trial in trials)
+    shares = [trial.data_share for trial in trials if trial.data_share is not None]
+    halved = sum(trial.micro_batch is not None for trial in trials)
+    disk = disk_use(opened.weights_folder())
     document = {
         "study": opened.name,
         "storage": without_password(opened.storage),
@@ -106,6 +129,9 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
         "planned": opened.config.search.trials,
         "best_accuracy": best,
         "train_seconds": seconds,
+        "data_share": median(shares) if shares else None,
+        "trials_in_micro_batches": halved,
+        "disk": asdict(disk),
     }
     if as_json:
         print_json(document)
@@ -113,6 +139,39 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
     typer.echo(f"{opened.name} ({document['storage']})")
     typer.echo(f"  trials: {', '.join(f'{count} {state}' for state, count in counts.most_common()) or 'none'}")
     typer.echo(f"  best validation accuracy {100 * best:.2f} %; {seconds:.0f} s of training")
+    if shares:
+        share = median(shares)
+        typer.echo(f"  making batches took {100 * share:.1f} % of the steps, in the median{_held_up(share)}")
+    if halved:
+        typer.echo(f"  {halved} trained in micro-batches, for want of memory")
+    for name, files in (("weights", disk.weights), ("checkpoints", disk.checkpoints)):
+        typer.echo(f"  {name}: {files.count} file{'s' * (files.count != 1)}, {format_bytes(files.bytes)}")
+
+
+def prune(
+    study: StudyArgument,
+    weights: Annotated[bool, typer.Option("--weights", help="Also the weights of networks off the front.")] = False,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove checkpoints that no training goes on from and, if asked to, weights of networks off the Pareto front."""
+    from dataclasses import asdict
+
+    from nas.analysis.pareto import pareto_front
+    from nas.search.disk import prune_checkpoints, prune_weights
+    from nas.search.study import open_study
+    from nas.units import format_bytes
+
+    opened = open_study(study, storage=storage)
+    folder = opened.weights_folder()
+    removed = {"checkpoints": prune_checkpoints(folder, opened.trials())}
+    if weights:
+        removed["weights"] = prune_weights(folder, keep={trial.digest for trial in pareto_front(opened)})
+    if as_json:
+        print_json({name: asdict(files) for name, files in removed.items()})
+        return
+    for name, files in removed.items():
+        typer.echo(f"Removed {name}: {files.count} file{'s' * (files.count != 1)}, {format_bytes(files.bytes)}")
 
 
 def front(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from nas.data.sources import DataConfig, Dataset
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult
+    from nas.training.result import Epoch
+
+_REFRESH_SECONDS = 0.25
 
 
 class _Job(NamedTuple):
@@ -77,9 +81,13 @@ def train(
     try:
         with interruptible() as check, progress:
 
-            def show(repeat: int, epoch: Any) -> None:
+            def show(repeat: int, epoch: Epoch) -> None:
                 check()
-                progress(repeat, epoch)
+                progress.epoch(repeat, epoch)
+
+            def step(repeat: int, done: int, of: int) -> None:
+                check()
+                progress.step(repeat, done)
 
             results = train_repeatedly(
                 job.architecture,
@@ -91,6 +99,7 @@ def train(
                 initial=initial,
                 folder=folder,
                 on_epoch=show,
+                on_step=step,
             )
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on from {folder}") from None
@@ -100,24 +109,44 @@ def train(
         print_json(document)
         return
     console.print(seeds_table(results, title=f"{job.architecture.name} on {job.dataset.name}", width=console.width))
+    for line in _remarks(results):
+        console.print(line, markup=False, highlight=False)
     console.print(f"Weights and figures are in {folder}", markup=False, highlight=False)
 
 
+def _remarks(results: list[SeedResult]) -> list[str]:
+    """Return what held the training up."""
+    from nas.training.clock import TOO_LARGE
+
+    lines = []
+    share = max(result.data_share for result in results)
+    if share > TOO_LARGE:
+        lines.append(f"Making batches took {100 * share:.0f} % of the steps: the data path holds the training up")
+    sizes = [result.micro_batch for result in results if result.micro_batch is not None]
+    if sizes:
+        lines.append(f"For want of memory, steps ran in micro-batches of at most {min(sizes)} images")
+    return lines
+
+
 class TrainingProgress:
-    """A line for each training's end and, on a terminal, a bar with accuracy, speed and time left."""
+    """A line for each training's end and, on a terminal, a bar with accuracy, speed and time left, step by step."""
 
     def __init__(self, console: Any, job: _Job, *, seeds: int) -> None:
-        """Prepare a bar over all epochs of all seeds."""
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        """Prepare a bar over all steps of all seeds."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._epochs = job.recipe.total_epochs(len(job.dataset.train))
-        self._images = len(job.dataset.train)
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left:"))
-        self._progress = Progress(
-            *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True
-        )
-        self._task = self._progress.add_task("training", total=seeds * self._epochs)
+        images = len(job.dataset.train)
+        self._epochs, self._steps = job.recipe.total_epochs(images), job.recipe.total_steps(images)
+        self._batch = job.recipe.step_images(images)
+        self._steps_of_epoch = images // self._batch
+        columns = (TextColumn("{task.description}"), BarColumn(12), TimeRemainingColumn(), TextColumn("left"))
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        self._task = self._progress.add_task("training", total=seeds * self._steps)
+        self._console = console
         self._seeds = seeds
+        self._accuracy = ""
+        self._repeat = 0
+        self._shown = self._counted_from = (0, 0.0)  # step and time
 
     def __enter__(self) -> TrainingProgress:
         """Show the bar."""
@@ -128,14 +157,30 @@ class TrainingProgress:
         """Take the bar away."""
         self._progress.stop()
 
-    def __call__(self, repeat: int, epoch: Any) -> None:
-        """Show an epoch."""
-        speed = self._images / epoch.seconds
-        text = (
-            f"seed {repeat + 1}/{self._seeds} epoch {epoch.epoch}/{self._epochs}"
-            f"  validation {100 * epoch.val_accuracy:.2f} %  {speed:,.0f} images/s"
+    def step(self, repeat: int, done: int) -> None:
+        """Show a step, several times a second at most."""
+        now = time.monotonic()
+        if repeat != self._repeat or self._counted_from[1] == 0.0:
+            self._repeat, self._counted_from, self._accuracy = repeat, (done, now), ""
+        if now - self._shown[1] < _REFRESH_SECONDS:
+            return
+        self._shown = (done, now)
+        first, began = self._counted_from
+        speed = f"  {(done - first) * self._batch / (now - began):,.0f} images/s" if now > began else ""
+        epoch = min(self._epochs, 1 + (done - 1) // self._steps_of_epoch)
+        self._progress.update(
+            self._task,
+            description=f"seed {repeat + 1}/{self._seeds} epoch {epoch}/{self._epochs}{self._accuracy}{speed}",
+            completed=repeat * self._steps + done,
         )
-        self._progress.update(self._task, description=text, completed=repeat * self._epochs + epoch.epoch)
+
+    def epoch(self, repeat: int, epoch: Epoch) -> None:
+        """Show the accuracy after an epoch, and after the last one a line that stays."""
+        self._accuracy = f"  validation {100 * epoch.val_accuracy:.2f} %"
+        if epoch.epoch == self._epochs:
+            self._console.print(
+                f"seed {repeat + 1}/{self._seeds}{self._accuracy} after {self._epochs} epochs", highlight=False
+            )
 
 
 def _job(
@@ -230,6 +275,7 @@ def _document(job: _Job, results: list[SeedResult], hardware: str) -> dict[str, 
         "test_top5": [result.test.top5 for result in results],
         "train_seconds": [result.train_seconds for result in results],
         "images_per_second": [result.images_per_second for result in results],
+        "data_share": [result.data_share for result in results],
     }
     return {
         "network": job.architecture.name,
@@ -242,6 +288,7 @@ def _document(job: _Job, results: list[SeedResult], hardware: str) -> dict[str, 
         "hardware": hardware,
         "seeds": len(results),
         **{name: {**mean_and_std(values)._asdict(), "values": values} for name, values in figures.items()},
+        "micro_batch": [result.micro_batch for result in results],
         "test_accuracy_by_class": [result.test.by_class for result in results],
         "test_confusion": [result.test.confusion for result in results],
         "curves": [[asdict(epoch) for epoch in result.curve] for result in results],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from nas.architecture.spec import Architecture
 from nas.budget import METRICS, Budget, Metric
 from nas.config import SearchConfig, StudyConfig
 from nas.data.sources import Dataset, load_data
@@ -18,6 +19,8 @@ from nas.search.objective import Candidate, realise
 from nas.search.study import require_satisfiable, resolve_study
 from nas.search.timing import measure_for_budget
 from nas.training.loop import time_step
+from nas.training.recipe import Recipe
+from nas.training.step import PRECISIONS, resolved_precision
 from nas.units import format_count
 
 _SAMPLES = 2000
@@ -47,6 +50,8 @@ class CheckReport:
             where the budget has no latency.
         fast_enough: How many of those three are within the budget; None where it has no latency.
         trial_seconds: Estimated training time of the cheapest, the median and the dearest network.
+        data_share: Share of the training time of those three that goes into making batches.
+        speeds: Training images per second of the median network by precision and layout, that of the recipe first.
         total_seconds: Estimated time of the whole study with one worker if no network were proposed twice.
     """
 
@@ -59,6 +64,8 @@ class CheckReport:
     latency_ms: tuple[float, float, float] | None
     fast_enough: int | None
     trial_seconds: tuple[float, float, float]
+    data_share: float
+    speeds: dict[str, float]
     total_seconds: float
 
 
@@ -87,7 +94,8 @@ def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> Che
         )
     networks = sorted({c.record.digest: c for c in feasible}.values(), key=lambda c: c.cost.flops)
     three = [networks[i] for i in (0, len(networks) // 2, -1)]
-    seconds = [_trial_seconds(config, dataset, network, chosen) for network in three]
+    timed = [time_step(network.architecture, dataset, config.recipe, device=chosen) for network in three]
+    seconds = [_trial_seconds(config.recipe, dataset, step.seconds) for step in timed]
     limit = config.budget.latency_ms
     milliseconds = []
     if limit is not None:
@@ -104,6 +112,8 @@ def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> Che
         latency_ms=(milliseconds[0], milliseconds[1], milliseconds[2]) if milliseconds else None,
         fast_enough=_within(config.budget, milliseconds) if milliseconds else None,
         trial_seconds=(seconds[0], seconds[1], seconds[2]),
+        data_share=sum(s.data_share * s.seconds for s in timed) / sum(s.seconds for s in timed),
+        speeds=_speeds(config.recipe, dataset, three[1].architecture, chosen),
         total_seconds=config.search.trials * len(feasible) / len(candidates) * statistics.mean(seconds),
     )
 
@@ -134,13 +144,25 @@ def _spread(values: list[int]) -> Spread:
     return Spread(min(values), int(statistics.median(values)), max(values))
 
 
-def _trial_seconds(config: StudyConfig, dataset: Dataset, candidate: Candidate, device: torch.device) -> float:
-    """Estimate a trial's training time from a few steps; validation runs forward only, a third of the work."""
-    batch_size = config.recipe.step_images(len(dataset.train))
-    seconds_per_image = time_step(candidate.architecture, batch_size=batch_size, device=device) / batch_size
+def _trial_seconds(recipe: Recipe, dataset: Dataset, step_seconds: float) -> float:
+    """Estimate a trial's training time from a step's; validation runs forward only, a third of the work."""
     images = len(dataset.train)
-    trained, validated = (config.recipe.total_steps(images) * batch_size, config.recipe.total_epochs(images))
-    return seconds_per_image * (trained + validated * len(dataset.validation) / 3)
+    trained = recipe.total_steps(images) * recipe.step_images(images)
+    validated = recipe.total_epochs(images) * len(dataset.validation)
+    return step_seconds / recipe.step_images(images) * (trained + validated / 3)
+
+
+def _speeds(recipe: Recipe, dataset: Dataset, architecture: Architecture, device: torch.device) -> dict[str, float]:
+    """Return images per second of the recipe and of the other precisions and layouts."""
+    own = (resolved_precision(recipe.precision, device), recipe.channels_last)
+    others = [(p, last) for p in PRECISIONS for last in (True, False) if (p, last) != own]
+    found = {}
+    for precision, channels_last in (own, *others):
+        changed = recipe.model_copy(update={"precision": precision, "channels_last": channels_last})
+        step = time_step(architecture, dataset, changed, device=device, steps=3)
+        layout = "channels last" if channels_last else "channels first"
+        found[f"{precision}, {layout}"] = recipe.step_images(len(dataset.train)) / step.seconds
+    return found
 
 
 def _within(budget: Budget, milliseconds: list[float]) -> int:

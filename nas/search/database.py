@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from nas.errors import StudyError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a reader of an earlier version could misread newer tables; older ones are brought up to date."""
 
 ResultT = TypeVar("ResultT")
@@ -53,6 +53,8 @@ TRIAL = sa.Table(
     sa.Column("repeat_of", sa.Integer),
     sa.Column("error", sa.Text),
     sa.Column("choices", sa.Text),  # JSON; since version 2
+    sa.Column("micro_batch", sa.Integer),  # since version 3, as the next
+    sa.Column("data_share", sa.Float),
 )
 EPOCH = sa.Table(
     "nas_epoch",
@@ -162,20 +164,25 @@ def _create_tables(engine: Engine) -> int:
         if version is None:
             connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
             version = SCHEMA_VERSION
-    if version == 1:
-        _upgrade_from_1(engine)
+    if version < SCHEMA_VERSION:
+        _upgrade(engine, int(version))
         version = SCHEMA_VERSION
     return int(version)
 
 
-def _upgrade_from_1(engine: Engine) -> None:
-    """Add what version 2 has more; another worker may do so at the same moment."""
-    try:
-        with engine.begin() as connection:
-            connection.execute(sa.text("ALTER TABLE nas_trial ADD COLUMN choices TEXT"))
-    except DBAPIError:
-        if "choices" not in {column["name"] for column in sa.inspect(engine).get_columns("nas_trial")}:
-            raise
+_ADDED = {2: ("choices TEXT",), 3: ("micro_batch INTEGER", "data_share FLOAT")}
+"""Columns that a version has more in the table of trials."""
+
+
+def _upgrade(engine: Engine, version: int) -> None:
+    """Add what later versions have more; another worker may do so at the same moment."""
+    for column in (column for later, columns in _ADDED.items() if later > version for column in columns):
+        try:
+            with engine.begin() as connection:
+                connection.execute(sa.text(f"ALTER TABLE nas_trial ADD COLUMN {column}"))
+        except DBAPIError:
+            if column.split()[0] not in {found["name"] for found in sa.inspect(engine).get_columns("nas_trial")}:
+                raise
     with engine.begin() as connection:
         connection.execute(SCHEMA.update().values(version=SCHEMA_VERSION))
 

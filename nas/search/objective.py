@@ -213,10 +213,12 @@ class Objective:
             device=describe_device(self._device),
             accuracy=result.val_accuracy,
             train_seconds=result.train_seconds,
+            micro_batch=result.micro_batch,
+            data_share=result.data_share,
         )
 
     def _finish(self, record: TrialRecord) -> None:
-        outcome = ("seed", "device", "accuracy", "train_seconds", "repeat_of", "error")
+        outcome = ("seed", "device", "accuracy", "train_seconds", "repeat_of", "error", "micro_batch", "data_share")
         self._store.finish(record.number, record.state, **{key: getattr(record, key) for key in outcome})
         self.finished = record
 

@@ -54,6 +54,8 @@ class TrialRecord:
         repeat_of: Number of the trial that trained the network of a repeated one.
         error: Why a trial diverged or failed, or which bounds of the budget it missed.
         choices: Values of the further dimensions that the study opens, such as kernel or activation.
+        micro_batch: Most images that the device had memory for at once; None for whole batches.
+        data_share: Share of the training steps' time that went into making batches, in 0 to 1.
     """
 
     number: int
@@ -73,6 +75,8 @@ class TrialRecord:
     repeat_of: int | None = None
     error: str | None = None
     choices: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    micro_batch: int | None = None
+    data_share: float | None = None
 
     @property
     def label(self) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
+import torch
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 
-from nas.architecture.cost import Cost
 from nas.architecture.space import Range
 from nas.architecture.spec import Architecture
 from nas.config import StudyConfig, load_study_config
@@ -27,10 +27,13 @@ from nas.search.database import (
     retry_creation,
     without_password,
 )
-from nas.search.objective import Event, Objective, TrialFinished, realise
+from nas.search.disk import prune_checkpoints
+from nas.search.objective import Candidate, Event, Objective, TrialFinished, realise
 from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
 from nas.search.store import Purpose, Store, TrialRecord
+from nas.training.loop import fitting_batch
 from nas.training.result import Epoch
+from nas.training.step import SMALLEST_BATCH
 from nas.units import format_count
 
 FAILURES_IN_A_ROW = 3
@@ -85,8 +88,12 @@ class Study:
 
     def weights(self, trial: TrialRecord) -> Path:
         """Return where a trained trial's weights lie."""
+        return self.weights_folder() / f"{trial.digest}.safetensors"
+
+    def weights_folder(self) -> Path:
+        """Return the folder of all weights."""
         with database_errors(self.storage):
-            return weights_folder(self._store(), self.directory) / f"{trial.digest}.safetensors"
+            return weights_folder(self._store(), self.directory)
 
     def _store(self) -> Store:
         return Store(self.storage, self.name)
@@ -140,16 +147,17 @@ def run_study(
         The study.
 
     Raises:
-        UserError: The study, its budget, data, device or database does not allow a search; nothing was changed.
+        UserError: The study, its budget, data, device, memory or database does not allow a search; nothing was changed.
         NasError: Several trials in a row failed.
         KeyboardInterrupt: Finished trials are kept, and running again continues.
     """
     config, directory = resolve_study(study)
     url = storage or default_storage(directory)
     parse_storage(url)
-    resolve_device(device)
+    chosen = resolve_device(device)
     dataset = load_data(config.data)
     require_satisfiable(config, dataset)
+    require_memory(config, dataset, chosen)
     _make_folder(directory)
     prepare_database(url)
     with database_errors(url):
@@ -157,6 +165,7 @@ def run_study(
         retry_creation(lambda: store.register(config, dataset.fingerprint))
         optuna_study = retry_creation(lambda: open_optuna_study(config, url))
         release_abandoned(optuna_study, store)
+        prune_checkpoints(weights_folder(store, directory), store.trials())
         count = missing_trials(config, optuna_study) if trials is None else trials
         if workers > 1:
             from nas.search.workers import run_workers
@@ -261,9 +270,9 @@ def require_satisfiable(config: StudyConfig, dataset: Dataset) -> None:
     Networks between two bounds may still be missing: ``nas check`` samples those.
     """
     limits = config.budget.limits()
-    cheapest, dearest = (_corner_costs(config, dataset, end) if limits else [] for end in ("min", "max"))
+    cheapest, dearest = (_corners(config, dataset, end) if limits else [] for end in ("min", "max"))
     for metric, limit in limits.items():
-        low, high = ([getattr(cost, metric) for cost in costs] for costs in (cheapest, dearest))
+        low, high = ([getattr(c.cost, metric) for c in corner] for corner in (cheapest, dearest))
         if limit.max is not None and min(low) > limit.max:
             raise BudgetError(
                 f"budget.{metric}.max {format_count(limit.max)} is below the cheapest network of the search, which has"
@@ -276,6 +285,12 @@ def require_satisfiable(config: StudyConfig, dataset: Dataset) -> None:
             )
 
 
+def require_memory(config: StudyConfig, dataset: Dataset, device: torch.device) -> None:
+    """Raise DeviceError where a device has not the memory to train even the smallest network of the search."""
+    smallest = min(_corners(config, dataset, "min"), key=lambda candidate: candidate.cost.activations)
+    fitting_batch(smallest.architecture, SMALLEST_BATCH, device)
+
+
 def weights_folder(store: Store, directory: Path) -> Path:
     """Return where weights lie: apart for each definition, which another database may hold under the same name."""
     return directory / "weights" / store.definition_digest()
@@ -286,14 +301,12 @@ def default_storage(directory: Path) -> str:
     return URL.create("sqlite", database=str(directory / "study.db")).render_as_string()
 
 
-def _corner_costs(config: StudyConfig, dataset: Dataset, end: str) -> list[Cost]:
-    """Return the cost at one end of all coefficients, for every space and the choices that costs depend on."""
+def _corners(config: StudyConfig, dataset: Dataset, end: str) -> list[Candidate]:
+    """Return the networks at one end of all coefficients, for every space and the choices that costs depend on."""
     search = config.search
     width, resolution = (getattr(getattr(search, key), end) for key in ("width", "resolution"))
     return [
-        realise(
-            search, 0, dataset, space=space.name, width=width, depth=depth, resolution=resolution, choices=choices
-        ).cost
+        realise(search, 0, dataset, space=space.name, width=width, depth=depth, resolution=resolution, choices=choices)
         for space in search.spaces
         for choices in search.choices(space.name)
         if choices.get("activation") in (None, search.activation and search.activation[0], "prelu")

@@ -36,6 +36,11 @@ class DataClock:
             yield batch
             self._add(began, made, self._now())
 
+    def reset(self) -> None:
+        """Forget what was timed."""
+        self._making = self._total = 0.0
+        self._events.clear()
+
     @property
     def share(self) -> float:
         """Share of the time so far that went into making batches, in 0 to 1; on a GPU this waits for its work."""

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.data.batches import ImageBatches
+from nas.training.recipe import Precision
 from nas.training.result import Assessment, Score
 from nas.training.step import SMALLEST_BATCH, autocast, is_out_of_memory, right_of
 
 _BATCH = 512  # images at once; fewer where the device has not the memory
 
 
-def evaluate(model: nn.Module, images: ImageBatches, *, precision: str = "auto") -> Score:
+def evaluate(model: nn.Module, images: ImageBatches, *, precision: Precision = "auto") -> Score:
     """Return loss and accuracy of a model in eval mode, which is its mode afterwards.
 
     Args:
@@ -32,7 +33,7 @@ def evaluate(model: nn.Module, images: ImageBatches, *, precision: str = "auto")
     return Score(loss, right)
 
 
-def assess(model: nn.Module, images: ImageBatches, *, num_classes: int, precision: str = "auto") -> Assessment:
+def assess(model: nn.Module, images: ImageBatches, *, num_classes: int, precision: Precision = "auto") -> Assessment:
     """Return loss, top-1, top-5 and the confusion of a model in eval mode, which is its mode afterwards.
 
     Args:
@@ -60,7 +61,7 @@ class _Answer(NamedTuple):
     labels: Tensor
 
 
-def _logits(model: nn.Module, images: ImageBatches, precision: str) -> Iterator[_Answer]:
+def _logits(model: nn.Module, images: ImageBatches, precision: Precision) -> Iterator[_Answer]:
     """Yield what a model answers to all images, many at once."""
     model.eval()
     size = _BATCH

@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
-from nas.data.batches import Batch, ImageBatches, standardisation, to_device
+from nas.data.batches import ImageBatches, standardisation, to_device
 from nas.data.sources import Dataset
 from nas.data.types import ImageSet
 from nas.errors import DeviceError, TrainingDiverged
@@ -30,6 +32,8 @@ from nas.training.result import Epoch, TrainingResult
 from nas.training.run import Run
 from nas.training.step import SMALLEST_BATCH
 from nas.units import format_bytes
+
+_WARM_UP = 2  # steps that are not timed
 
 _SHARE_OF_IMAGES = 0.5  # of a device's free memory, for each part of a data set
 
@@ -120,7 +124,7 @@ def train(
             if on_step is not None:
                 on_step(*run.steps)
 
-        flip = dataset.mirrors if recipe.flip is None else recipe.flip
+        flip = _flip(dataset, recipe)
         validation = at(dataset.validation, architecture.resolution)
         train_set = at(dataset.train, run.resolution)
         while not run.ended:
@@ -142,7 +146,7 @@ def train(
         tuple(run.curve),
         sum(epoch.seconds for epoch in run.curve),
         micro_batch=run.micro_batch,
-        data_share=run.data_share,
+        data_share=run.clock.share,
     )
 
 
@@ -199,36 +203,56 @@ def _checkpoint_key(
     return json.dumps(facts)
 
 
+class StepTime(NamedTuple):
+    """Seconds of a training step, batch and all, and the share of them that went into making the batch."""
+
+    seconds: float
+    data_share: float
+
+
 def time_step(
-    architecture: Architecture, *, batch_size: int, device: torch.device, steps: int = 5, recipe: Recipe | None = None
-) -> float:
-    """Return the median seconds of one training step on random images, after two steps of warm-up.
+    architecture: Architecture, dataset: Dataset, recipe: Recipe, *, device: torch.device, steps: int = 5
+) -> StepTime:
+    """Time the training step on a data set, warmed up, as the median of a few.
 
     Args:
         architecture: What to time.
-        batch_size: Images in a step.
+        dataset: Whose training images are used.
+        recipe: How; its length and schedule do not matter.
         device: Where.
         steps: Number of timed steps.
-        recipe: How; its length, batch size and schedule do not matter.
     """
-    size = (batch_size, architecture.in_channels, architecture.resolution, architecture.resolution)
-    fixed = {"epochs": None, "images": None, "steps": 2 + steps, "batch_size": batch_size, "schedule": "constant"}
-    recipe = (recipe or Recipe()).model_copy(update=fixed)
+    fixed = {"epochs": None, "images": None, "steps": _WARM_UP + steps, "schedule": "constant", "progressive": 1.0}
+    recipe = recipe.model_copy(update=fixed)
+    architecture = _regularised(architecture, recipe)
+    images = len(dataset.train)
     with _own_state(device, seed=0, threads=recipe.cpu_threads):
+        batch = recipe.step_images(images)
         model = _build_on(device, architecture, channels_last=recipe.channels_last)
-        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        batch = Batch(
-            torch.randn(size, device=device).to(memory_format=layout),
-            torch.randint(architecture.num_classes, (batch_size,), device=device),
+        generator = torch.Generator(device).manual_seed(0)
+        micro_batch = fitting_batch(architecture, batch, device)
+        run = Run(model, architecture, recipe, train_images=images, generator=generator, micro_batch=micro_batch)
+        train_set = to_device(
+            dataset.train.take(np.arange(min(images, batch * (_WARM_UP + steps)))),
+            resolution=architecture.resolution,
+            standard=standardisation(dataset),
+            device=device,
+            channels_last=recipe.channels_last,
         )
-        generator = torch.Generator(device)
-        run = Run(model, architecture, recipe, train_images=batch_size, generator=generator)
         seconds = []
-        for _ in range(2 + steps):
+        for index, batches in enumerate(run.single_batches(train_set, flip=_flip(dataset, recipe))):
+            if index == _WARM_UP:
+                run.clock.reset()
             started = time.perf_counter()
-            run.take_steps([batch])
+            run.take_steps(batches)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
             seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[2:])
+        return StepTime(statistics.median(seconds[_WARM_UP:]), run.clock.share)
+
+
+def _flip(dataset: Dataset, recipe: Recipe) -> bool:
+    return dataset.mirrors if recipe.flip is None else recipe.flip
 
 
 def _regularised(architecture: Architecture, recipe: Recipe) -> Architecture:

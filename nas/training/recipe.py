@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from nas.files import Strict
 from nas.units import Count
+
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
 class Recipe(Strict):
@@ -96,7 +98,7 @@ class Recipe(Strict):
     cutout: float = Field(0.0, ge=0, lt=1)
     mixup: NonNegativeFloat = 0.0
     cutmix: NonNegativeFloat = 0.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     channels_last: bool = True
     compile: bool = False
     cuda_graphs: bool = True

@@ -42,6 +42,8 @@ class SeedResult:
         test: What the model does on the test images, which were looked at once, after training.
         train_seconds: Of all epochs, validation included, interruptions left out.
         images_per_second: Training images in all steps for each second of training, validation included.
+        micro_batch: Most images that the device had memory for at once; None for whole batches.
+        data_share: Share of the steps' time that went into making batches, in 0 to 1.
     """
 
     repeat: int
@@ -51,6 +53,8 @@ class SeedResult:
     test: Assessment
     train_seconds: float
     images_per_second: float
+    micro_batch: int | None
+    data_share: float
 
 
 class MeanAndStd(NamedTuple):
@@ -72,6 +76,7 @@ def train_repeatedly(
     initial: Mapping[str, Tensor] | None = None,
     folder: Path | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
+    on_step: Callable[[int, int, int], None] | None = None,
 ) -> list[SeedResult]:
     """Train a network several times, each time from another seed.
 
@@ -87,6 +92,7 @@ def train_repeatedly(
         folder: Holds a checkpoint of each training, which the caller removes once the results are kept; without it
             interrupted trainings begin anew.
         on_epoch: Called with the repeat and each epoch.
+        on_step: Called with the repeat, the number of steps taken and that of steps in all, after each step.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
@@ -105,6 +111,7 @@ def train_repeatedly(
             checkpoint=None if folder is None else folder / UNFINISHED.format(repeat),
             keep_checkpoint=True,
             initial=initial,
+            on_step=None if on_step is None else partial(on_step, repeat),
         )
         images = to_device(test, resolution=architecture.resolution, standard=standard, device=device)
         seen = recipe.total_steps(len(dataset.train)) * recipe.step_images(len(dataset.train))
@@ -117,6 +124,8 @@ def train_repeatedly(
                 test=assess(result.model, images, num_classes=len(dataset.classes)),
                 train_seconds=result.train_seconds,
                 images_per_second=seen / sum(epoch.seconds for epoch in result.curve),
+                micro_batch=result.micro_batch,
+                data_share=result.data_share,
             )
         )
     return results

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -80,7 +80,7 @@ class Run:
         self._schedule = Schedule(self._optimizer, recipe, total_steps=self._total_steps)
         self._step = Step(model, make_loss(recipe, model), recipe, micro_batch=micro_batch)
         self._average = MovingAverage(model, recipe.ema) if recipe.ema else None
-        self._clock = DataClock(generator.device)
+        self.clock = DataClock(generator.device)
         self._changes = self._pixel_changes()
 
     def _pixel_changes(self) -> list[Callable[[Tensor], Tensor]]:
@@ -103,11 +103,6 @@ class Run:
     def micro_batch(self) -> int | None:
         """Most images at once, where the memory had not room for a whole batch."""
         return self._step.micro_batch
-
-    @property
-    def data_share(self) -> float:
-        """Share of the steps' time that went into making batches, in 0 to 1."""
-        return self._clock.share
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -155,14 +150,7 @@ class Run:
         started, number = time.perf_counter(), len(self.curve) + 1
         if self._steps_of_epoch == 0:
             self._epoch_began = self._generator.get_state()
-        batches = train_set.shuffled(
-            self._batch_size,
-            padding=round(self._recipe.crop * train_set.size),
-            flip=flip,
-            generator=self._generator,
-            skip=self._steps_of_epoch,
-            change=self._change if self._changes else None,
-        )
+        batches = self._batches(train_set, flip=flip)
         self.take_steps(itertools.islice(batches, self._steps_left), after_step)
         score = Score(*(self._totals / self._seen).tolist())
         if not math.isfinite(score.loss):
@@ -176,10 +164,28 @@ class Run:
         self.curve.append(Epoch(number, *score, *validation, time.perf_counter() - started))
         return self.curve[-1]
 
+    def single_batches(self, train_set: ImageBatches, *, flip: bool) -> Iterator[Iterator[Batch]]:
+        """Yield what ``take_steps`` takes for a single step, until all are taken; for timing."""
+        while self._steps_left:
+            self._steps_of_epoch = 0
+            batches = self._batches(train_set, flip=flip)
+            for _ in range(min(self._steps_left, len(train_set) // self._batch_size)):
+                yield itertools.islice(batches, 1)
+
+    def _batches(self, train_set: ImageBatches, *, flip: bool) -> Iterator[Batch]:
+        return train_set.shuffled(
+            self._batch_size,
+            padding=round(self._recipe.crop * train_set.size),
+            flip=flip,
+            generator=self._generator,
+            skip=self._steps_of_epoch,
+            change=self._change if self._changes else None,
+        )
+
     def take_steps(self, batches: Iterable[Batch], after_step: Callable[[], None] | None = None) -> None:
         """Take one step per batch; sums stay on the device, so that the host does not wait for it."""
         self.model.train()
-        for prepared in self._clock.timed(map(self._augmented, batches)):
+        for prepared in self.clock.timed(map(self._augmented, batches)):
             self._totals += self._step(*prepared)
             if self._recipe.clip is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), self._recipe.clip)

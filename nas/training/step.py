@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from nas.training.optimizer import Loss
-from nas.training.recipe import Recipe
+from nas.training.recipe import Precision, Recipe
 
 Forward: TypeAlias = Callable[[Tensor], Tensor]
+
+PRECISIONS: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
+"""What ``auto`` chooses from."""
 
 SMALLEST_BATCH = 2
 """Of a micro-batch: batch norm needs two images wherever a feature map has a single pixel."""
@@ -163,10 +166,16 @@ def compiled(model: nn.Module) -> Forward:
     return forward
 
 
-def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
-    """Return the precision that a device computes in: by itself bfloat16 on CUDA and float32 on the CPU."""
-    reduced = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, torch.bfloat16, enabled=reduced)
+def resolved_precision(precision: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """Return what ``auto`` means on a device: bfloat16 on CUDA and float32 on the CPU."""
+    if precision == "auto":
+        return "bfloat16" if device.type == "cuda" else "float32"
+    return precision
+
+
+def autocast(device: torch.device, precision: Precision = "auto") -> torch.autocast:
+    """Return the context that computes in a precision on a device."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=resolved_precision(precision, device) == "bfloat16")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

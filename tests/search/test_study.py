@@ -23,17 +23,19 @@ from nas.architecture.cost import count_cost
 from nas.architecture.space import SearchSpace, load_space
 from nas.architecture.spec import Architecture
 from nas.config import StudyConfig, load_study_config
-from nas.errors import BudgetError, NasError, StudyError, TrainingDiverged
+from nas.errors import BudgetError, DeviceError, NasError, StudyError, TrainingDiverged
 from nas.models.backends import Latency
 from nas.models.build import build_model
-from nas.models.device import describe_device, describe_versions
+from nas.models.device import Memory, describe_device, describe_versions
 from nas.search import objective
 from nas.search.database import SCHEMA_VERSION
-from nas.search.objective import Event, TrialFinished
+from nas.search.disk import FilesOnDisk, disk_use, prune_checkpoints
+from nas.search.objective import CHECKPOINTS, Event, TrialFinished
 from nas.search.sampler import ReproducibleSampler, make_sampler
 from nas.search.store import Store, TrialRecord
 from nas.search.study import Study, open_optuna_study, open_study, planned_trials, run_study
 from nas.search.timing import measured_alike
+from nas.training import loop
 
 PARTS = ("space", "width", "depth", "resolution", "digest", "flops", "accuracy", "seed")
 
@@ -426,7 +428,8 @@ def test_a_latency_below_or_above_its_bounds_is_out(
 def test_a_database_of_the_first_version_is_brought_up_to_date(tiny_config: StudyConfig) -> None:
     run_study(tiny_config, trials=3, storage="sqlite:///first.db")
     connection = sqlite3.connect("first.db")
-    connection.execute("alter table nas_trial drop column choices")
+    for column in ("choices", "micro_batch", "data_share"):
+        connection.execute(f"alter table nas_trial drop column {column}")
     connection.execute("drop table nas_latency")
     connection.execute("update nas_schema set version = 1")
     connection.commit()
@@ -487,3 +490,40 @@ def test_a_network_that_diverges_keeps_its_curve_and_leaves_no_checkpoint(tiny_c
     assert {trial.state for trial in trials} == {"diverged"}
     assert all(len(curves.get(trial.number, [])) < 4 for trial in trials)
     assert not list(study.directory.rglob("*.safetensors"))
+
+
+def test_a_study_that_asks_for_more_memory_than_there_is_is_refused(
+    tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "device_memory", lambda device: Memory(10_000, 10_000))
+    with pytest.raises(DeviceError, match="training .* at 8 px takes at least .* for 2 images at once, but cpu has 10"):
+        run_study(tiny_config)
+    assert not Path("studies").exists()
+
+
+def test_micro_batches_are_on_record(tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "fitting_batch", lambda architecture, batch, device: 32)
+    trials = run_study(tiny_config, trials=2).trials()
+    assert {trial.micro_batch for trial in trials if trial.state == "trained"} == {32}
+    assert all(0 < (trial.data_share or 0) < 1 for trial in trials if trial.state == "trained")
+
+
+def test_checkpoints_that_nobody_goes_on_from_are_removed(tiny_config: StudyConfig) -> None:
+    study = run_study(tiny_config, trials=3)
+    folder = study.weights_folder() / CHECKPOINTS
+    trained = next(trial for trial in study.trials() if trial.state == "trained")
+    waiting = replace(trained, digest="waiting", state="interrupted")
+    for name in (
+        f"{trained.digest}.safetensors",
+        "waiting.safetensors",
+        "unknown.safetensors",
+        "a.1.partial",
+        "b.2.partial",
+    ):
+        (folder / name).write_bytes(b"12345")
+    os.utime(folder / "a.1.partial", (0, 0))
+    assert disk_use(study.weights_folder()).checkpoints == FilesOnDisk(5, 25)
+    assert prune_checkpoints(study.weights_folder(), [*study.trials(), waiting]) == FilesOnDisk(3, 15)
+    assert sorted(path.name for path in folder.iterdir()) == ["b.2.partial", "waiting.safetensors"]
+    run_study(tiny_config, trials=0)  # a search prunes before it begins
+    assert [path.name for path in folder.iterdir()] == ["b.2.partial"]

@@ -95,9 +95,13 @@ def test_seeds_tell_trials_apart() -> None:
     assert trial_seed(0, "a") == trial_seed(0, "a", 0) < 2**63
 
 
-def test_a_step_takes_time(network: Architecture) -> None:
+def test_a_step_takes_time_of_which_batches_take_a_part(network: Architecture, digits: Dataset) -> None:
     state = torch.random.get_rng_state()
-    assert time_step(network, batch_size=8, device=CPU, steps=2) > 0
+    timed = time_step(network, digits, RECIPE, device=CPU, steps=2)
+    assert timed.seconds > 0 and 0 < timed.data_share < 0.5
+    heavy = time_step(network, digits, RECIPE.model_copy(update={"rand_augment": 9}), device=CPU, steps=2)
+    assert heavy.data_share > timed.data_share
+    assert time_step(network, digits, Recipe(batch_size=len(digits.train)), device=CPU, steps=2).seconds > 0
     assert torch.equal(state, torch.random.get_rng_state())
 
 

@@ -1,0 +1,84 @@
+"""What a study takes on disk, and what of it nobody needs any more.
+
+Weights stay until ``nas prune``. A checkpoint stays while the training that wrote it may go on: it is removed when that
+ends, and at the start of a search where the network has been trained since, or its training failed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.search.objective import CHECKPOINTS
+from nas.search.store import TrialRecord
+
+_STALE_SECONDS = 3600  # of a half-written file: its writer was killed
+
+
+@dataclass(frozen=True, slots=True)
+class FilesOnDisk:
+    """Number of files, and their bytes."""
+
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """What lies in a study's folder of weights."""
+
+    weights: FilesOnDisk
+    checkpoints: FilesOnDisk
+
+
+def disk_use(weights: Path) -> DiskUse:
+    """Measure a study's folder of weights."""
+    return DiskUse(_measure(weights.glob("*.safetensors")), _measure((weights / CHECKPOINTS).glob("*")))
+
+
+def prune_checkpoints(weights: Path, trials: Iterable[TrialRecord]) -> FilesOnDisk:
+    """Remove checkpoints that no training will go on from, and half-written files; return what was removed.
+
+    Args:
+        weights: The study's folder of weights.
+        trials: All of the study.
+    """
+    states: dict[str, set[str]] = {}
+    for trial in trials:
+        states.setdefault(trial.digest, set()).add(trial.state)
+    folder = weights / CHECKPOINTS
+    ended = [
+        path
+        for path in folder.glob("*.safetensors")
+        if not {"running", "interrupted"} & states.get(path.stem, set()) or "trained" in states[path.stem]
+    ]
+    return _remove([*ended, *_half_written(weights), *_half_written(folder)])
+
+
+def prune_weights(weights: Path, *, keep: Collection[str]) -> FilesOnDisk:
+    """Remove the weights of all networks but those of the given digests; return what was removed."""
+    return _remove(path for path in weights.glob("*.safetensors") if path.stem not in keep)
+
+
+def _half_written(folder: Path) -> list[Path]:
+    before = time.time() - _STALE_SECONDS
+    return [path for path in folder.glob("*.partial") if path.stat().st_mtime < before]
+
+
+def _measure(paths: Iterable[Path]) -> FilesOnDisk:
+    sizes = []
+    for path in paths:
+        with suppress(FileNotFoundError):  # a worker has just removed it
+            sizes.append(path.stat().st_size)
+    return FilesOnDisk(len(sizes), sum(sizes))
+
+
+def _remove(paths: Iterable[Path]) -> FilesOnDisk:
+    listed = list(paths)
+    removed = _measure(listed)
+    for path in listed:
+        path.unlink(missing_ok=True)
+    return removed
