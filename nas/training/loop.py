@@ -26,6 +26,7 @@ from nas.errors import DeviceError, TrainingDiverged
 from nas.models.build import Network, build_model
 from nas.models.device import device_memory
 from nas.models.memory import estimate_training_memory
+from nas.training.allocator import kept_memory
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.recipe import Recipe
 from nas.training.result import Epoch, TrainingResult
@@ -269,7 +270,7 @@ def _regularised(architecture: Architecture, recipe: Recipe) -> Architecture:
 def _own_state(device: torch.device, *, seed: int, threads: int) -> Iterator[None]:
     """Run with a seed and a number of CPU threads, and leave both as they were."""
     threads_before = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with kept_memory(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
         try:
