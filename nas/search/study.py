@@ -32,6 +32,7 @@ from nas.search.objective import Candidate, Event, Objective, TrialFinished, rea
 from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
 from nas.search.store import Purpose, Store, TrialRecord
 from nas.training.loop import fitting_batch
+from nas.training.recipe import OPEN
 from nas.training.result import Epoch
 from nas.training.step import SMALLEST_BATCH
 from nas.units import format_count
@@ -162,6 +163,7 @@ def run_study(
     prepare_database(url)
     with database_errors(url):
         store = Store(url, config.name)
+        config = settled(config, store.config(), train_images=len(dataset.train))
         retry_creation(lambda: store.register(config, dataset.fingerprint))
         optuna_study = retry_creation(lambda: open_optuna_study(config, url))
         release_abandoned(optuna_study, store)
@@ -174,6 +176,13 @@ def run_study(
         else:
             run_trials(config, directory, url, dataset, tickets=range(count), device=device, on_event=on_event)
     return Study(config, directory, url, dataset.fingerprint)
+
+
+def settled(config: StudyConfig, stored: tuple[StudyConfig, str] | None, *, train_images: int) -> StudyConfig:
+    """Return a definition whose recipe leaves nothing open: as at the study's first run, else as its data ask for."""
+    known = config.recipe.resolved(train_images) if stored is None else stored[0].recipe
+    chosen = {key: getattr(known, key) for key in OPEN if getattr(config.recipe, key) is None}
+    return config.model_copy(update={"recipe": config.recipe.model_copy(update=chosen)})
 
 
 def run_trials(

@@ -26,8 +26,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe, *, learning_rate: float) ->
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
-        {"params": weights, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": recipe.weight_decay if recipe.decay_norms else 0.0},
+        {"params": weights, "weight_decay": recipe.decay},
+        {"params": others, "weight_decay": recipe.decay if recipe.decay_norms else 0.0},
     ]
     betas = (recipe.momentum, 0.999)
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {

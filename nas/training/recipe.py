@@ -20,9 +20,10 @@ class Recipe(Strict):
         epochs: Passes over the training images; 10 where neither steps nor images are given.
         steps: Or the number of optimiser steps; the last epoch may then be a part of one.
         images: Or the number of images seen, rounded up to whole steps; may be written 500k.
-        batch_size: Images in one step.
+        batch_size: Images in one step; without it, about a hundredth of the training images, between 32 and 128.
         optimizer: ``sgd``, ``momentum``, ``nesterov``, ``adagrad``, ``rmsprop``, ``adam`` or ``adamw``, all of torch.
-        learning_rate: Peak of the schedule.
+        learning_rate: Peak of the schedule; without it, 0.2 at a batch of 32 (0.01 for the optimisers that scale each
+            weight's gradient) and growing with the square root of the batch (Hoffer et al. 2017, arXiv:1705.08741, §4).
         learning_rate_batch: Batch size that ``learning_rate`` is meant for: the rate then grows in proportion to
             ``batch_size`` (Goyal et al. 2017, arXiv:1706.02677, §2.1). Without it the rate is as given.
         schedule: ``one_cycle`` (Smith & Topin 2017, arXiv:1708.07120), ``cosine`` (Loshchilov & Hutter 2017,
@@ -35,7 +36,8 @@ class Recipe(Strict):
         loss: ``cross_entropy``, ``mse`` (of logits against one-hot labels) or ``binary_cross_entropy`` (each class on
             its own, Wightman et al. 2021, arXiv:2110.00476).
         label_smoothing: Share of a label spread over all classes (Szegedy et al. 2016, arXiv:1512.00567, section 7).
-        weight_decay: L2 penalty on weights; decoupled for ``adamw`` (Loshchilov & Hutter 2019, arXiv:1711.05101).
+        weight_decay: L2 penalty on weights; without it 0.0005, or 0.05 for ``adamw``, where it is decoupled (Loshchilov
+            & Hutter 2019, arXiv:1711.05101).
         decay_norms: Whether norms, biases and slopes have the penalty too.
         l1: L1 penalty on the weights of convolutions and linear layers, added to the loss.
         clip: Largest norm of the gradient of all parameters; larger ones are scaled down. None does not clip.
@@ -68,9 +70,9 @@ class Recipe(Strict):
     epochs: PositiveInt | None = None
     steps: PositiveInt | None = None
     images: Count | None = Field(None, gt=0)
-    batch_size: PositiveInt = 128
+    batch_size: PositiveInt | None = None
     optimizer: Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"] = "nesterov"
-    learning_rate: PositiveFloat = 0.1
+    learning_rate: PositiveFloat | None = None
     learning_rate_batch: PositiveInt | None = None
     schedule: Literal["one_cycle", "cosine", "step", "plateau", "constant"] = "one_cycle"
     warmup: float = Field(0.3, ge=0, lt=1)
@@ -80,7 +82,7 @@ class Recipe(Strict):
     momentum: float = Field(0.9, gt=0, lt=1)
     loss: Literal["cross_entropy", "mse", "binary_cross_entropy"] = "cross_entropy"
     label_smoothing: float = Field(0.1, ge=0, lt=1)
-    weight_decay: NonNegativeFloat = 5e-4
+    weight_decay: NonNegativeFloat | None = None
     decay_norms: bool = False
     l1: NonNegativeFloat = 0.0
     clip: PositiveFloat | None = None
@@ -120,9 +122,25 @@ class Recipe(Strict):
             raise ValueError(f"decay_at must be rising shares between 0 and 1, but is {list(self.decay_at)}")
         return self
 
+    def resolved(self, train_images: int) -> Self:
+        """Return the same recipe with the values of ``OPEN`` that it has for so many training images."""
+        values = {
+            "batch_size": self.batch_size or _default_batch(train_images),
+            "learning_rate": self._base_rate(train_images),
+            "weight_decay": self.decay,
+        }
+        return self.model_copy(update=values)
+
+    @property
+    def decay(self) -> float:
+        """The L2 penalty that holds."""
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return _DECOUPLED_DECAY if self.optimizer == "adamw" else _DECAY
+
     def step_images(self, train_images: int) -> int:
         """Return the images in one step, given the number of training images."""
-        return min(self.batch_size, train_images)
+        return min(self.batch_size or _default_batch(train_images), train_images)
 
     def total_steps(self, train_images: int) -> int:
         """Return the number of optimiser steps, given the number of training images."""
@@ -139,6 +157,36 @@ class Recipe(Strict):
 
     def peak_learning_rate(self, train_images: int) -> float:
         """Return the learning rate at the peak of the schedule."""
+        rate = self._base_rate(train_images)
         if self.learning_rate_batch is None:
+            return rate
+        return rate * self.step_images(train_images) / self.learning_rate_batch
+
+    def _base_rate(self, train_images: int) -> float:
+        if self.learning_rate is not None:
             return self.learning_rate
-        return self.learning_rate * self.step_images(train_images) / self.learning_rate_batch
+        batch = self.learning_rate_batch or self.step_images(train_images)
+        return float(f"{_DEFAULT_RATES[self.optimizer] * math.sqrt(batch / _SMALLEST_BATCH):.2g}")
+
+
+OPEN = ("batch_size", "learning_rate", "weight_decay")
+"""Fields that are chosen by data and optimiser where a recipe leaves them open."""
+
+_SMALLEST_BATCH, _LARGEST_BATCH, _STEPS_OF_EPOCH = 32, 128, 100
+_DECAY, _DECOUPLED_DECAY = 5e-4, 0.05
+_DEFAULT_RATES = {
+    "sgd": 0.5,
+    "momentum": 0.2,
+    "nesterov": 0.2,
+    "adagrad": 0.01,
+    "rmsprop": 0.001,
+    "adam": 0.01,
+    "adamw": 0.01,
+}
+"""At the smallest batch; measured for nesterov and adamw: studies/results/training/defaults.md."""
+
+
+def _default_batch(train_images: int) -> int:
+    """Return the power of two next to a hundredth of the images, within bounds."""
+    wanted: int = 2 ** round(math.log2(max(1, train_images / _STEPS_OF_EPOCH)))
+    return min(_LARGEST_BATCH, max(_SMALLEST_BATCH, wanted))

@@ -527,3 +527,19 @@ def test_checkpoints_that_nobody_goes_on_from_are_removed(tiny_config: StudyConf
     assert sorted(path.name for path in folder.iterdir()) == ["b.2.partial", "waiting.safetensors"]
     run_study(tiny_config, trials=0)  # a search prunes before it begins
     assert [path.name for path in folder.iterdir()] == ["b.2.partial"]
+
+
+def test_a_recipe_that_is_left_open_is_settled_once(tiny_config: StudyConfig) -> None:
+    document = tiny_config.model_dump()
+    silent = StudyConfig.model_validate({**document, "recipe": {"epochs": 1}})
+    study = run_study(silent, trials=1)
+    recipe = open_study(silent).config.recipe
+    assert (recipe.batch_size, recipe.learning_rate, recipe.weight_decay) == (32, 0.2, 5e-4)
+    assert study.config.recipe == recipe
+    early = StudyConfig.model_validate({**document, "name": "early", "recipe": {"epochs": 1, "batch_size": 50}})
+    run_study(early, trials=1)  # as if another version had chosen 50
+    later = early.model_copy(update={"recipe": silent.recipe})
+    assert run_study(later, trials=1).config.recipe.batch_size == 50
+    other = changed(early, "recipe", batch_size=60)
+    with pytest.raises(StudyError, match="recipe.batch_size was 50, is 60"):
+        run_study(other, trials=1)

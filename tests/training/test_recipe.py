@@ -52,8 +52,8 @@ def rates(recipe: Recipe, *, steps: int, val_losses: list[float] | None = None) 
 
 
 def test_the_length_of_training_is_epochs_steps_or_images() -> None:
-    assert Recipe().total_steps(1000) == 10 * (1000 // 128)
-    assert Recipe(steps=37).total_steps(1000) == 37 and Recipe(steps=37).total_epochs(1000) == 6
+    assert Recipe().total_steps(1000) == 10 * (1000 // 32)
+    assert Recipe(steps=37).total_steps(1000) == 37 and Recipe(steps=37).total_epochs(1000) == 2
     assert Recipe(images="10k", batch_size=100).total_steps(1000) == 100
     assert Recipe(images=10_001, batch_size=100).total_steps(1000) == 101
     assert Recipe(batch_size=512).total_steps(100) == 10  # a batch is no larger than the images
@@ -274,3 +274,17 @@ def test_images_are_mixed_and_erased_as_the_recipe_says(
 def test_wrong_recipes_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Recipe.model_validate(given)
+
+
+def test_what_a_recipe_leaves_open_follows_data_and_optimiser() -> None:
+    assert [Recipe().step_images(n) for n in (20, 1000, 4000, 5000, 8000, 10_000, 50_000, 10**6)] == [
+        *(20, 32, 32, 64, 64, 128, 128, 128)
+    ]
+    assert [Recipe().peak_learning_rate(n) for n in (1000, 6000, 50_000)] == [0.2, 0.28, 0.4]
+    assert Recipe(batch_size=512).peak_learning_rate(50_000) == 0.8
+    assert Recipe(optimizer="adamw").peak_learning_rate(1000) == 0.01
+    assert (Recipe(optimizer="adamw").decay, Recipe().decay, Recipe(weight_decay=0.0).decay) == (0.05, 5e-4, 0.0)
+    assert Recipe(learning_rate=0.1, learning_rate_batch=64, batch_size=256).peak_learning_rate(1000) == 0.4
+    resolved = Recipe(optimizer="adamw").resolved(6000)
+    assert (resolved.batch_size, resolved.learning_rate, resolved.weight_decay) == (64, 0.014, 0.05)
+    assert resolved.resolved(50_000) == resolved
