@@ -64,6 +64,10 @@ def _find(folder: Path) -> tuple[list[_File], tuple[str, ...]]:
     if len(classes) == 1:
         raise DataError(f"{folder}: holds one class only ({classes[0]!r}); each class needs a sub-folder of its own")
     for part, by_class in found.items():
+        if roots[part] is not None and not by_class:
+            raise DataError(
+                f"{roots[part]}: holds no images; without this folder, {part} images are split off the others"
+            )
         for name in by_class.keys() - set(classes):
             raise DataError(f"{roots[part]}: holds a class {name!r} that {roots['train']} lacks")
     files = [

@@ -200,7 +200,14 @@ def _checkpoint_key(
     begun = hashlib.blake2b(digest_size=8)
     for name, tensor in sorted(initial.items()):
         begun.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    facts = [architecture.digest, dataset.fingerprint, recipe.model_dump(mode="json"), seed, begun.hexdigest()]
+    facts = [
+        architecture.digest,
+        dataset.fingerprint,
+        dataset.space,
+        recipe.model_dump(mode="json"),
+        seed,
+        begun.hexdigest(),
+    ]
     return json.dumps(facts)
 
 

@@ -150,6 +150,10 @@ def test_unusable_folders_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "single", r"holds one class only \('only'\)")
     write_images(tmp_path / "lonely", {"a": 9, "b": 1})
     refused(tmp_path / "lonely", "class 'b' has 1 left")
+    write_images(tmp_path / "parts" / "train", {"a": 9, "b": 9})
+    for name in ("parts/val", "parts/val/a"):  # without classes, and with a class that is empty
+        (tmp_path / name).mkdir()
+        refused(tmp_path / "parts", "parts/val: holds no images; without this folder, validation images are split off")
     write_images(tmp_path / "broken", {"a": 9, "b": 9})
     image = tmp_path / "broken" / "b" / "4.png"
     image.write_bytes(image.read_bytes()[:100])
