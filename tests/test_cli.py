@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -157,7 +158,9 @@ def test_searching_and_continuing(nas_command: Command) -> None:
     assert second.code == 0 and json.loads(second.out)["study"] == "mine" and "#7 " in second.err
     third = nas_command("search", "mine.yaml")
     assert third.code == 0 and "mine has all its trials" in third.out
-    assert "at least" in nas_command("check", "mine.yaml").out
+    checked = nas_command("check", "mine.yaml").out
+    assert "at least" in checked and "making batches takes" in checked
+    assert "trains at, in images/s: float32, channels last" in checked and "bfloat16, channels first" in checked
     assert json.loads(nas_command("check", "mine.yaml", "--json").out)["proposals"] == 2000
 
 
@@ -332,6 +335,20 @@ def test_training_a_network_over_seeds(nas_command: Command, finished: Path) -> 
     front = json.loads(nas_command("front", finished, "--json").out)["front"]
     trial = nas_command("train", f"{finished}#{front[-1]['number']}", "--seeds", 1, "-o", "t", "--json")
     assert json.loads(trial.out)["digest"] == front[-1]["digest"]
+    reference = f"{finished}#{front[-1]['number']}"
+    tuned = nas_command("train", reference, "--weights", reference, "--seeds", 1, "-o", "f", "--json")
+    assert json.loads(tuned.out)["curves"][0][0]["train_loss"] < json.loads(trial.out)["curves"][0][0]["train_loss"]
+
+
+def test_what_holds_a_training_up_is_told(nas_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.training.loop.fitting_batch", lambda architecture, batch, device: 16)
+    slow = ("--set", "rand_augment=9", "--set", "batch_size=64")
+    outcome = nas_command("train", *SMALL, "--data", "digits", *slow, "--epochs", 1, "--seeds", 1, "-o", "out")
+    assert outcome.code == 0
+    assert re.search(r"Making batches took \d+ % of the steps: the data path holds the training up", outcome.out)
+    assert "steps ran in micro-batches of at most 16 images" in outcome.out
+    document = json.loads(Path("out/result.json").read_text())
+    assert document["micro_batch"] == [16] and document["data_share"]["mean"] > 0.1
 
 
 def test_ctrl_c_is_told_whatever_runs(nas_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

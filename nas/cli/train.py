@@ -17,6 +17,8 @@ from nas.interrupts import interruptible
 if TYPE_CHECKING:
     from nas.architecture.spec import Architecture
     from nas.data.sources import DataConfig, Dataset
+    from nas.search.store import TrialRecord
+    from nas.search.study import Study
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult
     from nas.training.result import Epoch
@@ -50,7 +52,10 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A field of the recipe; may be repeated.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Begin with these: an export's, a trial's, or torchvision's of a preset.")
+        str | None,
+        typer.Option(
+            metavar="FILE|STUDY#N", help="Begin with these: an export's, a trial's, torchvision's of a preset."
+        ),
     ] = None,
     width: Annotated[float | None, typer.Option(help="Width coefficient, of a search space.")] = None,
     depth: Annotated[float | None, typer.Option(help="Depth coefficient, of a search space.")] = None,
@@ -75,7 +80,7 @@ def train(
         from nas.data.sources import load_test
         from nas.training.repeat import read_initial_weights, train_repeatedly
 
-        initial = None if weights is None else read_initial_weights(weights, job.architecture)
+        initial = None if weights is None else read_initial_weights(_weights_file(weights, storage), job.architecture)
         test = load_test(job.data)
     progress = TrainingProgress(console, job, seeds=seeds)
     try:
@@ -196,17 +201,11 @@ def _job(
 
     source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data)
     architecture = None
-    study, _, number = network.rpartition("#")
-    if study:
-        from nas.export.bundle import choose_trial
-        from nas.search.study import open_study
-
+    if "#" in network:
         if coefficients:
             raise ConfigError(f"--{next(iter(coefficients))} does not apply: {network} is a study's trial")
-        if not number.isdecimal():
-            raise ConfigError(f"{network}: write STUDY#N with the number of a trial, for example digits#3")
-        opened = open_study(study, storage=storage)
-        architecture = opened.architecture(choose_trial(opened, number=int(number)))
+        opened, trial = _trial(network, storage)
+        architecture = opened.architecture(trial)
         source, recipe = (opened.config.data, opened.config.recipe) if source is None else (source, recipe)
     if source is None:
         raise ConfigError("--data is missing: give digits, folder=PATH, ... or a study")
@@ -223,6 +222,26 @@ def _job(
             f" {dataset.name} has {len(dataset.classes)} and {dataset.channels}"
         )
     return _Job(architecture, source, dataset, recipe)
+
+
+def _trial(text: str, storage: str | None) -> tuple[Study, TrialRecord]:
+    """Return the study and the trial that ``STUDY#N`` names."""
+    from nas.export.bundle import choose_trial
+    from nas.search.study import open_study
+
+    study, _, number = text.rpartition("#")
+    if not number.isdecimal():
+        raise ConfigError(f"{text}: write STUDY#N with the number of a trial, for example digits#3")
+    opened = open_study(study, storage=storage)
+    return opened, choose_trial(opened, number=int(number))
+
+
+def _weights_file(text: str, storage: str | None) -> Path:
+    """Return the file that ``--weights`` names, which may be that of a trial."""
+    if "#" not in text or Path(text).exists():
+        return Path(text)
+    opened, trial = _trial(text, storage)
+    return opened.weights(trial)
 
 
 def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:

@@ -15,12 +15,13 @@ from safetensors.torch import load_file
 
 import nas
 from nas.analysis.pareto import pareto_front
+from nas.config import StudyConfig
 from nas.data.batches import standardisation
 from nas.data.sources import load_data, load_test
 from nas.errors import ExportError, StudyError
 from nas.export import bundle
 from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network
-from nas.search.study import Study
+from nas.search.study import Study, run_study
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,33 @@ def test_the_readmes_onnx_example_runs_without_this_package(exported: ExportedNe
         assert done.returncode == 0, done.stderr
         right += done.stdout.strip() == str(digits.target[i])
     assert right >= 3
+
+
+@pytest.mark.parametrize("color", ["hsv", "ycbcr"])
+def test_the_readmes_example_converts_colours_as_training_did(tiny_config: StudyConfig, color: str) -> None:
+    from PIL import Image
+
+    document = tiny_config.model_dump()
+    search = {**document["search"], "resolution": {"min": 32, "max": 32}}
+    data = {"shapes": 300, "color": color}
+    budget = {"flops": {"max": "20M"}}
+    config = StudyConfig.model_validate({**document, "data": data, "search": search, "budget": budget})
+    study = run_study(config, trials=1)
+    exported = export_network(study, study.trials()[0], "net")
+    test = load_test(config.data)
+    source = re.findall(r"```python\n(.*?)```", (exported.directory / "README.md").read_text(), re.DOTALL)[0]
+    loop = source.replace('"image.png"', "name").replace("print(", "answers.append(")
+    body = "\n    ".join(loop.splitlines())
+    code = "import os\nos.chdir('net')\nanswers = []\nfor name in sorted(os.listdir('../pictures')):\n"
+    code += f"    name = os.path.join('../pictures', name)\n    {body}\nprint(*answers, sep=\"\\n\")"
+    Path("pictures").mkdir()
+    for index, image in enumerate(test.images):
+        Image.fromarray(image).save(Path("pictures") / f"{index:03}.png")
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    classes = load_data(config.data).classes
+    right = [answer == classes[label] for answer, label in zip(done.stdout.splitlines(), test.labels, strict=True)]
+    assert sum(right) / len(right) == pytest.approx(exported.test_accuracy, abs=0.05)  # Pillow rounds to eight bits
 
 
 def test_an_export_replaces_an_earlier_one_and_nothing_else(finished_study: Study, exported: ExportedNetwork) -> None:
