@@ -173,7 +173,8 @@ def load_study_config(study: str | Path) -> tuple[StudyConfig, Path]:
     """
     path = find("studies", study, what="study")
     home = path.parent if Path(study) == path else Path("studies")
-    document = {"name": path.stem, **read_yaml(path)}
+    given = read_yaml(path)
+    document = {"name": path.stem, **{key: value for key, value in given.items() if value is not None}}  # empty section
     _locate_spaces(document, path.parent)
     config = validate(StudyConfig, document, source=path)
     return config.model_copy(update={"data": config.data.relative_to(home)}), home / config.name

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from nas.units import format_count
 
 if TYPE_CHECKING:
+    from nas.data.sources import Dataset
     from nas.search.objective import Event
     from nas.search.store import TrialRecord
 
@@ -31,6 +32,15 @@ def trial_line(trial: TrialRecord) -> str:
     }
     outcome = outcomes.get(trial.state, trial.state)
     return f"#{trial.number:<4}{format_count(trial.flops):>6} FLOPs  {outcome:<38} {trial.label}"
+
+
+def data_line(dataset: Dataset) -> str:
+    """Return what images there are in one line."""
+    skipped = f"; {dataset.skipped} broken ones left out" if dataset.skipped else ""
+    return (
+        f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.validation):,} validation images of"
+        f" {len(dataset.classes)} classes{skipped}"
+    )
 
 
 class SearchProgress:
@@ -63,8 +73,11 @@ class SearchProgress:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        from nas.search.objective import EpochFinished
+        from nas.search.objective import EpochFinished, ImagesLoaded
 
+        if isinstance(event, ImagesLoaded):
+            self._console.print(data_line(event.dataset), highlight=False, soft_wrap=True, markup=False)
+            return
         if isinstance(event, EpochFinished):
             accuracy = 100 * event.epoch.val_accuracy
             of = "" if self._epochs is None else f"/{self._epochs}"

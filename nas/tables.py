@@ -94,11 +94,12 @@ def seeds_table(results: Sequence[SeedResult], *, title: str, width: int) -> Tab
     """Return the trainings of one network, one row each, with mean and standard deviation below."""
     from nas.training.repeat import mean_and_std
 
+    few = len(results[0].test.confusion) <= 5  # all classes are among the five best
     columns = [
         Column("seed", justify="left"),
         Column("validation"),
         Column("test"),
-        Column("top 5", drop=2),
+        *([] if few else [Column("top 5", drop=2)]),
         Column("seconds", drop=1),
         Column("images/s", drop=3),
     ]
@@ -106,21 +107,26 @@ def seeds_table(results: Sequence[SeedResult], *, title: str, width: int) -> Tab
         (
             100 * result.val_accuracy,
             100 * result.test.accuracy,
-            100 * result.test.top5,
+            *(() if few else (100 * result.test.top5,)),
             result.train_seconds,
             result.images_per_second,
         )
         for result in results
     ]
-    forms = ("{:.2f} %", "{:.2f} %", "{:.2f} %", "{:.1f}", "{:,.0f}")
-    spreads = ("{:.2f} ± {:.2f} %", "{:.2f} ± {:.2f} %", "{:.2f} ± {:.2f} %", "{:.1f} ± {:.1f}", "{:,.0f} ± {:,.0f}")
+    shares = 2 if few else 3
+    forms, units = ["{:.2f}"] * shares + ["{:.1f}", "{:,.0f}"], [" %"] * shares + ["", ""]
     rows = [
-        (str(result.repeat), *(form.format(value) for form, value in zip(forms, values, strict=True)))
+        (str(result.repeat + 1), *(form.format(v) + unit for form, unit, v in zip(forms, units, values, strict=True)))
         for result, values in zip(results, figures, strict=True)
     ]
-    totals = [mean_and_std(column) for column in zip(*figures, strict=True)]
-    means = [form.format(*total) for form, total in zip(spreads, totals, strict=True)]
-    return fitted_table(columns, [*rows, ("mean ± std", *means)], width=width, title=title)
+    if len(results) > 1:
+        totals = [mean_and_std(column) for column in zip(*figures, strict=True)]
+        means = [
+            " ± ".join(form.format(value) for value in total) + unit
+            for form, unit, total in zip(forms, units, totals, strict=True)
+        ]
+        rows.append(("mean ± std", *means))
+    return fitted_table(columns, rows, width=width, title=title)
 
 
 def stage_table(architecture: Architecture, cost: Cost, *, width: int) -> Table:

@@ -46,6 +46,13 @@ def format_count(count: float) -> str:
     return f"{rounded:g}"
 
 
+def format_seconds(seconds: float) -> str:
+    """Write a time as people do: 4.2 s, 3.5 min, 2.1 h."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
 def format_bytes(count: float) -> str:
     """Write a number of bytes with three significant digits and its unit, in powers of 1,000: ``48.9 MB``."""
     text = format_count(count)

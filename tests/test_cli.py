@@ -160,7 +160,9 @@ def test_searching_and_continuing(nas_command: Command) -> None:
     assert third.code == 0 and "mine has all its trials" in third.out
     checked = nas_command("check", "mine.yaml").out
     assert "at least" in checked and "making batches takes" in checked
-    assert "trains at, in images/s: float32, channels last" in checked and "bfloat16, channels first" in checked
+    assert (
+        "images/s  float32, channels last (the recipe)" in checked and "images/s  bfloat16, channels first" in checked
+    )
     assert json.loads(nas_command("check", "mine.yaml", "--json").out)["proposals"] == 2000
 
 
@@ -345,7 +347,7 @@ def test_what_holds_a_training_up_is_told(nas_command: Command, monkeypatch: pyt
     slow = ("--set", "rand_augment=9", "--set", "batch_size=64")
     outcome = nas_command("train", *SMALL, "--data", "digits", *slow, "--epochs", 1, "--seeds", 1, "-o", "out")
     assert outcome.code == 0
-    assert re.search(r"Making batches took \d+ % of the steps: the data path holds the training up", outcome.out)
+    assert re.search(r"Making batches took \d+ % of the steps: augmentation or reading holds training up", outcome.out)
     assert "steps ran in micro-batches of at most 16 images" in outcome.out
     document = json.loads(Path("out/result.json").read_text())
     assert document["micro_batch"] == [16] and document["data_share"]["mean"] > 0.1
@@ -364,7 +366,7 @@ def test_ctrl_c_is_told_whatever_runs(nas_command: Command, monkeypatch: pytest.
     ("arguments", "message"),
     [
         (SMALL, "--data is missing: give digits, folder=PATH"),
-        ((*SMALL, "--data", "folders=x"), "--data: unknown key 'folders'; did you mean 'folder'"),
+        ((*SMALL, "--data", "folders=x"), "--data: unknown source 'folders'; did you mean 'folder'"),
         ((*SMALL, "--data", "folder=nowhere"), "nowhere: no such folder"),
         ((*SMALL, "--data", "digit"), "unknown study 'digit'; did you mean 'digits'"),
         ((*SMALL, "--data", "digits", "--set", "epochs"), "--set: 'epochs' must be KEY=VALUE"),

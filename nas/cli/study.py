@@ -20,7 +20,8 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     from dataclasses import asdict
 
     from nas.budget import write_metric
-    from nas.search.check import check_study
+    from nas.search.check import WORTH_SAYING, check_study
+    from nas.units import format_seconds
 
     report = check_study(study, device=device)
     if as_json:
@@ -29,6 +30,8 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     timed = report.fast_enough is not None
     bounds = "the bounds that need no measuring" if timed else "the budget"
     typer.echo(f"{report.study}: {bounds} can be met")
+    if report.skipped:
+        typer.echo(f"  {report.skipped} broken images are left out")
     typer.echo(
         f"  {100 * report.feasible_share:.1f} % of {report.proposals} random proposals meet {'them' if timed else 'it'}"
     )
@@ -40,25 +43,26 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
         times = ", ".join(f"{milliseconds:.2f} ms" for milliseconds in report.latency_ms)
         typer.echo(f"  the cheapest, median and dearest by FLOPs take {times} at inference on {report.device}:")
         typer.echo(f"  {report.fast_enough} of these three are within budget.latency_ms")
-    times = ", ".join(f"{seconds:.1f} s" for seconds in report.trial_seconds)
+    times = ", ".join(format_seconds(seconds) for seconds in report.trial_seconds)
     typer.echo(f"  training the cheapest, median and dearest takes about {times} on {report.device}")
-    typer.echo(f"  making batches takes {100 * report.data_share:.1f} % of that{_held_up(report.data_share)}")
+    typer.echo(f"  making batches takes {100 * report.data_share:.1f} % of the steps{_held_up(report.data_share)}")
+    typer.echo(f"  the whole study: about {format_seconds(report.total_seconds)} with one worker")
     own, best = next(iter(report.speeds)), max(report.speeds, key=lambda key: report.speeds[key])
-    speeds = "; ".join(f"{name} {speed:,.0f}" for name, speed in report.speeds.items())
-    typer.echo(f"  the median network trains at, in images/s: {speeds}")
-    if report.speeds[best] > 1.1 * report.speeds[own]:
+    typer.echo("  the median network trains at")
+    for name, speed in report.speeds.items():
+        typer.echo(f"    {speed:>9,.0f} images/s  {name}{' (the recipe)' if name == own else ''}")
+    if report.speeds[best] > WORTH_SAYING * report.speeds[own]:
         precision, layout = best.split(", ")
         typer.echo(
             f"  {report.speeds[best] / report.speeds[own]:.2f} times the recipe's speed: recipe.precision: {precision},"
             f" recipe.channels_last: {'true' if layout == 'channels last' else 'false'}"
         )
-    typer.echo(f"  the whole study: about {report.total_seconds / 60:.1f} min with one worker")
 
 
 def _held_up(data_share: float) -> str:
     from nas.training.clock import TOO_LARGE
 
-    return ": the data path holds training up" if data_share > TOO_LARGE else ""
+    return ": augmentation or reading holds training up" if data_share > TOO_LARGE else ""
 
 
 def search(
@@ -81,8 +85,6 @@ def search(
         from nas.search.study import planned_trials, run_study
 
         planned = planned_trials(study, storage=storage) if trials is None else trials
-    if planned == 0:
-        console.print(f"{config.name} has all its trials; nas search {study} --trials N runs N more", highlight=False)
     try:
         with interruptible() as check, SearchProgress(console, total=planned, epochs=config.recipe.epochs) as progress:
 
@@ -94,6 +96,8 @@ def search(
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept, and nas search {study} continues") from None
     front = pareto_front(ran)
+    if planned == 0:
+        console.print(f"{config.name} has all its trials; nas search {study} --trials N runs N more", highlight=False)
     if as_json:
         print_json(_front_document(ran.name, front))
         return
@@ -157,7 +161,7 @@ def prune(
     """Remove checkpoints that no training goes on from and, if asked to, weights of networks off the Pareto front."""
     from dataclasses import asdict
 
-    from nas.analysis.pareto import pareto_front
+    from nas.analysis.pareto import front_of
     from nas.search.disk import prune_checkpoints, prune_weights
     from nas.search.study import open_study
     from nas.units import format_bytes
@@ -166,7 +170,10 @@ def prune(
     folder = opened.weights_folder()
     removed = {"checkpoints": prune_checkpoints(folder, opened.trials())}
     if weights:
-        removed["weights"] = prune_weights(folder, keep={trial.digest for trial in pareto_front(opened)})
+        trials = opened.trials()
+        trained = {trial.digest for trial in trials if trial.state == "trained"}
+        off_front = trained - {trial.digest for trial in front_of(trials)}
+        removed["weights"] = prune_weights(folder, off_front)
     if as_json:
         print_json({name: asdict(files) for name, files in removed.items()})
         return

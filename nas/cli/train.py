@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nas.search.study import Study
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult
-    from nas.training.result import Epoch
+    from nas.training.result import Epoch, StepDone
 
 _REFRESH_SECONDS = 0.25
 
@@ -65,7 +65,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a network over several seeds; the test images are looked at once for each, at the end."""
-    from nas.console import make_console
+    from nas.console import data_line, make_console
     from nas.models.device import describe_device, describe_versions, resolve_device
     from nas.tables import seeds_table
 
@@ -82,6 +82,7 @@ def train(
 
         initial = None if weights is None else read_initial_weights(_weights_file(weights, storage), job.architecture)
         test = load_test(job.data)
+    console.print(data_line(job.dataset), highlight=False, soft_wrap=True, markup=False)
     progress = TrainingProgress(console, job, seeds=seeds)
     try:
         with interruptible() as check, progress:
@@ -90,7 +91,7 @@ def train(
                 check()
                 progress.epoch(repeat, epoch)
 
-            def step(repeat: int, done: int, of: int) -> None:
+            def step(repeat: int, done: StepDone) -> None:
                 check()
                 progress.step(repeat, done)
 
@@ -105,6 +106,7 @@ def train(
                 folder=folder,
                 on_epoch=show,
                 on_step=step,
+                on_result=progress.result,
             )
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on from {folder}") from None
@@ -126,7 +128,7 @@ def _remarks(results: list[SeedResult]) -> list[str]:
     lines = []
     share = max(result.data_share for result in results)
     if share > TOO_LARGE:
-        lines.append(f"Making batches took {100 * share:.0f} % of the steps: the data path holds the training up")
+        lines.append(f"Making batches took {100 * share:.0f} % of the steps: augmentation or reading holds training up")
     sizes = [result.micro_batch for result in results if result.micro_batch is not None]
     if sizes:
         lines.append(f"For want of memory, steps ran in micro-batches of at most {min(sizes)} images")
@@ -139,19 +141,22 @@ class TrainingProgress:
     def __init__(self, console: Any, job: _Job, *, seeds: int) -> None:
         """Prepare a bar over all steps of all seeds."""
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
         images = len(job.dataset.train)
         self._epochs, self._steps = job.recipe.total_epochs(images), job.recipe.total_steps(images)
         self._batch = job.recipe.step_images(images)
         self._steps_of_epoch = images // self._batch
-        columns = (TextColumn("{task.description}"), BarColumn(12), TimeRemainingColumn(), TextColumn("left"))
+        time_left = TimeRemainingColumn(table_column=Column(min_width=len("0:00:00"), no_wrap=True))
+        columns = (TextColumn("{task.description}"), BarColumn(8), time_left, TextColumn("left"))
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
         self._task = self._progress.add_task("training", total=seeds * self._steps)
         self._console = console
         self._seeds = seeds
-        self._accuracy = ""
+        self._validated = ""
         self._repeat = 0
-        self._shown = self._counted_from = (0, 0.0)  # step and time
+        self._shown = 0.0
+        self._counted_from = (0, 0.0)  # step and time
 
     def __enter__(self) -> TrainingProgress:
         """Show the bar."""
@@ -162,30 +167,37 @@ class TrainingProgress:
         """Take the bar away."""
         self._progress.stop()
 
-    def step(self, repeat: int, done: int) -> None:
+    def step(self, repeat: int, step: StepDone) -> None:
         """Show a step, several times a second at most."""
         now = time.monotonic()
         if repeat != self._repeat or self._counted_from[1] == 0.0:
-            self._repeat, self._counted_from, self._accuracy = repeat, (done, now), ""
-        if now - self._shown[1] < _REFRESH_SECONDS:
+            self._repeat, self._counted_from, self._validated = repeat, (step.done, now), ""
+        if self._progress.disable or now - self._shown < _REFRESH_SECONDS:
             return
-        self._shown = (done, now)
+        self._shown = now
         first, began = self._counted_from
-        speed = f"  {(done - first) * self._batch / (now - began):,.0f} images/s" if now > began else ""
-        epoch = min(self._epochs, 1 + (done - 1) // self._steps_of_epoch)
+        speed = f" {(step.done - first) * self._batch / (now - began):,.0f} images/s" if now > began else ""
+        epoch = min(self._epochs, 1 + (step.done - 1) // self._steps_of_epoch)
+        accuracy = self._validated or f" train {100 * step.accuracy():.1f} %"
         self._progress.update(
             self._task,
-            description=f"seed {repeat + 1}/{self._seeds} epoch {epoch}/{self._epochs}{self._accuracy}{speed}",
-            completed=repeat * self._steps + done,
+            description=f"seed {repeat + 1}/{self._seeds} epoch {epoch}/{self._epochs}{accuracy}{speed}",
+            completed=repeat * self._steps + step.done,
         )
 
     def epoch(self, repeat: int, epoch: Epoch) -> None:
-        """Show the accuracy after an epoch, and after the last one a line that stays."""
-        self._accuracy = f"  validation {100 * epoch.val_accuracy:.2f} %"
-        if epoch.epoch == self._epochs:
-            self._console.print(
-                f"seed {repeat + 1}/{self._seeds}{self._accuracy} after {self._epochs} epochs", highlight=False
-            )
+        """Show the accuracy after an epoch."""
+        self._validated = f" val {100 * epoch.val_accuracy:.1f} %"
+
+    def result(self, result: SeedResult) -> None:
+        """Show a line that stays."""
+        epochs = len(result.curve)
+        self._progress.update(self._task, completed=(result.repeat + 1) * self._steps)
+        self._console.print(
+            f"seed {result.repeat + 1}/{self._seeds}  validation {100 * result.val_accuracy:.2f} %  test"
+            f" {100 * result.test.accuracy:.2f} %  after {epochs} epoch{'s' * (epochs != 1)}",
+            highlight=False,
+        )
 
 
 def _job(
@@ -209,8 +221,8 @@ def _job(
         source, recipe = (opened.config.data, opened.config.recipe) if source is None else (source, recipe)
     if source is None:
         raise ConfigError("--data is missing: give digits, folder=PATH, ... or a study")
-    recipe = _changed(recipe, settings or [], epochs)
     dataset = load_data(source)
+    recipe = _changed(recipe.reopened(len(dataset.train)), settings or [], epochs)
     if architecture is None:
         given = {**coefficients, "classes": len(dataset.classes), "channels": dataset.channels}
         is_file = Path(network).suffix == ".json"
@@ -241,18 +253,23 @@ def _weights_file(text: str, storage: str | None) -> Path:
     if "#" not in text or Path(text).exists():
         return Path(text)
     opened, trial = _trial(text, storage)
-    return opened.weights(trial)
+    path = opened.weights(trial)
+    if not path.is_file():
+        raise StudyError(f"{path}: no such file; the weights of {text} were pruned, or lie where the trial ran")
+    return path
 
 
 def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:
     """Return the images that ``--data`` names, and how to train on them: as the study says, or by default."""
     from nas.config import load_study_config
-    from nas.data.sources import DataConfig
-    from nas.files import validate
+    from nas.data.sources import SOURCES, DataConfig
+    from nas.files import did_you_mean, validate
     from nas.training.recipe import Recipe
 
     key, equals, value = text.partition("=")
     if equals:
+        if key not in SOURCES:
+            raise ConfigError(f"--data: unknown source {key!r}{did_you_mean(key, SOURCES)}; or give a study")
         return validate(DataConfig, {key: value}, source="--data"), Recipe()
     if text == "digits":
         return DataConfig(digits=True), Recipe()
@@ -320,9 +337,16 @@ def _write(folder: Path, job: _Job, results: list[SeedResult], document: dict[st
     from nas.search.objective import save_weights
     from nas.training.repeat import UNFINISHED
 
-    for result in results:
-        save_weights(result.model, folder / f"weights-{result.repeat}.safetensors")
-    (folder / "architecture.json").write_text(architecture_to_json(job.architecture), encoding="utf-8")
-    (folder / "result.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    try:
+        for result in results:
+            save_weights(result.model, folder / f"weights-{result.repeat}.safetensors")
+        (folder / "architecture.json").write_text(architecture_to_json(job.architecture), encoding="utf-8")
+        (folder / "result.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        (folder / "result.json").unlink(missing_ok=True)
+        raise StudyError(
+            f"{folder}: cannot be written: {error.strerror}; the checkpoints are kept, so the same command needs no"
+            " training again"
+        ) from None
     for result in results:
         (folder / UNFINISHED.format(result.repeat)).unlink(missing_ok=True)

@@ -1,8 +1,9 @@
 """Augmentation of whole batches on their device: what turns and colours pixels, what mixes or erases images.
 
 Shifts and mirroring are done where a batch is cut (``nas/data/batches.py``). Labels become shares of the classes where
-images are mixed. Randomness comes from the generator of the training, drawn on its device, so the host never waits;
-kornia draws from torch's global state on the host, which a training has of its own too.
+images are mixed. Randomness comes from the generator of the training, drawn on its device, so the host never waits.
+Colour jitter and RandAugment are kornia's: they draw from torch's global state on the host, which a training has of its
+own too, and copy what they drew to the device.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from nas.data.types import ImageSet, Indices, Space
 Change: TypeAlias = Callable[[Tensor], Tensor]
 """Augments pixels: float32 (batch, channels, size, size) in 0 to 1, before colours are converted and standardised."""
 
-_CHUNK = 4096  # images converted to float at a time
+_CHUNK_BYTES = 8 * 2**20  # of uint8 images that are converted to float at a time
 
 
 class Standardisation(NamedTuple):
@@ -39,7 +39,7 @@ class Standardisation(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A standardised batch: images float32 (count, channels, size, size) channels-last, labels int64 (count,)."""
+    """A standardised batch: images float32 (count, channels, size, size), labels int64 (count,)."""
 
     images: Tensor
     labels: Tensor
@@ -200,11 +200,12 @@ class StreamedImages(ImageBatches):
     def _fetch(self, batches: Sequence[Tensor]) -> Iterator[_Pixels]:
         with ThreadPoolExecutor(1, thread_name_prefix="images") as pool:
             coming = deque[Future[Tensor]]()
-            for chosen in [batch.cpu().numpy() for batch in batches]:
+            indices = torch.cat(list(batches)).cpu().numpy() if len(batches) else np.empty(0, np.intp)
+            for chosen in np.split(indices, np.cumsum([len(batch) for batch in batches])[:-1]):
                 coming.append(pool.submit(self._load, chosen))
                 if len(coming) > 1:
                     yield self._arrived(coming.popleft())
-            while coming:
+            if coming:
                 yield self._arrived(coming.popleft())
 
     def _load(self, chosen: Indices) -> Tensor:
@@ -228,7 +229,7 @@ def standardisation(dataset: Dataset) -> Standardisation:
     """Return mean and standard deviation of the training images, channel by channel; no channel has less than 1/255."""
     levels = 256 if dataset.space == "stored" else 2**16  # of converted colours, which are no whole numbers
     counts = torch.zeros(dataset.channels, levels, dtype=torch.float64)
-    for chunk in dataset.train.chunks(_CHUNK):
+    for chunk in dataset.train.chunks(_chunk(dataset.train, dataset.native_size)):
         pixels = torch.from_numpy(chunk)
         if dataset.space != "stored":
             converted = convert(pixels.permute(0, 3, 1, 2).float() / 255, dataset.space).permute(0, 2, 3, 1)
@@ -268,10 +269,15 @@ def to_device(
         return StreamedImages(image_set, labels, size=resolution, standard=standard, channels_last=channels_last)
     images = torch.empty(shape, dtype=torch.uint8, device=device)
     start = 0
-    for chunk in image_set.chunks(_CHUNK):
+    for chunk in image_set.chunks(_chunk(image_set, resolution)):
         images[start : start + len(chunk)] = _resize(torch.from_numpy(chunk).to(device), resolution)
         start += len(chunk)
     return DeviceImages(images, labels, standard=standard, channels_last=channels_last)
+
+
+def _chunk(image_set: ImageSet, resolution: int) -> int:
+    """Return how many images to convert at a time, as they are stored or at another resolution."""
+    return max(1, _CHUNK_BYTES // (max(image_set.size, resolution) ** 2 * image_set.channels))
 
 
 def _take_rows(images: Tensor, chosen: Tensor | None, rows: Tensor) -> Tensor:

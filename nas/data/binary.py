@@ -86,7 +86,13 @@ def read_idx(folder: Path) -> Source:
     arrays = {part: [_read_idx_file(_find_idx(folder, stem)) for stem in stems] for part, stems in _IDX_FILES.items()}
     num_classes = int(max(labels.max() for _, labels in arrays.values())) + 1
     parts = {
-        part: _image_set(images, labels, num_classes, source=_find_idx(folder, _IDX_FILES[part][0]))
+        part: _image_set(
+            images,
+            labels,
+            num_classes,
+            source=_find_idx(folder, _IDX_FILES[part][0]),
+            labels_source=_find_idx(folder, _IDX_FILES[part][1]),
+        )
         for part, (images, labels) in arrays.items()
     }
     classes = tuple(str(label) for label in range(num_classes))
@@ -159,7 +165,9 @@ def read_npz(path: Path) -> Source:
     else:
         classes = tuple(map(str, range(num_classes)))
     parts = {
-        part: _image_set(arrays[pair[0]], labels[part], len(classes), source=f"{path}: {pair[0]}")
+        part: _image_set(
+            arrays[pair[0]], labels[part], len(classes), source=f"{path}: {pair[0]}", labels_source=f"{path}: {pair[1]}"
+        )
         for part, pair in found.items()
     }
     return Source(path.stem, classes, True, parts["train"], parts.get("validation"), parts.get("test"))
@@ -171,7 +179,9 @@ def _whole_numbers(labels: npt.NDArray[Any], source: object) -> npt.NDArray[np.i
     return labels.reshape(-1).astype(np.int64)
 
 
-def _image_set(images: npt.NDArray[Any], labels: npt.NDArray[Any], num_classes: int, *, source: object) -> ImageSet:
+def _image_set(
+    images: npt.NDArray[Any], labels: npt.NDArray[Any], num_classes: int, *, source: object, labels_source: object
+) -> ImageSet:
     """Return images and labels that fit each other."""
     shaped: Images = images[..., None] if images.ndim == 3 else images
     fits = shaped.ndim == 4 and shaped.shape[1] == shaped.shape[2] and shaped.shape[3] in (1, 3) and shaped.size
@@ -182,7 +192,7 @@ def _image_set(images: npt.NDArray[Any], labels: npt.NDArray[Any], num_classes: 
         )
     if len(shaped) != len(labels):
         raise DataError(f"{source} has {len(shaped)} images, but there are {len(labels)} labels")
-    _require_labels(labels.astype(np.int64), num_classes, source=source)
+    _require_labels(labels.astype(np.int64), num_classes, source=labels_source)
     return ImageSet(shaped, labels.astype(np.int64))
 
 

@@ -27,5 +27,5 @@ def convert(images: Tensor, space: Space) -> Tensor:
     if space == "ycbcr":
         ycbcr: Tensor = kornia.color.rgb_to_ycbcr(images)
         return ycbcr
-    hsv: Tensor = kornia.color.rgb_to_hsv(images)
-    return hsv * torch.tensor([1 / (2 * math.pi), 1.0, 1.0], device=images.device).view(3, 1, 1)
+    hue, saturation, value = kornia.color.rgb_to_hsv(images).unbind(dim=1)
+    return torch.stack([hue / (2 * math.pi), saturation, value], dim=1)

@@ -76,9 +76,9 @@ class DataConfig(Strict):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [key for key in _SOURCES if getattr(self, key) is not None]
+        given = [key for key in SOURCES if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"exactly one source of {', '.join(_SOURCES)} is needed, but {given or 'none'} given")
+            raise ValueError(f"exactly one source of {', '.join(SOURCES)} is needed, but {given or 'none'} given")
         for key, default in (("size", None), ("skip_broken", False)):
             if getattr(self, key) != default and given[0] not in ("folder", "hf"):
                 raise ValueError(f"{key} applies to folder and hf only, but the source is {given[0]}")
@@ -141,6 +141,15 @@ class Dataset:
         facts = json.dumps([self.classes, self.native_size, self.channels, counts])
         return hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()
 
+    def content_digest(self) -> str:
+        """Return sixteen hexadecimal digits of all labels and of the pixels of some images, evenly spaced."""
+        content = hashlib.blake2b(json.dumps(self.classes).encode(), digest_size=8)
+        for part in self._parts:
+            content.update(part.labels.tobytes())
+            some = np.linspace(0, len(part) - 1, min(len(part), 200)).astype(np.intp)
+            content.update(np.ascontiguousarray(part.pixels(some)).tobytes())
+        return content.hexdigest()
+
     @property
     def _parts(self) -> tuple[ImageSet, ImageSet]:
         return self.train, self.validation
@@ -193,7 +202,7 @@ def load_test(config: DataConfig) -> ImageSet:
 
 
 def _open(config: DataConfig) -> Source:
-    source = next(read(config) for key, read in _SOURCES.items() if getattr(config, key) is not None)
+    source = next(read(config) for key, read in SOURCES.items() if getattr(config, key) is not None)
     return _in_color(_of_classes(source, config.classes), config.color)
 
 
@@ -300,7 +309,7 @@ def _read_folder(config: DataConfig) -> Source:
     )
 
 
-_SOURCES: dict[str, Callable[[DataConfig], Source]] = {
+SOURCES: dict[str, Callable[[DataConfig], Source]] = {
     "digits": _read_digits,
     "folder": _read_folder,
     "cifar": lambda config: read_cifar(config.cifar or Path()),

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from nas.analysis.pareto import pareto_front
 from nas.architecture.cost import count_cost
 from nas.architecture.serialization import architecture_to_json
-from nas.data.batches import Standardisation, standardisation, to_device
+from nas.data.batches import Standardisation, standardisation
 from nas.data.sources import Dataset, load_data, load_test
 from nas.errors import ExportError, StudyError
 from nas.models.build import Network, build_model
@@ -25,6 +25,7 @@ from nas.search.objective import save_weights
 from nas.search.store import TrialRecord
 from nas.search.study import Study
 from nas.training.evaluate import evaluate
+from nas.training.loop import bring, validation_batch
 from nas.units import format_count
 
 FILES = ("README.md", "architecture.json", "model.onnx", "preprocessing.json", "weights.safetensors")
@@ -143,8 +144,15 @@ def _write(
     }
     (folder / "preprocessing.json").write_text(json.dumps(preprocessing, indent=1) + "\n", encoding="utf-8")
     device = torch.device("cpu")
-    test = to_device(load_test(study.config.data), resolution=architecture.resolution, standard=standard, device=device)
-    accuracy = evaluate(model, test).accuracy
+    recipe = study.config.recipe
+    test = bring(
+        load_test(study.config.data),
+        resolution=architecture.resolution,
+        standard=standard,
+        recipe=recipe,
+        device=device,
+    )
+    accuracy = evaluate(model, test, batch=validation_batch(architecture, device)).accuracy
     images = next(test.in_order(8)).images.contiguous()
     export_onnx(model, images, folder / "model.onnx")
     exported = ExportedNetwork(target, trial, accuracy, onnx_difference(model, images, folder / "model.onnx"))

@@ -44,14 +44,22 @@ def device_memory(device: torch.device) -> Memory:
     """Return the memory of a GPU, or of this machine as far as the process's control group may use it."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
-        return Memory(total, free)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch keeps it for later
+        return Memory(total, free + unused)
     machine = psutil.virtual_memory()
     total, free = machine.total, machine.available
     for folder, limit, used in _CONTROL_GROUPS:
         with suppress(OSError, ValueError):  # no such group, or no limit
             bound = int((folder / limit).read_text())
-            total, free = min(total, bound), min(free, bound - int((folder / used).read_text()))
+            held = int((folder / used).read_text()) - _droppable(folder)
+            total, free = min(total, bound), min(free, bound - held)
     return Memory(total, max(0, free))
+
+
+def _droppable(folder: Path) -> int:
+    """Return the bytes of files that a control group holds in memory and that the system may drop at any time."""
+    lines = (folder / "memory.stat").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
 
 
 _CONTROL_GROUPS = (

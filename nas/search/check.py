@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import statistics
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ from nas.training.step import PRECISIONS, resolved_precision
 from nas.units import format_count
 
 _SAMPLES = 2000
+_STEPS = 10  # timed for each precision and layout
+
+WORTH_SAYING = 1.2
+"""How many times as fast as the recipe another precision or layout must be measured to be worth saying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class CheckReport:
         data_share: Share of the training time of those three that goes into making batches.
         speeds: Training images per second of the median network by precision and layout, that of the recipe first.
         total_seconds: Estimated time of the whole study with one worker if no network were proposed twice.
+        skipped: Broken images that are left out.
     """
 
     study: str
@@ -67,6 +73,7 @@ class CheckReport:
     data_share: float
     speeds: dict[str, float]
     total_seconds: float
+    skipped: int
 
 
 def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> CheckReport:
@@ -94,6 +101,7 @@ def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> Che
         )
     networks = sorted({c.record.digest: c for c in feasible}.values(), key=lambda c: c.cost.flops)
     three = [networks[i] for i in (0, len(networks) // 2, -1)]
+    time_step(three[0].architecture, dataset, config.recipe, device=chosen)  # what a process does once is not its cost
     timed = [time_step(network.architecture, dataset, config.recipe, device=chosen) for network in three]
     seconds = [_trial_seconds(config.recipe, dataset, step.seconds) for step in timed]
     limit = config.budget.latency_ms
@@ -113,8 +121,9 @@ def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> Che
         fast_enough=_within(config.budget, milliseconds) if milliseconds else None,
         trial_seconds=(seconds[0], seconds[1], seconds[2]),
         data_share=sum(s.data_share * s.seconds for s in timed) / sum(s.seconds for s in timed),
-        speeds=_speeds(config.recipe, dataset, three[1].architecture, chosen),
+        speeds=_speeds(config.recipe, dataset, three[1].architecture, chosen, own=timed[1].seconds),
         total_seconds=config.search.trials * len(feasible) / len(candidates) * statistics.mean(seconds),
+        skipped=dataset.skipped,
     )
 
 
@@ -152,16 +161,24 @@ def _trial_seconds(recipe: Recipe, dataset: Dataset, step_seconds: float) -> flo
     return step_seconds / recipe.step_images(images) * (trained + validated / 3)
 
 
-def _speeds(recipe: Recipe, dataset: Dataset, architecture: Architecture, device: torch.device) -> dict[str, float]:
-    """Return images per second of the recipe and of the other precisions and layouts."""
-    own = (resolved_precision(recipe.precision, device), recipe.channels_last)
-    others = [(p, last) for p in PRECISIONS for last in (True, False) if (p, last) != own]
-    found = {}
-    for precision, channels_last in (own, *others):
-        changed = recipe.model_copy(update={"precision": precision, "channels_last": channels_last})
-        step = time_step(architecture, dataset, changed, device=device, steps=3)
-        layout = "channels last" if channels_last else "channels first"
-        found[f"{precision}, {layout}"] = recipe.step_images(len(dataset.train)) / step.seconds
+def _speeds(
+    recipe: Recipe, dataset: Dataset, architecture: Architecture, device: torch.device, *, own: float
+) -> dict[str, float]:
+    """Return images per second of the recipe, whose step takes ``own`` seconds, and of other precisions and layouts."""
+    images = recipe.step_images(len(dataset.train))
+
+    def named(precision: str, channels_last: bool) -> str:
+        return f"{precision}, channels {'last' if channels_last else 'first'}"
+
+    setting = (resolved_precision(recipe.precision, device), recipe.channels_last)
+    found = {named(*setting): images / own}
+    if recipe.compile:  # each setting would be compiled
+        return found
+    for precision, channels_last in itertools.product(PRECISIONS, (True, False)):
+        if (precision, channels_last) != setting:
+            changed = recipe.model_copy(update={"precision": precision, "channels_last": channels_last})
+            step = time_step(architecture, dataset, changed, device=device, steps=_STEPS)
+            found[named(precision, channels_last)] = images / step.seconds
     return found
 
 

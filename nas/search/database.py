@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
@@ -120,6 +121,9 @@ def database_errors(storage: str) -> Iterator[None]:
         raise StudyError(f"{shown}: unknown kind of database ({error})") from None
     except DBAPIError as error:
         raise StudyError(f"{shown}: {' '.join(str(error.orig).split())}") from None
+    except StorageInternalError as error:
+        cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
+        raise StudyError(f"{shown}: {' '.join(str(cause).split())}") from None
 
 
 def retry_creation(create: Callable[[], ResultT]) -> ResultT:

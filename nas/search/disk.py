@@ -7,7 +7,7 @@ ends, and at the start of a search where the network has been trained since, or 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,33 +39,36 @@ def disk_use(weights: Path) -> DiskUse:
     return DiskUse(_measure(weights.glob("*.safetensors")), _measure((weights / CHECKPOINTS).glob("*")))
 
 
-def prune_checkpoints(weights: Path, trials: Iterable[TrialRecord]) -> FilesOnDisk:
+def prune_checkpoints(weights: Path, trials: Sequence[TrialRecord]) -> FilesOnDisk:
     """Remove checkpoints that no training will go on from, and half-written files; return what was removed.
 
     Args:
         weights: The study's folder of weights.
-        trials: All of the study.
+        trials: All of the study, in the order of their numbers.
     """
-    states: dict[str, set[str]] = {}
-    for trial in trials:
-        states.setdefault(trial.digest, set()).add(trial.state)
+    states = {trial.digest: trial.state for trial in trials if trial.state not in ("repeated", "infeasible")}  # newest
+    trained = {trial.digest for trial in trials if trial.state == "trained"}
     folder = weights / CHECKPOINTS
     ended = [
         path
         for path in folder.glob("*.safetensors")
-        if not {"running", "interrupted"} & states.get(path.stem, set()) or "trained" in states[path.stem]
+        if path.stem in trained or states.get(path.stem) not in ("running", "interrupted")
     ]
     return _remove([*ended, *_half_written(weights), *_half_written(folder)])
 
 
-def prune_weights(weights: Path, *, keep: Collection[str]) -> FilesOnDisk:
-    """Remove the weights of all networks but those of the given digests; return what was removed."""
-    return _remove(path for path in weights.glob("*.safetensors") if path.stem not in keep)
+def prune_weights(weights: Path, digests: Iterable[str]) -> FilesOnDisk:
+    """Remove the weights of the networks of the given digests; return what was removed."""
+    return _remove(path for digest in digests if (path := weights / f"{digest}.safetensors").exists())
 
 
 def _half_written(folder: Path) -> list[Path]:
-    before = time.time() - _STALE_SECONDS
-    return [path for path in folder.glob("*.partial") if path.stat().st_mtime < before]
+    before, found = time.time() - _STALE_SECONDS, []
+    for path in folder.glob("*.partial"):
+        with suppress(FileNotFoundError):  # another worker has just renamed it
+            if path.stat().st_mtime < before:
+                found.append(path)
+    return found
 
 
 def _measure(paths: Iterable[Path]) -> FilesOnDisk:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,19 +9,26 @@ from typing import Any, TypeAlias
 
 import optuna
 import torch
-from safetensors.torch import save_file
 
 from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
 from nas.config import SearchConfig, StudyConfig
 from nas.data.sources import Dataset
-from nas.errors import TrainingDiverged
+from nas.errors import StudyError, TrainingDiverged
 from nas.models.device import describe_device
 from nas.search.sampler import ERROR
 from nas.search.store import Store, TrialRecord
 from nas.search.timing import measure_for_budget, measured_alike
+from nas.training.checkpoint import write_tensors
 from nas.training.loop import train, trial_seed
 from nas.training.result import Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesLoaded:
+    """The images of a study are there."""
+
+    dataset: Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class TrialFinished:
 CHECKPOINTS = "unfinished"
 """Sub-folder of the weights for interrupted trainings; the trial that takes the place of one goes on from there."""
 
-Event: TypeAlias = EpochFinished | TrialFinished
+Event: TypeAlias = ImagesLoaded | EpochFinished | TrialFinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +135,14 @@ class Objective:
         self._device = device
         self._emit = emit
         self.finished: TrialRecord | None = None
+        self.stopped: StudyError | None = None
 
     def __call__(self, trial: optuna.Trial) -> tuple[float, float]:
         """Run one trial.
 
         Raises:
             optuna.TrialPruned: The network is outside the budget; nothing was built.
+            StudyError: What the trial made cannot be written; ``stopped`` is the error.
         """
         self.finished = None
         candidate = propose(trial, self._config.search, self._dataset)
@@ -143,6 +151,10 @@ class Objective:
         self._store.begin(candidate.record, candidate.architecture, candidate.cost)
         try:
             record = self._outcome(trial, candidate)
+        except StudyError as error:  # the disk is full, say: the next trial would fail too, and this one may go on
+            self._finish(replace(candidate.record, state="interrupted"))
+            self.stopped = error
+            raise
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:1000]
             trial.set_user_attr(ERROR, reason)
@@ -224,11 +236,9 @@ class Objective:
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:
-    """Write a module's parameters and buffers as safetensors: whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        save_file({key: tensor.cpu().contiguous() for key, tensor in model.state_dict().items()}, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write a module's parameters and buffers as safetensors: whole, or not at all.
+
+    Raises:
+        StudyError: The file cannot be written, for example because the disk is full.
+    """
+    write_tensors(path, model.state_dict(), what="the weights")

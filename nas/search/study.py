@@ -28,7 +28,7 @@ from nas.search.database import (
     without_password,
 )
 from nas.search.disk import prune_checkpoints
-from nas.search.objective import Candidate, Event, Objective, TrialFinished, realise
+from nas.search.objective import Candidate, Event, ImagesLoaded, Objective, TrialFinished, realise
 from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
 from nas.search.store import Purpose, Store, TrialRecord
 from nas.training.loop import fitting_batch
@@ -169,6 +169,8 @@ def run_study(
         release_abandoned(optuna_study, store)
         prune_checkpoints(weights_folder(store, directory), store.trials())
         count = missing_trials(config, optuna_study) if trials is None else trials
+        if on_event is not None:
+            on_event(ImagesLoaded(dataset))
         if workers > 1:
             from nas.search.workers import run_workers
 
@@ -199,6 +201,7 @@ def run_trials(
 
     Raises:
         NasError: Several trials in a row failed.
+        StudyError: What a trial made cannot be written.
     """
     optuna_study, store = open_optuna_study(config, storage), Store(storage, config.name)
     objective = Objective(
@@ -211,6 +214,8 @@ def run_trials(
     )
     for _ in tickets:
         optuna_study.optimize(objective, n_trials=1, catch=(Exception,))
+        if objective.stopped is not None:
+            raise objective.stopped
         if on_event is not None and objective.finished is not None:
             on_event(TrialFinished(objective.finished))  # only now: what a listener raises cannot undo the trial
         last = optuna_study.get_trials(deepcopy=False)[-FAILURES_IN_A_ROW:]

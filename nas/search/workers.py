@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.config import StudyConfig
-from nas.errors import NasError
+from nas.errors import NasError, UserError
 from nas.interrupts import interruptible, interrupts_held, let_interrupts_through
 from nas.search.objective import Event
 
@@ -32,6 +32,7 @@ def run_workers(
 
     Raises:
         NasError: A worker ended with an error.
+        UserError: A worker met a mistake of the user's, such as a full disk.
         KeyboardInterrupt: After the workers have put away what they had finished.
     """
     context = multiprocessing.get_context("spawn")
@@ -60,15 +61,21 @@ def run_workers(
 
 
 def _pass_on(processes: list[SpawnProcess], events: Any, on_event: Callable[[Event], None] | None) -> None:
+    """Pass events on until all processes have ended; then raise what stopped one of them."""
+    error: UserError | None = None
     while True:
         alive = any(process.is_alive() for process in processes)
         try:
             event = events.get(timeout=0.2)
         except queue.Empty:
-            if not alive:
-                return
-            continue
-        if on_event is not None:
+            if alive:
+                continue
+            if error is not None:
+                raise error from None
+            return
+        if isinstance(event, UserError):
+            error = event
+        elif on_event is not None:
             on_event(event)
 
 
@@ -87,7 +94,12 @@ def _work(config: StudyConfig, directory: Path, storage: str, tickets: Any, even
             _end_with_parent()
 
         dataset = load_data(config.data)
-        run_trials(config, directory, storage, dataset, tickets=_take(tickets), device=device, on_event=emit)
+        try:
+            run_trials(config, directory, storage, dataset, tickets=_take(tickets), device=device, on_event=emit)
+        except UserError as error:
+            with tickets.get_lock():
+                tickets.value = 0  # what stops one stops all
+            events.put(error)
 
 
 def _take(tickets: Any) -> Iterator[int]:

@@ -26,8 +26,9 @@ def kept_memory() -> Iterator[None]:
     except (OSError, AttributeError):  # another system, or another C library
         yield
         return
-    set_option(_M_MMAP_THRESHOLD, _LARGE)
-    set_option(_M_TRIM_THRESHOLD, 2 * _LARGE - 1)
+    # earlier versions of glibc refuse more than 32 MiB; the other threshold alone would make matters worse
+    if set_option(_M_MMAP_THRESHOLD, _LARGE) or set_option(_M_MMAP_THRESHOLD, 2**25):
+        set_option(_M_TRIM_THRESHOLD, 2 * _LARGE - 1)
     try:
         yield
     finally:

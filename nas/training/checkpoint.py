@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,18 +36,43 @@ def save_checkpoint(path: Path, state: State, *, key: str) -> None:
     Raises:
         StudyError: The file cannot be written, for example because the disk is full; an earlier one is still there.
     """
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.tensors.items()}
     header = {"version": str(FORMAT_VERSION), "key": key, "facts": json.dumps(state.facts)}
+    write_tensors(path, state.tensors, what="the checkpoint", header=header)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], *, what: str, header: dict[str, str] | None = None
+) -> None:
+    """Write tensors as a safetensors file: whole, or not at all.
+
+    Args:
+        path: Of the file; its folder is made where it is missing.
+        tensors: On any device.
+        what: The file is, for people.
+        header: Text that goes with them.
+
+    Raises:
+        StudyError: The file cannot be written, for example because the disk is full; an earlier one is still there.
+    """
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata=header)
+        save_file(copies, partial, metadata=header)
+        os.chmod(partial, 0o666 & ~_umask())  # safetensors makes files that nobody else may read
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise StudyError(f"{path}: the checkpoint cannot be written: {reason}") from None
+        raise StudyError(f"{path}: {what} cannot be written: {reason}") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return the permissions that new files lack; the system tells only by setting them."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def load_checkpoint(path: Path, *, key: str) -> State | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -43,13 +43,22 @@ class DataClock:
 
     @property
     def share(self) -> float:
-        """Share of the time so far that went into making batches, in 0 to 1; on a GPU this waits for its work."""
+        """Share of the time so far that went into making batches, in 0 to 1."""
+        making, total = self.state()
+        return making / total if total else 0.0
+
+    def state(self) -> tuple[float, float]:
+        """Return the time of making batches, and in all; on a GPU this waits for its work."""
         for began, made, used in self._events:
             used.synchronize()
             self._making += began.elapsed_time(made)
             self._total += began.elapsed_time(used)
         self._events.clear()
-        return self._making / self._total if self._total else 0.0
+        return self._making, self._total
+
+    def restore(self, state: Sequence[float]) -> None:
+        """Go on from a state."""
+        self._making, self._total = state
 
     def _now(self) -> float | torch.cuda.Event:
         if not self._cuda:

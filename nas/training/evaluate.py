@@ -14,26 +14,37 @@ from nas.training.recipe import Precision
 from nas.training.result import Assessment, Score
 from nas.training.step import SMALLEST_BATCH, autocast, is_out_of_memory, right_of
 
-_BATCH = 512  # images at once; fewer where the device has not the memory
+LARGEST_BATCH = 512
+"""Images at once; fewer where the device has not the memory."""
 
 
-def evaluate(model: nn.Module, images: ImageBatches, *, precision: Precision = "auto") -> Score:
+def evaluate(
+    model: nn.Module, images: ImageBatches, *, precision: Precision = "auto", batch: int = LARGEST_BATCH
+) -> Score:
     """Return loss and accuracy of a model in eval mode, which is its mode afterwards.
 
     Args:
         model: Maps standardised images to logits.
         images: On the model's device, at its resolution.
         precision: As in a recipe.
+        batch: Images at once.
     """
     totals = torch.zeros(2, device=images.device, dtype=torch.float64)
-    for logits, labels in _logits(model, images, precision):
+    for logits, labels in _logits(model, images, precision, batch):
         totals[0] += functional.cross_entropy(logits.float(), labels, reduction="sum")
         totals[1] += right_of(logits, labels)
     loss, right = (totals / len(images)).tolist()
     return Score(loss, right)
 
 
-def assess(model: nn.Module, images: ImageBatches, *, num_classes: int, precision: Precision = "auto") -> Assessment:
+def assess(
+    model: nn.Module,
+    images: ImageBatches,
+    *,
+    num_classes: int,
+    precision: Precision = "auto",
+    batch: int = LARGEST_BATCH,
+) -> Assessment:
     """Return loss, top-1, top-5 and the confusion of a model in eval mode, which is its mode afterwards.
 
     Args:
@@ -41,10 +52,11 @@ def assess(model: nn.Module, images: ImageBatches, *, num_classes: int, precisio
         images: On the model's device, at its resolution.
         num_classes: Of the labels.
         precision: As in a recipe.
+        batch: Images at once.
     """
     totals = torch.zeros(2, device=images.device, dtype=torch.float64)
     confusion = torch.zeros(num_classes * num_classes, device=images.device, dtype=torch.int64)
-    for logits, labels in _logits(model, images, precision):
+    for logits, labels in _logits(model, images, precision, batch):
         best = logits.topk(min(5, num_classes), dim=1).indices
         totals[0] += functional.cross_entropy(logits.float(), labels, reduction="sum")
         totals[1] += (best == labels[:, None]).sum()
@@ -61,12 +73,11 @@ class _Answer(NamedTuple):
     labels: Tensor
 
 
-def _logits(model: nn.Module, images: ImageBatches, precision: Precision) -> Iterator[_Answer]:
+def _logits(model: nn.Module, images: ImageBatches, precision: Precision, size: int) -> Iterator[_Answer]:
     """Yield what a model answers to all images, many at once."""
     model.eval()
-    size = _BATCH
     with torch.inference_mode():
-        for batch in images.in_order(_BATCH):
+        for batch in images.in_order(size):
             while True:
                 try:
                     with autocast(images.device, precision):
@@ -75,5 +86,5 @@ def _logits(model: nn.Module, images: ImageBatches, precision: Precision) -> Ite
                 except RuntimeError as error:
                     if not is_out_of_memory(error) or size <= SMALLEST_BATCH:
                         raise
-                    size //= 2
+                    size = max(SMALLEST_BATCH, size // 2)
             yield _Answer(torch.cat(parts), batch.labels)

@@ -9,7 +9,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
-from nas.data.batches import ImageBatches, standardisation, to_device
+from nas.data.batches import ImageBatches, Standardisation, standardisation, to_device
 from nas.data.sources import Dataset
 from nas.data.types import ImageSet
 from nas.errors import DeviceError, TrainingDiverged
@@ -28,10 +28,11 @@ from nas.models.device import device_memory
 from nas.models.memory import estimate_training_memory
 from nas.training.allocator import kept_memory
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
+from nas.training.evaluate import LARGEST_BATCH
 from nas.training.recipe import Recipe
-from nas.training.result import Epoch, TrainingResult
+from nas.training.result import Epoch, StepDone, TrainingResult
 from nas.training.run import Run
-from nas.training.step import SMALLEST_BATCH
+from nas.training.step import SMALLEST_BATCH, clear_gradients
 from nas.units import format_bytes
 
 _WARM_UP = 2  # steps that are not timed
@@ -57,7 +58,7 @@ def train(
     checkpoint_seconds: float = 60.0,
     keep_checkpoint: bool = False,
     initial: Mapping[str, Tensor] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Callable[[StepDone], None] | None = None,
 ) -> TrainingResult:
     """Train a network from scratch, or go on where an interrupted training of the same stopped.
 
@@ -76,7 +77,7 @@ def train(
         checkpoint_seconds: It is also written within an epoch, every so often.
         keep_checkpoint: Leave the file at the end, so that the same training again gives its result at once.
         initial: Parameters and buffers to begin with instead of fresh ones; what it lacks stays fresh.
-        on_step: Called after each step with the number of steps taken and of steps in all.
+        on_step: Called after each step.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
@@ -90,15 +91,7 @@ def train(
     micro_batch = fitting_batch(architecture, recipe.step_images(len(dataset.train)), device)
 
     def at(part: ImageSet, resolution: int) -> ImageBatches:
-        room = round(_SHARE_OF_IMAGES * device_memory(device).free)
-        return to_device(
-            part,
-            resolution=resolution,
-            standard=standard,
-            device=device,
-            room=room,
-            channels_last=recipe.channels_last,
-        )
+        return bring(part, resolution=resolution, standard=standard, recipe=recipe, device=device)
 
     with _own_state(device, seed=seed, threads=recipe.cpu_threads):
         generator = torch.Generator(device).manual_seed(seed)
@@ -111,6 +104,7 @@ def train(
             train_images=len(dataset.train),
             generator=generator,
             micro_batch=micro_batch,
+            validation_batch=validation_batch(architecture, device),
         )
         saver = None if checkpoint is None else _Saver(run, checkpoint, key=key, seconds=checkpoint_seconds)
         if saver is not None and (state := load_checkpoint(saver.path, key=key)) is not None:
@@ -123,13 +117,14 @@ def train(
             if saver is not None:
                 saver.sometimes()
             if on_step is not None:
-                on_step(*run.steps)
+                on_step(StepDone(*run.steps, run.train_accuracy))
 
         flip = _flip(dataset, recipe)
         validation = at(dataset.validation, architecture.resolution)
         train_set = at(dataset.train, run.resolution)
         while not run.ended:
             if train_set.size != run.resolution:
+                del train_set  # there may be memory for one only
                 train_set = at(dataset.train, run.resolution)
             try:
                 epoch = run.epoch(train_set, validation, flip=flip, after_step=after_step)
@@ -142,13 +137,47 @@ def train(
             tell(epoch)
         if saver is not None and not keep_checkpoint:
             saver.path.unlink(missing_ok=True)
+    clear_gradients(model)
     return TrainingResult(
         run.best_model().eval(),
         tuple(run.curve),
         sum(epoch.seconds for epoch in run.curve),
+        steps=run.steps[0],
         micro_batch=run.micro_batch,
         data_share=run.clock.share,
     )
+
+
+def bring(
+    part: ImageSet, *, resolution: int, standard: Standardisation, recipe: Recipe, device: torch.device
+) -> ImageBatches:
+    """Bring images to a device as a recipe wants them, batch by batch where they take half of its free memory.
+
+    Args:
+        part: Training, validation or test images.
+        resolution: Height and width in pixels.
+        standard: Of the training images.
+        recipe: Tells the layout.
+        device: Where.
+    """
+    return to_device(
+        part,
+        resolution=resolution,
+        standard=standard,
+        device=device,
+        room=_room(device),
+        channels_last=recipe.channels_last,
+    )
+
+
+def _room(device: torch.device) -> int:
+    return round(_SHARE_OF_IMAGES * device_memory(device).free)
+
+
+def validation_batch(architecture: Architecture, device: torch.device) -> int:
+    """Return how many images to look at at once without gradients: as many as a quarter of the memory holds."""
+    most = device_memory(device).total // (4 * 2 * count_cost(architecture).peak_memory)
+    return max(SMALLEST_BATCH, min(LARGEST_BATCH, most))
 
 
 def fitting_batch(architecture: Architecture, batch: int, device: torch.device) -> int | None:
@@ -200,15 +229,8 @@ def _checkpoint_key(
     begun = hashlib.blake2b(digest_size=8)
     for name, tensor in sorted(initial.items()):
         begun.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    facts = [
-        architecture.digest,
-        dataset.fingerprint,
-        dataset.space,
-        recipe.model_dump(mode="json"),
-        seed,
-        begun.hexdigest(),
-    ]
-    return json.dumps(facts)
+    images = [dataset.content_digest(), dataset.space]
+    return json.dumps([architecture.digest, *images, recipe.model_dump(mode="json"), seed, begun.hexdigest()])
 
 
 class StepTime(NamedTuple):
@@ -245,6 +267,7 @@ def time_step(
             resolution=architecture.resolution,
             standard=standardisation(dataset),
             device=device,
+            room=None if _room(device) >= images * architecture.resolution**2 * dataset.channels else 0,
             channels_last=recipe.channels_last,
         )
         seconds = []
@@ -277,7 +300,10 @@ def _regularised(architecture: Architecture, recipe: Recipe) -> Architecture:
 def _own_state(device: torch.device, *, seed: int, threads: int) -> Iterator[None]:
     """Run with a seed and a number of CPU threads, and leave both as they were."""
     threads_before = torch.get_num_threads()
-    with kept_memory(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    cuda = device.type == "cuda"
+    # streams, events and graphs of torch are those of the current device
+    current = torch.cuda.device(device) if cuda else nullcontext()
+    with kept_memory(), current, torch.random.fork_rng(devices=[device] if cuda else []):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from nas.files import Strict
 from nas.units import Count
@@ -22,8 +22,8 @@ class Recipe(Strict):
         images: Or the number of images seen, rounded up to whole steps; may be written 500k.
         batch_size: Images in one step; without it, about a hundredth of the training images, between 32 and 128.
         optimizer: ``sgd``, ``momentum``, ``nesterov``, ``adagrad``, ``rmsprop``, ``adam`` or ``adamw``, all of torch.
-        learning_rate: Peak of the schedule; without it, 0.2 at a batch of 32 (0.01 for the optimisers that scale each
-            weight's gradient) and growing with the square root of the batch (Hoffer et al. 2017, arXiv:1705.08741, §4).
+        learning_rate: Peak of the schedule; without it, that of ``DEFAULT_RATES`` at a batch of 32, growing with the
+            square root of the batch (Hoffer et al. 2017, arXiv:1705.08741, §4).
         learning_rate_batch: Batch size that ``learning_rate`` is meant for: the rate then grows in proportion to
             ``batch_size`` (Goyal et al. 2017, arXiv:1706.02677, §2.1). Without it the rate is as given.
         schedule: ``one_cycle`` (Smith & Topin 2017, arXiv:1708.07120), ``cosine`` (Loshchilov & Hutter 2017,
@@ -45,6 +45,7 @@ class Recipe(Strict):
         stochastic_depth: Largest drop rate of a residual block, in place of the architecture's.
         ema: Decay per step of a moving average of weights and norms, which is what is validated and kept; 0 for none.
         early_stopping: Epochs without a higher validation accuracy after which training ends; None does not end it.
+            What counts and is kept is the last epoch, not the best: choosing would flatter noisy networks.
         progressive: Resolution of the first epoch as a share of the last one's; it rises over the first four fifths of
             the epochs (Tan & Le 2021, arXiv:2104.00298, §4). 1 turns it off.
         crop: Largest random shift of an image, as a share of the resolution; 0 turns it off.
@@ -104,7 +105,7 @@ class Recipe(Strict):
     channels_last: bool = True
     compile: bool = False
     cuda_graphs: bool = True
-    cpu_threads: PositiveInt = 1
+    cpu_threads: int = Field(1, ge=1, le=1024)
 
     @model_validator(mode="before")
     @classmethod
@@ -112,6 +113,11 @@ class Recipe(Strict):
         if isinstance(given, dict) and all(given.get(key) is None for key in ("epochs", "steps", "images")):
             return {**given, "epochs": 10}
         return given
+
+    @field_validator("decay_at", mode="before")
+    @classmethod
+    def _single_share(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, int | float) else given
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -130,6 +136,12 @@ class Recipe(Strict):
             "weight_decay": self.decay,
         }
         return self.model_copy(update=values)
+
+    def reopened(self, train_images: int) -> Self:
+        """Return the same recipe with the fields of ``OPEN`` left open that have what would be chosen anyway."""
+        chosen = self.model_copy(update=dict.fromkeys(OPEN)).resolved(train_images)
+        same = [key for key in OPEN if getattr(self, key) == getattr(chosen, key)]
+        return self.model_copy(update=dict.fromkeys(same))
 
     @property
     def decay(self) -> float:
@@ -166,7 +178,7 @@ class Recipe(Strict):
         if self.learning_rate is not None:
             return self.learning_rate
         batch = self.learning_rate_batch or self.step_images(train_images)
-        return float(f"{_DEFAULT_RATES[self.optimizer] * math.sqrt(batch / _SMALLEST_BATCH):.2g}")
+        return float(f"{DEFAULT_RATES[self.optimizer] * math.sqrt(batch / _SMALLEST_BATCH):.2g}")
 
 
 OPEN = ("batch_size", "learning_rate", "weight_decay")
@@ -174,7 +186,7 @@ OPEN = ("batch_size", "learning_rate", "weight_decay")
 
 _SMALLEST_BATCH, _LARGEST_BATCH, _STEPS_OF_EPOCH = 32, 128, 100
 _DECAY, _DECOUPLED_DECAY = 5e-4, 0.05
-_DEFAULT_RATES = {
+DEFAULT_RATES = {
     "sgd": 0.5,
     "momentum": 0.2,
     "nesterov": 0.2,

@@ -15,16 +15,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nas.architecture.spec import Architecture
-from nas.data.batches import standardisation, to_device
+from nas.data.batches import standardisation
 from nas.data.sources import Dataset
 from nas.data.types import ImageSet
-from nas.errors import WeightsError
+from nas.errors import TrainingDiverged, WeightsError
 from nas.models.build import Network, build_model
 from nas.models.reference_weights import load_reference_weights
 from nas.training.evaluate import assess
-from nas.training.loop import train, trial_seed
+from nas.training.loop import bring, train, trial_seed, validation_batch
 from nas.training.recipe import Recipe
-from nas.training.result import Assessment, Epoch
+from nas.training.result import Assessment, Epoch, StepDone
 
 UNFINISHED = "unfinished-{}.safetensors"
 """Name of the checkpoint of a repeat."""
@@ -58,10 +58,10 @@ class SeedResult:
 
 
 class MeanAndStd(NamedTuple):
-    """Mean, and standard deviation of the sample (0 for a single value)."""
+    """Mean, and standard deviation of the sample; a single value has none."""
 
     mean: float
-    std: float
+    std: float | None
 
 
 def train_repeatedly(
@@ -76,7 +76,8 @@ def train_repeatedly(
     initial: Mapping[str, Tensor] | None = None,
     folder: Path | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
-    on_step: Callable[[int, int, int], None] | None = None,
+    on_step: Callable[[int, StepDone], None] | None = None,
+    on_result: Callable[[SeedResult], None] | None = None,
 ) -> list[SeedResult]:
     """Train a network several times, each time from another seed.
 
@@ -92,7 +93,8 @@ def train_repeatedly(
         folder: Holds a checkpoint of each training, which the caller removes once the results are kept; without it
             interrupted trainings begin anew.
         on_epoch: Called with the repeat and each epoch.
-        on_step: Called with the repeat, the number of steps taken and that of steps in all, after each step.
+        on_step: Called with the repeat and how far it is, after each step.
+        on_result: Called after each training.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
@@ -101,39 +103,49 @@ def train_repeatedly(
     results = []
     for repeat in range(repeats):
         tell = None if on_epoch is None else partial(on_epoch, repeat)
-        result = train(
-            architecture,
-            dataset,
-            recipe,
-            seed=trial_seed(seed, architecture.digest, repeat),
-            device=device,
-            on_epoch=tell,
-            checkpoint=None if folder is None else folder / UNFINISHED.format(repeat),
-            keep_checkpoint=True,
-            initial=initial,
-            on_step=None if on_step is None else partial(on_step, repeat),
-        )
-        images = to_device(test, resolution=architecture.resolution, standard=standard, device=device)
-        seen = recipe.total_steps(len(dataset.train)) * recipe.step_images(len(dataset.train))
-        results.append(
-            SeedResult(
-                repeat=repeat,
-                model=result.model,
-                curve=result.curve,
-                val_accuracy=result.val_accuracy,
-                test=assess(result.model, images, num_classes=len(dataset.classes)),
-                train_seconds=result.train_seconds,
-                images_per_second=seen / sum(epoch.seconds for epoch in result.curve),
-                micro_batch=result.micro_batch,
-                data_share=result.data_share,
+        try:
+            result = train(
+                architecture,
+                dataset,
+                recipe,
+                seed=trial_seed(seed, architecture.digest, repeat),
+                device=device,
+                on_epoch=tell,
+                checkpoint=None if folder is None else folder / UNFINISHED.format(repeat),
+                keep_checkpoint=True,
+                initial=initial,
+                on_step=None if on_step is None else partial(on_step, repeat),
             )
+        except TrainingDiverged as error:
+            raise TrainingDiverged(f"training {repeat + 1} of {repeats}: {error}") from None
+        images = bring(test, resolution=architecture.resolution, standard=standard, recipe=recipe, device=device)
+        tested = assess(
+            result.model,
+            images,
+            num_classes=len(dataset.classes),
+            precision=recipe.precision,
+            batch=validation_batch(architecture, device),
         )
+        found = SeedResult(
+            repeat=repeat,
+            model=result.model,
+            curve=result.curve,
+            val_accuracy=result.val_accuracy,
+            test=tested,
+            train_seconds=result.train_seconds,
+            images_per_second=result.steps * recipe.step_images(len(dataset.train)) / result.train_seconds,
+            micro_batch=result.micro_batch,
+            data_share=result.data_share,
+        )
+        results.append(found)
+        if on_result is not None:
+            on_result(found)
     return results
 
 
 def mean_and_std(values: Sequence[float]) -> MeanAndStd:
     """Return mean and standard deviation of figures of several seeds."""
-    return MeanAndStd(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0)
+    return MeanAndStd(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
 def read_initial_weights(path: Path, architecture: Architecture) -> dict[str, Tensor]:

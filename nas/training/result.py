@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,6 +28,21 @@ class Epoch:
     val_loss: float
     val_accuracy: float
     seconds: float
+
+
+class StepDone(NamedTuple):
+    """How far a training is.
+
+    Attributes:
+        done: Steps taken.
+        of: Steps in all.
+        accuracy: Gives the share right of the images that this epoch has shown so far, in 0 to 1; on a GPU the host
+            waits for it.
+    """
+
+    done: int
+    of: int
+    accuracy: Callable[[], float]
 
 
 class Score(NamedTuple):
@@ -69,6 +85,7 @@ class TrainingResult:
         model: In eval mode, on the device it was trained on.
         curve: One entry per epoch.
         train_seconds: Of all epochs, validation included, interruptions left out.
+        steps: Optimiser steps that were taken.
         micro_batch: Most images that the memory of the device had room for at once; None for whole batches.
         data_share: Share of the steps' time that went into making batches, in 0 to 1.
     """
@@ -76,6 +93,7 @@ class TrainingResult:
     model: Network
     curve: tuple[Epoch, ...]
     train_seconds: float
+    steps: int
     micro_batch: int | None = None
     data_share: float = 0.0
 

@@ -21,7 +21,7 @@ from nas.models.build import Network
 from nas.training.average import MovingAverage
 from nas.training.checkpoint import State
 from nas.training.clock import DataClock
-from nas.training.evaluate import evaluate
+from nas.training.evaluate import LARGEST_BATCH, evaluate
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import Recipe
 from nas.training.result import Epoch, Score
@@ -48,6 +48,7 @@ class Run:
         train_images: int,
         generator: torch.Generator,
         micro_batch: int | None = None,
+        validation_batch: int = LARGEST_BATCH,
     ) -> None:
         """Prepare the first step.
 
@@ -58,6 +59,7 @@ class Run:
             train_images: Number of training images.
             generator: Of order and augmentation, on the model's device.
             micro_batch: Most images at once, where the memory has not room for a whole batch.
+            validation_batch: Images at once in validation.
 
         Raises:
             DataError: The recipe asks for an augmentation whose library is not installed.
@@ -68,15 +70,19 @@ class Run:
         self._mixing = torch.Generator(generator.device).manual_seed(generator.initial_seed() ^ 1)  # of augmentation
         self._epoch_began = generator.get_state()
         self._steps_of_epoch = 0
+        self._began = self._elapsed = 0.0  # when the epoch began or went on, and its seconds before that
         self._totals = torch.zeros(2, device=generator.device, dtype=torch.float64)  # loss and right images so far
         self._seen = 0
+        self._validation_batch = validation_batch
         self._architecture = architecture
         self._recipe = recipe
         self._batch_size = recipe.step_images(train_images)
         self._total_steps = recipe.total_steps(train_images)
         self._total_epochs = recipe.total_epochs(train_images)
         self._steps_left = self._total_steps
-        self._optimizer = make_optimizer(model, recipe, learning_rate=recipe.peak_learning_rate(train_images))
+        rate = recipe.peak_learning_rate(train_images)
+        self._advice = f"lower the learning rate, whose peak is {rate:g}"
+        self._optimizer = make_optimizer(model, recipe, learning_rate=rate)
         self._schedule = Schedule(self._optimizer, recipe, total_steps=self._total_steps)
         self._step = Step(model, make_loss(recipe, model), recipe, micro_batch=micro_batch)
         self._average = MovingAverage(model, recipe.ema) if recipe.ema else None
@@ -130,6 +136,10 @@ class Run:
         wanted = round(final * (share + (1 - share) * (epoch - 1) / rising))
         return next(size for size in range(wanted, final + 1) if _fits(self._architecture, size))
 
+    def train_accuracy(self) -> float:
+        """Return the share right of the images that this epoch has shown so far; on a GPU this waits for it."""
+        return float(self._totals[1]) / self._seen if self._seen else 0.0
+
     def best_model(self) -> Network:
         """Return the averaged model where there is one."""
         return self.model if self._average is None else self._average.model
@@ -147,21 +157,25 @@ class Run:
         Raises:
             TrainingDiverged: The loss of the epoch is not finite.
         """
-        started, number = time.perf_counter(), len(self.curve) + 1
+        self._began, number = time.perf_counter(), len(self.curve) + 1
         if self._steps_of_epoch == 0:
             self._epoch_began = self._generator.get_state()
         batches = self._batches(train_set, flip=flip)
         self.take_steps(itertools.islice(batches, self._steps_left), after_step)
         score = Score(*(self._totals / self._seen).tolist())
         if not math.isfinite(score.loss):
-            raise TrainingDiverged(f"the training loss of epoch {number} is {score.loss}: lower the learning rate")
-        validation = evaluate(self.best_model(), val_set, precision=self._recipe.precision)
+            raise TrainingDiverged(f"the training loss of epoch {number} is {score.loss}: {self._advice}")
+        model, precision = self.best_model(), self._recipe.precision
+        validation = evaluate(model, val_set, precision=precision, batch=self._validation_batch)
         if not math.isfinite(validation.loss):
-            raise TrainingDiverged(f"the validation loss of epoch {number} is not finite: lower the learning rate")
+            raise TrainingDiverged(f"the validation loss of epoch {number} is not finite: {self._advice}")
         self._schedule.end_epoch(validation.loss)
         self._totals.zero_()
         self._seen = self._steps_of_epoch = 0
-        self.curve.append(Epoch(number, *score, *validation, time.perf_counter() - started))
+        seconds = self._elapsed + time.perf_counter() - self._began
+        self._elapsed = 0.0
+        self.clock.state()  # the device is done: its times can be added up without waiting
+        self.curve.append(Epoch(number, *score, *validation, seconds))
         return self.curve[-1]
 
     def single_batches(self, train_set: ImageBatches, *, flip: bool) -> Iterator[Iterator[Batch]]:
@@ -239,6 +253,8 @@ class Run:
             "steps_of_epoch": self._steps_of_epoch,
             "seen": self._seen,
             "micro_batch": self._step.micro_batch,
+            "clock": self.clock.state(),
+            "elapsed": self._elapsed + (time.perf_counter() - self._began if self._steps_of_epoch else 0.0),
         }
         return State(tensors, facts)
 
@@ -257,7 +273,9 @@ class Run:
         layout = torch.channels_last if self._recipe.channels_last else torch.contiguous_format
         for key, value in part("optimizer.").items():
             index, _, name = key.partition(".")
-            placed = value.to(device, memory_format=layout if value.ndim == 4 else torch.preserve_format)
+            # torch places counters of steps itself: for some optimisers they are the host's
+            where = device if value.ndim else value.device
+            placed = value.to(where, memory_format=layout if value.ndim == 4 else torch.preserve_format)
             optimizer["state"].setdefault(int(index), {})[name] = placed
         self._optimizer.load_state_dict(optimizer)
         if self._average is not None:
@@ -273,7 +291,10 @@ class Run:
         self.curve = [Epoch(**epoch) for epoch in facts["curve"]]
         self._steps_left, self._steps_of_epoch = facts["steps_left"], facts["steps_of_epoch"]
         self._seen = facts["seen"]
-        self._step.micro_batch = facts["micro_batch"]
+        sizes = [size for size in (facts["micro_batch"], self._step.micro_batch) if size is not None]
+        self._step.micro_batch = min(sizes, default=None)
+        self.clock.restore(facts["clock"])
+        self._elapsed = facts["elapsed"]
 
 
 def _fits(architecture: Architecture, resolution: int) -> bool:

@@ -48,6 +48,7 @@ class Step:
         self._precision = recipe.precision
         self._graphs = recipe.cuda_graphs and next(model.parameters()).is_cuda
         self._graph: _Graph | None = None
+        self._proven: set[tuple[int, ...]] = set()  # shapes and micro-batches that there was memory for
 
     def __call__(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
         """Compute gradients, in place of those that were there.
@@ -63,16 +64,25 @@ class Step:
         Raises:
             RuntimeError: Not even two images fit into the memory at once.
         """
-        while self.micro_batch is None:
-            try:
-                return self._whole(images, target, labels)
-            except RuntimeError as error:
-                self._halve(len(labels), error)
         while True:
             try:
-                return self._in_parts(images, target, labels, self.micro_batch)
+                return self._tried(images, target, labels)
             except RuntimeError as error:
-                self._halve(self.micro_batch, error)
+                self._halve(self.micro_batch or len(labels), error)
+
+    def _tried(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
+        """Compute gradients, and leave no trace in the norms where the first batch of a shape does not succeed."""
+        size = self.micro_batch
+        shape = (*images.shape, size or 0)
+        before = [] if shape in self._proven else [(buffer, buffer.clone()) for buffer in self._model.buffers()]
+        try:
+            totals = (self._in_parts if size else self._whole)(images, target, labels)
+        except RuntimeError:
+            for buffer, value in before:
+                buffer.copy_(value)
+            raise
+        self._proven.add(shape)
+        return totals
 
     def _halve(self, batch: int, error: RuntimeError) -> None:
         if not is_out_of_memory(error) or batch <= SMALLEST_BATCH:
@@ -89,9 +99,11 @@ class Step:
             return self._eager(images, target, labels)
         if self._graph is None or not self._graph.takes(images, target):
             self._graph = None
+            stream = torch.cuda.current_stream()
             try:
                 self._graph = _Graph(self._eager, self._model, (images, target, labels))
             except RuntimeError as error:
+                torch.cuda.set_stream(stream)  # a capture that fails leaves its own behind
                 if is_out_of_memory(error):
                     raise
                 self._graphs = False
@@ -104,8 +116,9 @@ class Step:
         clear_gradients(self._model)
         return self._backward(images, target, labels, share=1.0)
 
-    def _in_parts(self, images: Tensor, target: Tensor, labels: Tensor, size: int) -> Tensor:
+    def _in_parts(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
         clear_gradients(self._model)
+        size = self.micro_batch or len(labels)
         count = max(1, min(math.ceil(len(labels) / size), len(labels) // SMALLEST_BATCH))
         parts = zip(*(tensor.tensor_split(count) for tensor in (images, target, labels)), strict=True)
         return torch.stack([self._backward(*part, share=len(part[2]) / len(labels)) for part in parts]).sum(dim=0)
@@ -126,18 +139,21 @@ class _Graph:
         """Capture ``run``, after running it a few times as torch asks for, without trace in the model's buffers."""
         self._inputs = tuple(tensor.clone() for tensor in inputs)
         buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside = torch.cuda.Stream(inputs[0].device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(3):
-                run(*self._inputs)
-        torch.cuda.current_stream().wait_stream(aside)
-        clear_gradients(model)  # so that the graph owns those it makes
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # images may stream meanwhile
-            self._result = run(*self._inputs)
-        for buffer, before in buffers:
-            buffer.copy_(before)
+        try:
+            with torch.cuda.stream(aside):
+                for _ in range(3):
+                    run(*self._inputs)
+            clear_gradients(model)  # so that the graph owns those it makes
+            self._graph = torch.cuda.CUDAGraph()
+            # thread_local: images may stream meanwhile
+            with torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local"):
+                self._result = run(*self._inputs)
+        finally:
+            torch.cuda.current_stream().wait_stream(aside)
+            for buffer, before in buffers:
+                buffer.copy_(before)
 
     def takes(self, images: Tensor, target: Tensor) -> bool:
         """Tell whether a batch has the shape that was captured."""
@@ -180,7 +196,16 @@ def autocast(device: torch.device, precision: Precision = "auto") -> torch.autoc
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether torch could not allocate memory, on a GPU or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""What torch and the libraries below it say, where they do not raise ``OutOfMemoryError``."""
 
 
 def right_of(logits: Tensor, labels: Tensor) -> Tensor:

@@ -107,3 +107,20 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for what, make in (("jitter", lambda: make_color_jitter(0.4)), ("rand_augment", lambda: make_rand_augment(2, 9))):
         with pytest.raises(DataError, match=rf"recipe.{what} needs kornia, .*'nas-explorer\[augment\]'"):
             make()
+
+
+def test_the_hue_turns_by_a_quarter_of_the_strength_at_most() -> None:
+    from kornia.color import rgb_to_hsv
+
+    red = torch.tensor([0.8, 0.2, 0.2]).view(1, 3, 1, 1).expand(500, 3, 2, 2)
+    torch.manual_seed(0)
+    hues = rgb_to_hsv(make_color_jitter(0.4)(red))[:, 0, 0, 0] / (2 * torch.pi)
+    away = torch.minimum(hues, 1 - hues)
+    assert 0.08 < away.max() <= 0.1 + 1e-4
+
+
+def test_operations_differ_within_a_batch() -> None:
+    same = torch.rand(1, 3, 16, 16, generator=seeded()).expand(64, 3, 16, 16)
+    torch.manual_seed(0)
+    changed = make_rand_augment(1, 9)(same)
+    assert len({tuple(part.flatten(1).sum(1).round(decimals=2).tolist()) for part in changed.tensor_split(8)}) > 4

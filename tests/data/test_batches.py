@@ -200,3 +200,15 @@ def test_the_layout_of_batches_is_that_asked_for(room: int | None) -> None:
             images_of(), resolution=6, standard=standard, device=CPU, room=room, channels_last=channels_last
         )
         assert next(images.in_order(10)).images.is_contiguous(memory_format=layout)
+
+
+def test_colours_are_converted_after_the_change_and_white_is_white() -> None:
+    white = ImageSet(np.full((4, 2, 2, 3), 255, np.uint8), np.zeros(4, np.int64))
+    identity = Standardisation((0.0,) * 3, (1.0,) * 3, "hsv")
+    images = to_device(white, resolution=2, standard=identity, device=CPU)
+    generator = torch.Generator().manual_seed(0)
+    (batch,) = images.shuffled(4, padding=0, flip=False, generator=generator)
+    assert batch.images[0, :, 0, 0].tolist() == pytest.approx([0, 0, 1], abs=1e-6)
+    only_red = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
+    (batch,) = images.shuffled(4, padding=0, flip=False, generator=generator, change=lambda pixels: pixels * only_red)
+    assert batch.images[0, :, 0, 0].tolist() == pytest.approx([0, 1, 1], abs=1e-6)

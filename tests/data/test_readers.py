@@ -115,7 +115,7 @@ def test_npz_with_validation_images_of_its_own() -> None:
         ({"x": np.zeros((4, 5, 5)), "y": labels(4, 2)}, "x must be uint8 .* but is float64"),
         ({"x": pixels(4, 5, 5), "y": np.zeros(4)}, "y must be whole numbers .* but is float64"),
         ({"x": pixels(4, 5, 5), "y": labels(3, 2)}, "x has 4 images, but there are 3 labels"),
-        ({"x": pixels(4, 5, 5), "y": np.array([0, 1, 2, -1])}, "x: holds label -1, but there are 3 classes"),
+        ({"x": pixels(4, 5, 5), "y": np.array([0, 1, 2, -1])}, "y: holds label -1, but there are 3 classes"),
         ({"x": pixels(4, 5, 5), "y": labels(4, 4), "classes": np.array(["a", "b"])}, "holds label 3, but there are 2"),
         ({"x": np.array([{}]), "y": labels(1, 1)}, "cannot be read as npz .*allow_pickle"),
     ],

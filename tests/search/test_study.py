@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -513,18 +514,19 @@ def test_checkpoints_that_nobody_goes_on_from_are_removed(tiny_config: StudyConf
     folder = study.weights_folder() / CHECKPOINTS
     trained = next(trial for trial in study.trials() if trial.state == "trained")
     waiting = replace(trained, digest="waiting", state="interrupted")
-    for name in (
-        f"{trained.digest}.safetensors",
-        "waiting.safetensors",
-        "unknown.safetensors",
-        "a.1.partial",
-        "b.2.partial",
-    ):
+    others = [
+        replace(trained, digest="runs", state="running"),
+        replace(trained, digest="broken", state="interrupted"),
+        replace(trained, digest="broken", state="failed"),
+        replace(trained, state="interrupted"),
+    ]
+    names = (trained.digest, "waiting", "runs", "broken", "unknown")
+    for name in (*(f"{name}.safetensors" for name in names), "a.1.partial", "b.2.partial"):
         (folder / name).write_bytes(b"12345")
     os.utime(folder / "a.1.partial", (0, 0))
-    assert disk_use(study.weights_folder()).checkpoints == FilesOnDisk(5, 25)
-    assert prune_checkpoints(study.weights_folder(), [*study.trials(), waiting]) == FilesOnDisk(3, 15)
-    assert sorted(path.name for path in folder.iterdir()) == ["b.2.partial", "waiting.safetensors"]
+    assert disk_use(study.weights_folder()).checkpoints == FilesOnDisk(7, 35)
+    assert prune_checkpoints(study.weights_folder(), [*study.trials(), waiting, *others]) == FilesOnDisk(4, 20)
+    assert sorted(path.name for path in folder.iterdir()) == ["b.2.partial", "runs.safetensors", "waiting.safetensors"]
     run_study(tiny_config, trials=0)  # a search prunes before it begins
     assert [path.name for path in folder.iterdir()] == ["b.2.partial"]
 
@@ -543,3 +545,19 @@ def test_a_recipe_that_is_left_open_is_settled_once(tiny_config: StudyConfig) ->
     other = changed(early, "recipe", batch_size=60)
     with pytest.raises(StudyError, match="recipe.batch_size was 50, is 60"):
         run_study(other, trials=1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_disk_that_is_full_stops_the_search_and_costs_no_trial(
+    tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    study = run_study(tiny_config, trials=1)
+    blocked = study.weights_folder() / CHECKPOINTS
+    shutil.rmtree(blocked, ignore_errors=True)
+    blocked.write_text("no folder")  # as a full disk would, it lets no checkpoint be written
+    with pytest.raises(StudyError, match="the checkpoint cannot be written"):
+        run_study(tiny_config, trials=4, workers=workers)
+    assert {trial.state for trial in study.trials()[1:]} <= {"interrupted", "infeasible", "repeated"}
+    blocked.unlink()
+    continued = run_study(tiny_config)
+    assert essence(continued.trials()) == essence(run_study(tiny_config.model_copy(update={"name": "whole"})).trials())

@@ -199,7 +199,7 @@ def test_training_ends_early_where_nothing_is_gained(
     network: Architecture, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuracies = iter([0.1, 0.3, 0.2, 0.3, 0.25, 0.9])
-    monkeypatch.setattr(run, "evaluate", lambda model, images, precision: run.Score(1.0, next(accuracies)))
+    monkeypatch.setattr(run, "evaluate", lambda model, images, **how: run.Score(1.0, next(accuracies)))
     result = train(network, digits, Recipe(epochs=6, early_stopping=3), seed=0, device=CPU)
     assert [epoch.val_accuracy for epoch in result.curve] == [0.1, 0.3, 0.2, 0.3, 0.25]
 
@@ -284,7 +284,15 @@ def test_what_a_recipe_leaves_open_follows_data_and_optimiser() -> None:
     assert Recipe(batch_size=512).peak_learning_rate(50_000) == 0.8
     assert Recipe(optimizer="adamw").peak_learning_rate(1000) == 0.01
     assert (Recipe(optimizer="adamw").decay, Recipe().decay, Recipe(weight_decay=0.0).decay) == (0.05, 5e-4, 0.0)
+    assert Recipe(learning_rate_batch=64, batch_size=256).peak_learning_rate(1000) == 4 * 0.28
     assert Recipe(learning_rate=0.1, learning_rate_batch=64, batch_size=256).peak_learning_rate(1000) == 0.4
     resolved = Recipe(optimizer="adamw").resolved(6000)
     assert (resolved.batch_size, resolved.learning_rate, resolved.weight_decay) == (64, 0.014, 0.05)
     assert resolved.resolved(50_000) == resolved
+
+
+def test_settled_values_are_open_again_where_they_would_be_chosen() -> None:
+    settled = Recipe().resolved(1000)
+    assert settled.reopened(1000) == Recipe()
+    assert Recipe(batch_size=50, learning_rate=0.3).resolved(1000).reopened(1000).learning_rate == 0.3
+    assert Recipe(decay_at=0.5).decay_at == (0.5,)

@@ -84,7 +84,7 @@ def test_seeds_that_are_finished_are_not_trained_again(monkeypatch: pytest.Monke
 
 def test_mean_and_deviation_are_the_samples() -> None:
     assert mean_and_std([1.0, 3.0]) == (2.0, pytest.approx(2**0.5))
-    assert mean_and_std([4.0]) == (4.0, 0.0)
+    assert mean_and_std([4.0]) == (4.0, None)
 
 
 def test_a_training_begins_with_the_weights_it_is_given() -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import copy
+import weakref
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,7 +15,10 @@ from nas.architecture.cost import count_cost
 from nas.architecture.presets import preset
 from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
+from nas.data import batches
+from nas.data.batches import standardisation, to_device
 from nas.data.sources import DataConfig, Dataset, load_data
+from nas.data.types import ImageSet
 from nas.errors import DeviceError
 from nas.models import device as devices
 from nas.models.build import Network, build_model
@@ -24,6 +31,8 @@ from nas.training.clock import DataClock
 from nas.training.loop import fitting_batch, train
 from nas.training.optimizer import make_loss
 from nas.training.recipe import Recipe
+from nas.training.repeat import train_repeatedly
+from nas.training.run import Run
 from nas.training.step import Step, is_out_of_memory
 
 CPU = torch.device("cpu")
@@ -130,7 +139,6 @@ def test_training_goes_on_in_micro_batches_and_records_them(digits: Dataset, mon
 
     plain = train(network(), digits, Recipe(epochs=2, batch_size=64), seed=0, device=CPU)
     monkeypatch.setattr(loop, "build_model", build)
-    monkeypatch.setattr(evaluation, "_BATCH", 40)
     halved = train(network(), digits, Recipe(epochs=2, batch_size=64), seed=0, device=CPU)
     assert (plain.micro_batch, halved.micro_batch) == (None, 16)
     assert halved.curve[-1].train_loss == pytest.approx(plain.curve[-1].train_loss, abs=0.2)
@@ -170,16 +178,17 @@ def test_the_estimate_of_memory_holds_for_a_large_network() -> None:
     assert estimate.low <= _measure_training(architecture, "cpu", 16) <= estimate.high
 
 
-def test_memory_is_bounded_by_the_control_group(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pathlib import Path
-
-    folder = Path(str(tmp_path))
+def test_memory_is_bounded_by_the_control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path
     plain = device_memory(CPU)
     assert 0 < plain.free <= plain.total
     (folder / "memory.max").write_text("1000000\n")
     (folder / "memory.current").write_text("400000\n")
+    (folder / "memory.stat").write_text("anon 5\ninactive_file 100000\n")
     monkeypatch.setattr(devices, "_CONTROL_GROUPS", ((folder, "memory.max", "memory.current"),))
-    assert device_memory(CPU) == (1000000, 600000)
+    assert device_memory(CPU) == (1000000, 700000)
+    (folder / "memory.current").write_text("1200000\n")
+    assert device_memory(CPU) == (1000000, 0)
     (folder / "memory.max").write_text("max\n")
     assert device_memory(CPU).total == plain.total
 
@@ -204,6 +213,8 @@ def test_the_moving_average_is_torchs() -> None:
     for key, value in theirs.module.state_dict().items():
         if value.is_floating_point():
             torch.testing.assert_close(ours.model.state_dict()[key], value)
+        else:
+            assert torch.equal(ours.model.state_dict()[key], model.state_dict()[key])  # a count is no average
         assert torch.equal(ours.model.state_dict()[key], restored.model.state_dict()[key])
 
 
@@ -220,6 +231,8 @@ def test_the_clock_tells_how_much_time_batches_take() -> None:
     for _ in clock.timed(slow()):
         time.sleep(0.01)
     assert 0.6 < clock.share < 0.9
+    clock.reset()
+    assert clock.share == 0
 
 
 @pytest.mark.parametrize("change", [{"precision": "bfloat16"}, {"channels_last": False}])
@@ -273,6 +286,154 @@ def test_images_that_do_not_fit_are_streamed_to_the_same_result(
     streamed = train(network(), digits, recipe, seed=0, device=CPU)
     for a, b in zip(resident.model.state_dict().values(), streamed.model.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_step_that_fails_leaves_the_norms_as_they_were_and_frees_its_tensors() -> None:
+    model = fresh().train()
+    last = model.classifier
+    held: list[weakref.ref[Tensor]] = []
+    sizes: list[int] = []
+
+    def refuse(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if sizes:
+            assert held[-1]() is None  # of the attempt before
+        sizes.append(len(inputs[0]))
+        if len(inputs[0]) > 4:
+            held.append(weakref.ref(inputs[0]))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    last.register_forward_pre_hook(refuse)
+    step = Step(model, make_loss(Recipe(), model), Recipe())
+    step(*batch(8))
+    assert sizes == [8, 4, 4]
+    counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
+    assert {int(counter) for counter in counters} == {2}  # of the two parts, and nothing of the failed attempt
+
+
+@pytest.mark.parametrize("sign", ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling"])
+def test_other_words_for_a_lack_of_memory_are_known(sign: str) -> None:
+    assert is_out_of_memory(RuntimeError(sign))
+
+
+def test_a_resumed_training_keeps_its_micro_batch_and_clock(digits: Dataset, tmp_path: Path) -> None:
+    def build(limit: int) -> Run:
+        torch.manual_seed(0)
+        model = build_model(network())
+        limited(model, limit)
+        generator = torch.Generator().manual_seed(0)
+        recipe = Recipe(epochs=2, batch_size=64, learning_rate=0.2)
+        return Run(model, network(), recipe, train_images=len(digits.train), generator=generator)
+
+    images = to_device(digits.train, resolution=8, standard=standardisation(digits), device=CPU)
+    first = build(40)
+    first.epoch(images, images, flip=False)
+    assert first.micro_batch == 32 and first.clock.share > 0
+    again = build(100)
+    again.restore(first.state())
+    assert again.micro_batch == 32 and again.clock.share == first.clock.share
+    smaller = Run(
+        build_model(network()),
+        network(),
+        Recipe(epochs=2, batch_size=64, learning_rate=0.2),
+        train_images=len(digits.train),
+        generator=torch.Generator(),
+        micro_batch=8,
+    )
+    smaller.restore(first.state())
+    assert smaller.micro_batch == 8  # what this machine has memory for
+
+
+def test_validation_and_test_are_in_the_recipes_precision(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    original = evaluation.autocast
+    monkeypatch.setattr(
+        evaluation, "autocast", lambda device, precision: seen.append(precision) or original(device, precision)
+    )
+    recipe = Recipe(epochs=1, batch_size=64, precision="bfloat16")
+    train_repeatedly(network(), digits, digits.validation, recipe, repeats=1, device=CPU)
+    assert set(seen) == {"bfloat16"}
+
+
+def test_evaluation_halves_what_there_is_no_memory_for(digits: Dataset) -> None:
+    model = fresh().eval()
+    images = to_device(digits.validation, resolution=8, standard=standardisation(digits), device=CPU)
+    expected = evaluation.evaluate(model, images)
+    given = limited(model, 30)
+    assert evaluation.evaluate(model, images, batch=64) == pytest.approx(expected, abs=1e-6)
+    assert given[:5] == [64, 32, 16, 16, 16]
+
+
+def test_the_time_of_a_step_copies_no_more_images_than_it_needs(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    original = loop.to_device
+    monkeypatch.setattr(loop, "to_device", lambda part, **how: taken.append(len(part)) or original(part, **how))
+    loop.time_step(network(), digits, Recipe(batch_size=16), device=CPU, steps=3)
+    assert taken == [16 * 5]
+
+
+def test_images_of_other_labels_or_colours_are_not_gone_on_from(digits: Dataset, tmp_path: Path) -> None:
+    recipe, path = Recipe(epochs=2, batch_size=64), tmp_path / "c.safetensors"
+
+    def epochs_trained(dataset: Dataset) -> int:
+        steps: list[object] = []
+        train(
+            network(), dataset, recipe, seed=0, device=CPU, checkpoint=path, keep_checkpoint=True, on_step=steps.append
+        )
+        return len(steps) // (len(dataset.train) // 64)
+
+    assert epochs_trained(digits) == 2
+    assert epochs_trained(digits) == 0
+    swapped = replace(digits, train=replace(digits.train, labels=digits.train.labels[::-1].copy()))
+    assert swapped.fingerprint == digits.fingerprint
+    assert epochs_trained(swapped) == 2
+    darker = ImageSet(digits.train.images // 2, digits.train.labels)
+    assert epochs_trained(replace(swapped, train=darker)) == 2
+
+
+def test_large_images_are_converted_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    images = ImageSet(generator.integers(0, 256, (12, 64, 64, 3), np.uint8), np.arange(12))
+    expected = standardisation(Dataset("x", ("a",) * 12, True, images, images))
+    sizes: list[int] = []
+    original = ImageSet.chunks
+    monkeypatch.setattr(ImageSet, "chunks", lambda self, count: sizes.append(count) or original(self, count))
+    monkeypatch.setattr(batches, "_CHUNK_BYTES", 64 * 64 * 3 * 5)
+    assert standardisation(Dataset("x", ("a",) * 12, True, images, images)) == expected
+    to_device(images, resolution=128, standard=expected, device=CPU)
+    to_device(images, resolution=32, standard=expected, device=CPU)
+    assert sizes == [5, 1, 5]
+
+
+def test_images_per_second_count_the_steps_that_were_taken(digits: Dataset) -> None:
+    recipe = Recipe(epochs=50, batch_size=64, learning_rate=1e-6, early_stopping=1)
+    (result,) = train_repeatedly(network(), digits, digits.validation, recipe, repeats=1, device=CPU)
+    epochs = len(result.curve)
+    assert epochs < 10
+    seconds = sum(epoch.seconds for epoch in result.curve)
+    assert result.images_per_second == pytest.approx(epochs * (len(digits.train) // 64) * 64 / seconds)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_a_graph_is_captured_on_the_gpu_that_trains(digits: Dataset) -> None:
+    recipe = Recipe(epochs=6, batch_size=64)
+    assert train(network(width=0.5), digits, recipe, seed=0, device=torch.device("cuda:1")).val_accuracy > 0.8
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_step_that_cannot_be_captured_runs_as_it_is() -> None:
+    device = torch.device("cuda:0")
+    model = fresh(family="efficientnet_small").to(device).train()
+    model.classifier.register_forward_hook(lambda module, given, result: result * float(result.sum().isfinite()))
+    step = Step(model, make_loss(Recipe(), model), Recipe())
+    with pytest.warns(UserWarning, match="cannot be captured"):
+        step(*(tensor.to(device) for tensor in batch()))
+    counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
+    assert {int(counter) for counter in counters} == {1}
+    step(*(tensor.to(device) for tensor in batch()))
 
 
 @pytest.mark.gpu

@@ -1,9 +1,10 @@
 """Which batch size, optimiser and learning rate train small networks best, by family and data set.
 
-    python tests/benchmarks/recipe_defaults.py FOLDER --csv runs.csv [--part 0/2] [--families resnet_small ...]
+    python studies/results/training/recipe_defaults.py FOLDER --csv FILE [--part 0/2] [--families ...] [--data ...]
+    python studies/results/training/recipe_defaults.py FOLDER --csv FILE --summary
 
 FOLDER holds ``cifar-10-batches-bin`` and ``flowers-128``. One thread; a row of the CSV per training, and a row that is
-there is not trained again. The defaults of ``nas/training/recipe.py`` come from the table that ``--summary`` prints.
+there is not trained again. The defaults of ``nas/training/recipe.py`` come from the tables that ``--summary`` prints.
 """
 
 from __future__ import annotations
@@ -32,12 +33,20 @@ GRID: list[Setting] = [
     *(("nesterov", batch, rate) for batch in (32, 128) for rate in (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)),
     *(("adamw", batch, rate) for batch in (32, 128) for rate in (0.001, 0.003, 0.01)),
 ]
+OTHERS: list[Setting] = [
+    *(("sgd", 32, rate) for rate in (0.2, 0.5, 1.0)),
+    ("momentum", 32, 0.2),
+    *(("adagrad", 32, rate) for rate in (0.01, 0.03)),
+    *(("rmsprop", 32, rate) for rate in (0.0003, 0.001, 0.003)),
+    *(("adam", 32, rate) for rate in (0.003, 0.01)),
+]
 NEAR: list[Setting] = [*(("nesterov", 32, rate) for rate in (0.1, 0.2, 0.4)), ("nesterov", 128, 0.4)]
 LARGE: list[Setting] = [("nesterov", 32, 0.2), ("nesterov", 64, 0.28), ("nesterov", 128, 0.4), ("nesterov", 256, 0.57)]
 FIELDS = ("data", "train_images", "family", "flops", "optimizer", "batch_size", "learning_rate", "seed", "accuracy")
 
 
 def main() -> None:
+    """Train what is missing, or print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--csv", type=Path, required=True)
@@ -70,10 +79,11 @@ def settings(data: str, family: str, seed: int) -> list[Setting]:
     if data == "cifar10_40k":
         return LARGE
     whole = family in ("resnet_small", "efficientnet_small") and (data != "flowers" or seed == 0)
-    return GRID if whole else NEAR
+    return [*GRID, *(OTHERS if data == "digits" else [])] if whole else NEAR
 
 
 def config(data: str, folder: Path) -> DataConfig:
+    """Return which images a name stands for."""
     if data == "digits":
         return DataConfig(digits=True)
     if data == "cifar10":
@@ -84,6 +94,7 @@ def config(data: str, folder: Path) -> DataConfig:
 
 
 def finished(path: Path) -> set[tuple[str, str, str, int, float, int]]:
+    """Return the trainings that the file has."""
     if not path.exists():
         path.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
     frame = pd.read_csv(path)
@@ -94,6 +105,7 @@ def finished(path: Path) -> set[tuple[str, str, str, int, float, int]]:
 def run(
     dataset: Dataset, data: str, family: str, optimizer: str, batch: int, rate: float, seed: int
 ) -> dict[str, object]:
+    """Return the row of one training."""
     architecture = load_space(family).architecture(
         width=0.5,
         depth=1.0,
@@ -126,10 +138,50 @@ def run(
 
 
 def summary(frame: pd.DataFrame) -> str:
-    """Return mean accuracy in per cent, a row per data set and family, a column per setting."""
+    """Return how near the defaults come to the best setting, then mean accuracy of every setting, as Markdown."""
     keys = ["optimizer", "batch_size", "learning_rate"]
-    table = frame.pivot_table(index=["data", "family"], columns=keys, values="accuracy", aggfunc="mean")
-    return (100 * table).round(1).T.to_string()
+    grouped = frame.groupby(["data", "family", *keys]).accuracy.agg(["mean", "std", "count"]).reset_index()
+    images = frame.groupby("data").train_images.first()
+    lines = [
+        "| data | training images | family | default | its accuracy | best setting | its accuracy | noise |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for (data, family), rows in grouped.groupby(["data", "family"]):
+        default = Recipe().resolved(int(images[data]))
+        own = rows[
+            (rows.optimizer == "nesterov")
+            & (rows.batch_size == default.batch_size)
+            & (rows.learning_rate == default.learning_rate)
+        ].iloc[0]
+        best = rows.loc[rows["mean"].idxmax()]
+        near = rows[rows["mean"] > best["mean"] - 0.05]
+        noise = near["std"].pow(2).mean() ** 0.5
+        lines.append(
+            f"| {data} | {images[data]:,} | {family} | {_setting(own)} | {_percent(own)} | {_setting(best)} |"
+            f" {_percent(best)} | {100 * noise:.2f} % |"
+        )
+    for data, rows in grouped.groupby("data"):
+        table = rows.pivot_table(index=keys, columns="family", values="mean")
+        lines += [
+            "",
+            f"{data}:",
+            "",
+            "| setting | " + " | ".join(table.columns) + " |",
+            "|---" * (1 + len(table.columns)) + "|",
+        ]
+        for index, values in table.iterrows():
+            cells = ["" if pd.isna(value) else f"{100 * value:.1f}" for value in values]
+            lines.append(f"| {' '.join(map(str, index))} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _setting(row: pd.Series) -> str:
+    return f"{row.optimizer} {row.batch_size} {row.learning_rate:g}"
+
+
+def _percent(row: pd.Series) -> str:
+    spread = "" if row["count"] < 2 else f" ± {100 * row['std']:.1f}"
+    return f"{100 * row['mean']:.1f}{spread} % (n = {row['count']})"
 
 
 if __name__ == "__main__":
