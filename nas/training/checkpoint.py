@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,7 +66,8 @@ def write_tensors(
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise StudyError(f"{path}: {what} cannot be written: {reason}") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a folder that is none
+            partial.unlink(missing_ok=True)
 
 
 def _umask() -> int:
