@@ -187,15 +187,15 @@ OPEN = ("batch_size", "learning_rate", "weight_decay")
 _SMALLEST_BATCH, _LARGEST_BATCH, _STEPS_OF_EPOCH = 32, 128, 100
 _DECAY, _DECOUPLED_DECAY = 5e-4, 0.05
 DEFAULT_RATES = {
-    "sgd": 0.5,
+    "sgd": 1.0,
     "momentum": 0.2,
     "nesterov": 0.2,
-    "adagrad": 0.01,
+    "adagrad": 0.03,
     "rmsprop": 0.001,
     "adam": 0.01,
     "adamw": 0.01,
 }
-"""At the smallest batch; measured for nesterov and adamw: studies/results/training/defaults.md."""
+"""At the smallest batch, as measured: studies/results/training/defaults.md."""
 
 
 def _default_batch(train_images: int) -> int:

@@ -158,7 +158,7 @@ def summary(frame: pd.DataFrame) -> str:
         noise = near["std"].pow(2).mean() ** 0.5
         lines.append(
             f"| {data} | {images[data]:,} | {family} | {_setting(own)} | {_percent(own)} | {_setting(best)} |"
-            f" {_percent(best)} | {100 * noise:.2f} % |"
+            f" {_percent(best)} | {'not measured' if pd.isna(noise) else f'{100 * noise:.2f} %'} |"
         )
     for data, rows in grouped.groupby("data"):
         table = rows.pivot_table(index=keys, columns="family", values="mean")
