@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nas.models.measure import measure_cost
     from nas.models.reference_weights import load_reference_weights
     from nas.search.check import check_study
+    from nas.search.pareto_sampler import ParetoSampler
     from nas.search.store import TrialRecord
     from nas.search.study import Study, open_study, run_study
     from nas.training.loop import train
@@ -34,6 +35,7 @@ _HOMES = {
     "Architecture": "nas.architecture.spec",
     "Cost": "nas.architecture.cost",
     "NasError": "nas.errors",
+    "ParetoSampler": "nas.search.pareto_sampler",
     "SearchSpace": "nas.architecture.space",
     "Study": "nas.search.study",
     "StudyConfig": "nas.config",
@@ -64,6 +66,7 @@ __all__ = [
     "Architecture",
     "Cost",
     "NasError",
+    "ParetoSampler",
     "SearchSpace",
     "Study",
     "StudyConfig",

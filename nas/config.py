@@ -49,8 +49,9 @@ class SearchConfig(Strict):
         activation: Names, of all layers: relu, prelu, leaky_relu, elu, silu, gelu, hardswish.
         squeeze_excitation: true, false or both: whether blocks end in a gate.
         trials: Number of proposals; infeasible and repeated ones count.
-        sampler: ``tpe`` (multivariate, learns from infeasible proposals too) or ``random``.
-        startup_trials: Random proposals before ``tpe`` begins to learn.
+        sampler: ``pareto`` (learns accuracy only, since the cost is known, and proposes no network twice nor outside
+            the bounds of closed form; ``nas/search/pareto_sampler.py``), ``tpe`` (multivariate) or ``random``.
+        startup_trials: Proposals before it begins to learn: at random for ``tpe``, spread over the cost for ``pareto``.
         seed: Of the proposals and of every trial's training.
     """
 
@@ -64,7 +65,7 @@ class SearchConfig(Strict):
     activation: OneOrMore[Activation] | None = None
     squeeze_excitation: OneOrMore[bool] | None = None
     trials: PositiveInt = 50
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: Literal["pareto", "tpe", "random"] = "pareto"
     startup_trials: PositiveInt = 10
     seed: int = 0
 

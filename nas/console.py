@@ -61,6 +61,7 @@ class SearchProgress:
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
         self._task = self._progress.add_task("searching", total=total)
         self._epochs = epochs
+        self._ended = False
 
     def __enter__(self) -> SearchProgress:
         """Show the bar."""
@@ -73,8 +74,13 @@ class SearchProgress:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        from nas.search.objective import EpochFinished, ImagesLoaded
+        from nas.search.objective import EpochFinished, ImagesLoaded, NothingLeft
 
+        if isinstance(event, NothingLeft):
+            if not self._ended:  # each worker says so
+                self._console.print(f"all {event.networks} networks within the budget were proposed", highlight=False)
+            self._ended = True
+            return
         if isinstance(event, ImagesLoaded):
             self._console.print(data_line(event.dataset), highlight=False, soft_wrap=True, markup=False)
             return

@@ -40,6 +40,7 @@ TINY: dict[str, Any] = {
         "depth": {"min": 0.25, "max": 1.0, "step": 0.25},
         "resolution": 8,
         "trials": 8,
+        "sampler": "tpe",
         "startup_trials": 4,
     },
     "recipe": {"epochs": 2, "batch_size": 64, "learning_rate": 0.2},

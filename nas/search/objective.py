@@ -16,6 +16,7 @@ from nas.config import SearchConfig, StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import StudyError, TrainingDiverged
 from nas.models.device import describe_device
+from nas.search.proposals import architecture_of
 from nas.search.sampler import ERROR
 from nas.search.store import Store, TrialRecord
 from nas.search.timing import measure_for_budget, measured_alike
@@ -46,10 +47,17 @@ class TrialFinished:
     trial: TrialRecord
 
 
+@dataclass(frozen=True, slots=True)
+class NothingLeft:
+    """A search has ended early: all networks within the bounds, so many, were proposed."""
+
+    networks: int
+
+
 CHECKPOINTS = "unfinished"
 """Sub-folder of the weights for interrupted trainings; the trial that takes the place of one goes on from there."""
 
-Event: TypeAlias = ImagesLoaded | EpochFinished | TrialFinished
+Event: TypeAlias = ImagesLoaded | EpochFinished | TrialFinished | NothingLeft
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +98,8 @@ def realise(
     choices: Mapping[str, Any] | None = None,
 ) -> Candidate:
     """Return the network of a space at coefficients and choices, with its cost."""
-    chosen = search.space(space).choose(**choices) if choices else search.space(space)
-    architecture = chosen.architecture(
-        width=width,
-        depth=depth,
-        resolution=resolution,
-        num_classes=len(dataset.classes),
-        in_channels=dataset.channels,
-    )
+    parameters = {"space": space, "width": width, "depth": depth, "resolution": resolution, **(choices or {})}
+    architecture = architecture_of(search, parameters, dataset)
     cost = count_cost(architecture)
     record = TrialRecord(
         number=number,

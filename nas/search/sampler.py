@@ -20,6 +20,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.config import SearchConfig
+from nas.search.pareto_sampler import ParetoSampler
+from nas.search.proposals import Networks, distributions
 
 OWNER = "nas:owner"
 """User attribute of a trial: the process that runs it."""
@@ -27,10 +29,33 @@ ERROR = "nas:error"
 """User attribute of a trial that failed by itself; a failed one without it was interrupted."""
 
 
-def make_sampler(search: SearchConfig) -> BaseSampler:
-    """Return the sampler that a study asks for."""
+def make_sampler(search: SearchConfig, networks: Networks) -> BaseSampler:
+    """Return the sampler that a study asks for.
+
+    Args:
+        search: Of the study.
+        networks: Tells cost and identity of what may be proposed.
+    """
+    if search.sampler == "pareto":
+        return _StudySampler(
+            lambda parameters: networks(parameters).flops,
+            seed=search.seed,
+            startup_trials=search.startup_trials,
+            space=distributions(search),
+            feasible=lambda parameters: networks(parameters).allowed,
+            identity=lambda parameters: networks(parameters).digest,
+            ignore=was_interrupted,
+        )
     makers: dict[str, Callable[[int], BaseSampler]] = {"random": RandomSampler, "tpe": lambda s: _tpe(s, search)}
     return ReproducibleSampler(makers[search.sampler], seed=search.seed)
+
+
+class _StudySampler(ParetoSampler):
+    """Notes whose trial it is as well: nothing sees a trial earlier."""
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Write the owner."""
+        study._storage.set_trial_user_attr(trial._trial_id, OWNER, process_identity())
 
 
 class ReproducibleSampler(BaseSampler):

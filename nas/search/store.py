@@ -165,6 +165,12 @@ class Store:
         found = self._records(TRIAL.c.digest == digest, TRIAL.c.state == "trained")
         return found[0] if found else None
 
+    def proposed(self) -> set[str]:
+        """Return the digests of all networks that were proposed, but for interrupted trials."""
+        query = sa.select(TRIAL.c.digest).where(TRIAL.c.study == self.study, TRIAL.c.state != "interrupted")
+        with self._engine.connect() as connection:
+            return set(connection.execute(query.distinct()).scalars())
+
     def trials(self) -> list[TrialRecord]:
         """Return all trials in the order of their numbers."""
         return self._records()

@@ -28,7 +28,8 @@ from nas.search.database import (
     without_password,
 )
 from nas.search.disk import prune_checkpoints
-from nas.search.objective import Candidate, Event, ImagesLoaded, Objective, TrialFinished, realise
+from nas.search.objective import Candidate, Event, ImagesLoaded, NothingLeft, Objective, TrialFinished, realise
+from nas.search.proposals import Networks, distributions
 from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
 from nas.search.store import Purpose, Store, TrialRecord
 from nas.training.loop import fitting_batch
@@ -181,10 +182,13 @@ def run_study(
 
 
 def settled(config: StudyConfig, stored: tuple[StudyConfig, str] | None, *, train_images: int) -> StudyConfig:
-    """Return a definition whose recipe leaves nothing open: as at the study's first run, else as its data ask for."""
+    """Return a definition that leaves nothing open: as at the study's first run, else as its data ask for."""
     known = config.recipe.resolved(train_images) if stored is None else stored[0].recipe
     chosen = {key: getattr(known, key) for key in OPEN if getattr(config.recipe, key) is None}
-    return config.model_copy(update={"recipe": config.recipe.model_copy(update=chosen)})
+    search = config.search
+    if stored is not None and "sampler" not in search.model_fields_set:  # another version may have another default
+        search = search.model_copy(update={"sampler": stored[0].search.sampler})
+    return config.model_copy(update={"search": search, "recipe": config.recipe.model_copy(update=chosen)})
 
 
 def run_trials(
@@ -203,7 +207,10 @@ def run_trials(
         NasError: Several trials in a row failed.
         StudyError: What a trial made cannot be written.
     """
-    optuna_study, store = open_optuna_study(config, storage), Store(storage, config.name)
+    networks = Networks(config, dataset)
+    sampler = make_sampler(config.search, networks)
+    everything = networks.all_allowed(distributions(config.search)) if config.search.sampler == "pareto" else None
+    optuna_study, store = open_optuna_study(config, storage, sampler=sampler), Store(storage, config.name)
     objective = Objective(
         config,
         dataset,
@@ -213,6 +220,10 @@ def run_trials(
         emit=on_event or (lambda event: None),
     )
     for _ in tickets:
+        if everything is not None and everything <= store.proposed():
+            if on_event is not None:
+                on_event(NothingLeft(len(everything)))
+            return
         optuna_study.optimize(objective, n_trials=1, catch=(Exception,))
         if objective.stopped is not None:
             raise objective.stopped
@@ -224,8 +235,10 @@ def run_trials(
             raise NasError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last with: {errors[last[-1].number]}")
 
 
-def open_optuna_study(config: StudyConfig, storage: str) -> optuna.Study:
-    """Open or create the Optuna study: accuracy up, FLOPs down.
+def open_optuna_study(
+    config: StudyConfig, storage: str, *, sampler: optuna.samplers.BaseSampler | None = None
+) -> optuna.Study:
+    """Open or create the Optuna study: accuracy up, FLOPs down; without a sampler, to look at it.
 
     Raises:
         StudyError: The database was written by a version of Optuna that this one cannot read.
@@ -243,7 +256,7 @@ def open_optuna_study(config: StudyConfig, storage: str) -> optuna.Study:
         study_name=config.name,
         storage=backend,
         directions=["maximize", "minimize"],
-        sampler=make_sampler(config.search),
+        sampler=sampler,
         load_if_exists=True,
     )
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -24,14 +25,17 @@ from nas.architecture.cost import count_cost
 from nas.architecture.space import SearchSpace, load_space
 from nas.architecture.spec import Architecture
 from nas.config import StudyConfig, load_study_config
+from nas.data.sources import load_data
 from nas.errors import BudgetError, DeviceError, NasError, StudyError, TrainingDiverged
 from nas.models.backends import Latency
 from nas.models.build import build_model
 from nas.models.device import Memory, describe_device, describe_versions
 from nas.search import objective
+from nas.search.check import check_study
 from nas.search.database import SCHEMA_VERSION
 from nas.search.disk import FilesOnDisk, disk_use, prune_checkpoints
-from nas.search.objective import CHECKPOINTS, Event, TrialFinished
+from nas.search.objective import CHECKPOINTS, EpochFinished, Event, NothingLeft, TrialFinished
+from nas.search.proposals import Networks
 from nas.search.sampler import ReproducibleSampler, make_sampler
 from nas.search.store import Store, TrialRecord
 from nas.search.study import Study, open_optuna_study, open_study, planned_trials, run_study
@@ -476,7 +480,7 @@ def test_conditional_dimensions_are_modelled_apart(group: bool, tiny_config: Stu
     opened = {"cardinality": [1, 8]} if group else {"kernel": [3, 5]}
     spaces = ["resnext_small", "efficientnet_small"]
     search = StudyConfig.model_validate({**TINY, "search": {**TINY["search"], "spaces": spaces, **opened}}).search
-    sampler = make_sampler(search)
+    sampler = make_sampler(search, Networks(tiny_config, load_data(tiny_config.data)))
     assert isinstance(sampler, ReproducibleSampler)
     assert sampler._inner._group is group
 
@@ -561,3 +565,60 @@ def test_a_disk_that_is_full_stops_the_search_and_costs_no_trial(
     blocked.unlink()
     continued = run_study(tiny_config)
     assert essence(continued.trials()) == essence(run_study(tiny_config.model_copy(update={"name": "whole"})).trials())
+
+
+def by_pareto(config: StudyConfig, **search: Any) -> StudyConfig:
+    return changed(config, "search", sampler="pareto", **search)
+
+
+def test_known_costs_are_not_searched_for(tiny_config: StudyConfig) -> None:
+    told: list[Event] = []
+    config = changed(by_pareto(tiny_config), "budget", flops={"max": 300_000})
+    trials = run_study(config, trials=20, on_event=told.append).trials()
+    assert {trial.state for trial in trials} == {"trained"}
+    assert len({trial.digest for trial in trials}) == len(trials)
+    assert all(trial.flops <= 300_000 for trial in trials)
+    assert np.ptp(np.log([trial.flops for trial in trials[:4]])) > 0.7  # the first are spread over the cost
+    assert told[-1] == NothingLeft(len(trials)) and 4 < len(trials) < 20  # and then there is no other network
+    everything = check_study(config)
+    assert len(trials) == everything.networks
+    assert len(run_study(config, trials=2).trials()) == len(trials)
+
+
+def test_ten_and_ten_are_twenty_by_pareto_too(tiny_config: StudyConfig) -> None:
+    config = by_pareto(tiny_config)
+    whole = run_study(config.model_copy(update={"name": "whole"}), trials=9)
+
+    def stop(event: Event) -> None:
+        if isinstance(event, EpochFinished) and event.trial.number == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(config, on_event=stop)
+    assert [trial.state for trial in open_study(config).trials()][-1] == "interrupted"
+    continued = run_study(config, trials=4)
+    assert essence(continued.trials()) == essence(whole.trials())
+
+
+def test_dimensions_of_one_family_are_searched_by_pareto(tiny_config: StudyConfig) -> None:
+    spaces = ["resnext_small", "efficientnet_small"]
+    config = by_pareto(tiny_config, spaces=spaces, cardinality=[1, 8], kernel=[3, 5], startup_trials=4)
+    trials = run_study(changed(config, "budget", flops={"max": "2M"}), trials=9).trials()
+    assert len({trial.digest for trial in trials}) == 9
+    assert all(("cardinality" in trial.choices) == (trial.space == "resnext_small") for trial in trials)
+
+
+def test_workers_share_a_study_by_pareto(tiny_config: StudyConfig) -> None:
+    trials = run_study(by_pareto(tiny_config), trials=8, workers=2).trials()
+    assert [trial.state for trial in trials].count("trained") >= 7  # two may propose the same at the same moment
+
+
+def test_a_study_keeps_the_sampler_it_began_with_where_the_file_names_none(tiny_config: StudyConfig) -> None:
+    run_study(tiny_config, trials=2)  # by tpe
+    document = tiny_config.model_dump()
+    del document["search"]["sampler"]
+    silent = StudyConfig.model_validate(document)
+    assert silent.search.sampler == "pareto"
+    assert run_study(silent, trials=1).config.search.sampler == "tpe"
+    with pytest.raises(StudyError, match="search.sampler was tpe, is pareto"):
+        run_study(by_pareto(tiny_config), trials=1)

@@ -1,0 +1,138 @@
+"""A Gaussian process over ordered and categorical dimensions, small enough to be refitted for every proposal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import scipy.optimize
+import torch
+from torch import Tensor
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+_JITTER = 1e-8
+_PRIORS = {"weight": (math.log(2.0), 1.5), "scale": (math.log(0.5), 1.0), "noise": (math.log(0.01), 1.5)}
+"""Mean and standard deviation of each logarithm's normal prior: weak, for standardised values and [0, 1] inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Mean and standard deviation of the noiseless function at some points, each of shape (points,)."""
+
+    mean: Array
+    std: Array
+
+
+class GaussianProcess:
+    """Fitted to data by maximum a posteriori; predicts in the units of its values.
+
+    The kernel is ``s * Matern52(ordered) * exp(-sum of w over categories that differ)`` plus the mean over dimensions
+    of the same kernel of each alone, plus noise. The additive part carries what one dimension does whatever the others
+    are (Duvenaud et al. 2011, arXiv:1112.4394), the product what they do together.
+    """
+
+    def __init__(self, points: Array, values: Array, *, categorical: npt.NDArray[np.bool_]) -> None:
+        """Keep data; ``fit`` must follow.
+
+        Args:
+            points: Of shape (count, dimensions): ordered dimensions in 0 to 1, categories as numbers.
+            values: Of shape (count,).
+            categorical: Of shape (dimensions,): which dimensions have categories.
+        """
+        self._center = float(values.mean())
+        self._spread = float(values.std()) or 1.0
+        self._points = torch.from_numpy(points)
+        self._values = torch.from_numpy((values - self._center) / self._spread)
+        self._categorical = torch.from_numpy(categorical)
+        self.parameters = self._prior_means()
+
+    def fit(self, *, iterations: int = 40) -> GaussianProcess:
+        """Find the kernel's parameters and return this; they depend on the data and nothing else."""
+        distances = _differences(self._points, self._points, self._categorical)
+
+        def loss(parameters: Array) -> tuple[float, Array]:
+            theta = torch.from_numpy(parameters).requires_grad_()
+            value = self._negative_log_posterior(theta, distances)
+            value.backward()  # type: ignore[no-untyped-call]
+            assert theta.grad is not None
+            return float(value.detach()), theta.grad.numpy().copy()
+
+        bounds = [(mean - 4 * std, mean + 4 * std) for mean, std in self._priors()]
+        found = scipy.optimize.minimize(
+            loss, self.parameters, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
+        )
+        self.parameters = found.x
+        return self
+
+    def predict(self, points: Array, *, pretended: Array | None = None) -> Prediction:
+        """Predict the noiseless function.
+
+        Args:
+            points: Of shape (points, dimensions).
+            pretended: Points of trials that still run, (others, dimensions): the prediction there is taken for a value
+                (the kriging believer of Ginsbourger et al. 2010), so that points nearby promise less.
+        """
+        known, values = self._points, self._values
+        if pretended is not None and len(pretended):
+            believed = (self.predict(pretended).mean - self._center) / self._spread
+            known = torch.cat([known, torch.from_numpy(pretended)])
+            values = torch.cat([values, torch.from_numpy(believed)])
+        theta = torch.from_numpy(self.parameters)
+        with torch.no_grad():
+            factor = self._factor(theta, _differences(known, known, self._categorical))
+            others = torch.from_numpy(np.ascontiguousarray(points))
+            cross = self._kernel(theta, _differences(others, known, self._categorical))
+            mean = cross @ torch.cholesky_solve(values[:, None], factor)[:, 0]
+            explained = torch.linalg.solve_triangular(factor, cross.T, upper=False).square().sum(dim=0)
+            variance = (theta[-3].exp() + theta[-2].exp() - explained).clamp_min(1e-12)
+        return Prediction(self._center + self._spread * mean.numpy(), self._spread * variance.sqrt().numpy())
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise, in the units of the values."""
+        return self._spread * math.exp(0.5 * self.parameters[-1])
+
+    def _priors(self) -> list[tuple[float, float]]:
+        dimensions = self._points.shape[1]
+        return [*[_PRIORS["weight"]] * dimensions, _PRIORS["scale"], _PRIORS["scale"], _PRIORS["noise"]]
+
+    def _prior_means(self) -> Array:
+        return np.array([mean for mean, _ in self._priors()])
+
+    def _negative_log_posterior(self, theta: Tensor, differences: Tensor) -> Tensor:
+        factor = self._factor(theta, differences)
+        solved = torch.linalg.solve_triangular(factor, self._values[:, None], upper=False)
+        means, stds = torch.tensor(self._priors(), dtype=theta.dtype).T
+        prior = (((theta - means) / stds) ** 2).sum()
+        loss: Tensor = 0.5 * (solved**2).sum() + factor.diagonal().log().sum() + 0.5 * prior
+        return loss
+
+    def _factor(self, theta: Tensor, differences: Tensor) -> Tensor:
+        noise = (theta[-1].exp() + _JITTER) * torch.eye(differences.shape[0], dtype=theta.dtype)
+        factor: Tensor = torch.linalg.cholesky(self._kernel(theta, differences) + noise)
+        return factor
+
+    def _kernel(self, theta: Tensor, differences: Tensor) -> Tensor:
+        """Return the kernel (n, m) of differences (n, m, dimensions)."""
+        scaled = differences * theta[:-3].exp()
+        ordered, differing = scaled[..., ~self._categorical], scaled[..., self._categorical]
+        joint = _matern((ordered**2).sum(dim=-1)) * (-differing.sum(dim=-1)).exp()
+        alone = torch.cat([_matern(ordered**2), (-differing).exp()], dim=-1).mean(dim=-1)
+        kernel: Tensor = theta[-3].exp() * joint + theta[-2].exp() * alone
+        return kernel
+
+
+def _differences(first: Tensor, second: Tensor, categorical: Tensor) -> Tensor:
+    """Return distances (n, m, dimensions), 0 or 1 between categories."""
+    away = (first[:, None] - second[None]).abs()
+    return torch.where(categorical, (away > 0).to(away.dtype), away)
+
+
+def _matern(squared: Tensor) -> Tensor:
+    """Return the Matern kernel of smoothness 5/2 of squared distances."""
+    distance = (5 * squared + 1e-12).sqrt()
+    return (1 + distance + distance**2 / 3) * (-distance).exp()

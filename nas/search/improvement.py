@@ -1,0 +1,68 @@
+"""What a candidate of known cost may add to the hypervolume of a front."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtr
+
+from nas.search.gaussian_process import Array, Prediction
+
+
+class Steps(NamedTuple):
+    """A front as steps: up to ``ends`` of the cost, from where the step before ends, the least error is ``levels``.
+
+    The first step reaches from minus infinity to the cheapest member and has the reference's error; the last ends at
+    the reference's cost. Both have the shape (members + 1,).
+    """
+
+    ends: Array
+    levels: Array
+
+
+def front_steps(costs: Array, errors: Array, *, reference_cost: float, reference_error: float) -> Steps:
+    """Return the steps of the points that no other beats, below the reference.
+
+    Args:
+        costs: Of shape (points,), to be minimised.
+        errors: Of shape (points,), to be minimised.
+        reference_cost: Costs from here on count for nothing.
+        reference_error: Errors from here on count for nothing.
+    """
+    ends, levels = [], [reference_error]
+    for index in np.lexsort((errors, costs)):
+        if errors[index] < levels[-1] and costs[index] < reference_cost:
+            ends.append(costs[index])
+            levels.append(errors[index])
+    return Steps(np.array([*ends, reference_cost]), np.array(levels))
+
+
+def hypervolume(costs: Array, errors: Array, *, reference_cost: float, reference_error: float) -> float:
+    """Return the area between the front of some points and the reference, measured from the cheapest point."""
+    steps = front_steps(costs, errors, reference_cost=reference_cost, reference_error=reference_error)
+    return float((np.diff(steps.ends) * (reference_error - steps.levels[1:])).sum())
+
+
+def expected_improvement(steps: Steps, costs: Array, log_errors: Prediction) -> Array:
+    """Return the expected growth of the hypervolume with each candidate, of which only the error is uncertain.
+
+    The cost being known, the growth is a sum over the steps to the right of the candidate: the width of each times the
+    expected part of the error below it. The logarithm of the error is normal, so each is the value of a put option
+    (the known-cost case of Emmerich et al. 2011's expected hypervolume improvement).
+
+    Args:
+        steps: Of the front.
+        costs: Of the candidates, (candidates,).
+        log_errors: Prediction of the logarithm of the candidates' errors.
+
+    Returns:
+        Shape (candidates,).
+    """
+    starts = np.concatenate([[-np.inf], steps.ends[:-1]])
+    widths = np.clip(steps.ends - np.maximum(starts, costs[:, None]), 0, None)
+    mean, std = log_errors.mean[:, None], np.maximum(log_errors.std, 1e-9)[:, None]
+    below = (np.log(steps.levels) - mean) / std
+    gains = steps.levels * ndtr(below) - np.exp(mean + std**2 / 2) * ndtr(below - std)
+    total: Array = (widths * np.maximum(gains, 0)).sum(axis=1)
+    return total

@@ -1,0 +1,399 @@
+"""A sampler for one objective that must be learned and one cost that is known.
+
+Optuna's samplers learn both objectives. Where the cost follows from the parameters alone, as FLOPs do from a network's
+coefficients, only the other one is uncertain, and the expected growth of the hypervolume is a closed-form sum over the
+steps of the front. Candidates are feasible by construction, and none is proposed twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from optuna import Study
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.search_space import intersection_search_space
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.search.gaussian_process import Array, GaussianProcess
+from nas.search.improvement import Steps, expected_improvement, front_steps
+
+Parameters: TypeAlias = dict[str, Any]
+
+_DRAWN = 2000  # random candidates for a proposal
+_STRATA_DRAWN = 1000  # from which the first proposals are chosen
+_WHOLE = 4096  # points of a space of which all are candidates
+_GRID = 32  # values of a dimension that are all tried as mutations; of finer ones a few are drawn
+_CLIP = 0.5  # of the logarithm of an error, above the reference
+
+
+class ParetoSampler(BaseSampler):
+    """Proposes what promises the most hypervolume between an objective that is learned and a cost that is known.
+
+    The learned objective is modelled by a Gaussian process on the logarithm of the error, with the logarithm of the
+    cost as one of its inputs; the front is that of posterior means, so that a lucky observation does not count as won.
+    Trials that still run count as if they had given what is predicted. A proposal depends on the seed, the number of
+    earlier trials and what they gave, and on nothing else, so that a study can be continued.
+
+    It works on any Optuna study of two objectives, with int, float and categorical parameters, whatever sampler it
+    began under.
+    """
+
+    def __init__(
+        self,
+        cost: Callable[[Parameters], float],
+        *,
+        seed: int = 0,
+        startup_trials: int = 12,
+        cost_index: int = 1,
+        space: Mapping[str, BaseDistribution] | None = None,
+        feasible: Callable[[Parameters], bool] | None = None,
+        identity: Callable[[Parameters], Hashable] | None = None,
+        earlier: Sequence[FrozenTrial] = (),
+        ignore: Callable[[FrozenTrial], bool] | None = None,
+    ) -> None:
+        """Keep how candidates are judged.
+
+        Args:
+            cost: Of a candidate, by its parameters; the study's other objective.
+            seed: Of all randomness, together with the number of the trial.
+            startup_trials: Proposals before anything is learned, spread evenly over the logarithm of the cost.
+            cost_index: Which of the study's two objectives is the cost.
+            space: Distributions of the parameters; without it, those that all earlier trials share, so that the first
+                proposal is random.
+            feasible: Which candidates may be proposed; all without it.
+            identity: Candidates of equal identity are the same, and one of them is proposed at most; without it, those
+                of equal parameters.
+            earlier: Trials of another study of the same parameters and objectives to learn from.
+            ignore: Which of the study's trials count as if they had never been, such as interrupted ones.
+        """
+        self._cost_of = cost
+        self._seed = seed
+        self._startup = startup_trials
+        self._cost_index = cost_index
+        self._space = None if space is None else dict(space)
+        self._feasible = feasible or (lambda parameters: True)
+        self._identity = identity or (lambda parameters: tuple(sorted(parameters.items())))
+        self._earlier = tuple(earlier)
+        self._ignore = ignore or (lambda trial: False)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the distributions of all parameters."""
+        if self._space is not None:
+            return self._space
+        trials = [*self._earlier, *study.get_trials(deepcopy=False)]
+        shared = intersection_search_space([t for t in trials if t.state.is_finished()], include_pruned=True)
+        return {name: distribution for name, distribution in shared.items() if not distribution.single()}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw a parameter that the search space does not know."""
+        drawn = RandomSampler(seed=self._seed_of(self._index(study, trial), param_name))
+        return drawn.sample_independent(study, trial, param_name, param_distribution)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> Parameters:
+        """Return the most promising candidate."""
+        if len(study.directions) != 2:
+            raise ValueError(f"ParetoSampler needs a study of two objectives, but it has {len(study.directions)}")
+        if not search_space:
+            return {}
+        index = self._index(study, trial)
+        random = np.random.default_rng(self._seed_of(index, "proposal"))
+        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number and not self._ignore(t)]
+        history = _History.of(self._earlier, others, search_space, study.directions, self._cost_index)
+        seen = {self._identity(parameters) for parameters in history.all}
+        if index < self._startup or len(history.errors) < 2:
+            chosen = self._spread_out(search_space, index, seen, random)
+        else:
+            with _one_thread():
+                chosen = self._most_promising(search_space, history, seen, random, study.directions)
+        return chosen or {}
+
+    def _spread_out(
+        self, space: dict[str, BaseDistribution], index: int, seen: set[Hashable], random: np.random.Generator
+    ) -> Parameters | None:
+        """Return a candidate whose cost lies in the stratum of the proposal's index."""
+        pool = self._candidates(_drawn(space, _STRATA_DRAWN, random), seen)
+        if not pool:
+            return None
+        costs = np.log(np.maximum([candidate.cost for candidate in pool], 1e-300))
+        strata = np.random.default_rng(self._seed).permutation(max(1, self._startup))
+        share = (strata[index % len(strata)] + random.random()) / len(strata)
+        wanted = costs.min() + share * (costs.max() - costs.min())
+        return pool[int(np.abs(costs - wanted).argmin())].parameters
+
+    def _most_promising(
+        self,
+        space: dict[str, BaseDistribution],
+        history: _History,
+        seen: set[Hashable],
+        random: np.random.Generator,
+        directions: Sequence[StudyDirection],
+    ) -> Parameters | None:
+        sign = 1.0 if directions[self._cost_index] == StudyDirection.MINIMIZE else -1.0
+        encode = _Encoder(space)
+        known_costs = np.array([self._cost_of(parameters) for parameters in history.known])
+        log_errors = np.log(history.errors)
+        reference = _reference(sign * known_costs, log_errors)
+        points = encode(history.known, known_costs)
+        process = GaussianProcess(points, np.minimum(log_errors, reference + _CLIP), categorical=encode.categorical)
+        believed = process.fit().predict(points).mean
+        members = _members(sign * known_costs, believed)
+        mutants = (mutant for index in members for mutant in _mutations(history.known[index], space, random))
+        pool = self._candidates([*mutants, *_drawn(space, _DRAWN, random)], seen)
+        if not pool:
+            return None
+        costs = np.array([candidate.cost for candidate in pool])
+        running = encode(history.running, np.array([self._cost_of(parameters) for parameters in history.running]))
+        scale = _CostScale.over(np.concatenate([known_costs, costs]), sign)
+        prediction = process.predict(encode([candidate.parameters for candidate in pool], costs), pretended=running)
+        steps: Steps = front_steps(
+            scale(known_costs), np.exp(believed), reference_cost=1.0, reference_error=math.exp(reference)
+        )
+        gains = expected_improvement(steps, scale(costs), prediction)
+        return pool[int(gains.argmax())].parameters
+
+    def _candidates(self, drawn: Iterable[Parameters], seen: set[Hashable]) -> list[_Candidate]:
+        """Return what is feasible, each once and none that was seen."""
+        pool, known = [], set(seen)
+        for parameters in drawn:
+            if not self._feasible(parameters):
+                continue
+            identity = self._identity(parameters)
+            if identity not in known:
+                known.add(identity)
+                pool.append(_Candidate(parameters, float(self._cost_of(parameters))))
+        return pool
+
+    def _index(self, study: Study, trial: FrozenTrial) -> int:
+        """Return how many trials that count came before."""
+        return sum(not self._ignore(other) for other in study.get_trials(deepcopy=False)[: trial.number])
+
+    def _seed_of(self, index: int, purpose: str) -> int:
+        key = hashlib.blake2b(f"{self._seed}/{index}/{purpose}".encode(), digest_size=4).digest()
+        return int.from_bytes(key, "big")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread: for matrices this small more of them only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    parameters: Parameters
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """What was proposed: ``known`` with an ``errors`` each (positive, to be minimised), ``running``, and ``all``."""
+
+    known: list[Parameters]
+    errors: Array
+    running: list[Parameters]
+    all: list[Parameters]
+
+    @classmethod
+    def of(
+        cls,
+        earlier: Sequence[FrozenTrial],
+        trials: Sequence[FrozenTrial],
+        space: dict[str, BaseDistribution],
+        directions: Sequence[StudyDirection],
+        cost_index: int,
+    ) -> _History:
+        def inside(trial: FrozenTrial) -> bool:
+            return bool(trial.params) and all(
+                space[name]._contains(space[name].to_internal_repr(value))
+                for name, value in trial.params.items()
+                if name in space
+            )
+
+        def named(trial: FrozenTrial) -> Parameters:
+            # a parameter that did not apply to a trial, as its first value: it makes no difference there
+            return {name: trial.params.get(name, _value(distribution, 0.0)) for name, distribution in space.items()}
+
+        learned = 1 - cost_index
+        done = [t for t in (*earlier, *trials) if t.state is TrialState.COMPLETE and t.values is not None and inside(t)]
+        values = np.array([t.values[learned] for t in done], dtype=float)
+        running = [named(t) for t in trials if t.state is TrialState.RUNNING and inside(t)]
+        everything = [named(t) for t in trials if inside(t)]
+        known = [named(t) for t in done]
+        return cls(known, _errors(values, directions[learned]), running, everything)
+
+
+def _errors(values: Array, direction: StudyDirection) -> Array:
+    """Return values as positive errors: those of a share in 0 to 1 are what it lacks of 1."""
+    if not len(values):
+        return values
+    maximised = direction == StudyDirection.MAXIMIZE
+    if maximised and values.min() >= 0 and values.max() <= 1:
+        lacking = 1 - values
+    elif not maximised and values.min() > 0:
+        lacking = values
+    else:
+        losses = -values if maximised else values
+        lacking = losses - losses.min() + 0.1 * max(np.ptp(losses), 1e-12)
+    return np.maximum(lacking, 1e-6)
+
+
+def _reference(costs: Array, log_errors: Array) -> float:
+    """Return the logarithm of the error from which on a point is worth nothing: that of the cheapest members."""
+    members = _members(costs, log_errors)
+    return float(max(np.median(log_errors), log_errors[members].max()) + 0.05)
+
+
+def _members(costs: Array, errors: Array) -> list[int]:
+    """Return the indices of points that no other beats, cheapest first."""
+    found: list[int] = []
+    for index in np.lexsort((errors, costs)):
+        if not found or errors[index] < errors[found[-1]]:
+            found.append(int(index))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _CostScale:
+    """Costs to be minimised, in 0 to 1 over what is known and possible; logarithmic where they span powers of ten."""
+
+    low: float
+    high: float
+    logarithmic: bool
+    sign: float
+
+    @classmethod
+    def over(cls, costs: Array, sign: float) -> _CostScale:
+        logarithmic = bool(costs.min() > 0)
+        values = sign * (np.log(costs) if logarithmic else costs)
+        margin = 0.02 * max(float(np.ptp(values)), 1e-12)  # so that the dearest candidate is worth something too
+        return cls(float(values.min()), float(values.max()) + margin, logarithmic, sign)
+
+    def __call__(self, costs: Array) -> Array:
+        values: Array = self.sign * (np.log(costs) if self.logarithmic else costs)
+        return (values - self.low) / (self.high - self.low)
+
+
+class _Encoder:
+    """Parameters as points: ordered ones in 0 to 1, categories as numbers, and the logarithm of the cost."""
+
+    def __init__(self, space: dict[str, BaseDistribution]) -> None:
+        self._space = space
+        self.categorical = np.array([isinstance(d, CategoricalDistribution) for d in space.values()] + [False])
+        self._cost_range: tuple[float, float] | None = None
+
+    def __call__(self, listed: Sequence[Parameters], costs: Array) -> Array:
+        points = np.empty((len(listed), len(self._space) + 1))
+        for column, (name, distribution) in enumerate(self._space.items()):
+            values = [distribution.to_internal_repr(parameters[name]) for parameters in listed]
+            points[:, column] = _unit(np.array(values, dtype=float), distribution)
+        logs = np.log(np.maximum(costs, 1e-300)) if len(costs) and costs.min() > 0 else np.asarray(costs, dtype=float)
+        if self._cost_range is None:
+            self._cost_range = float(logs.min()), max(float(np.ptp(logs)), 1e-12)
+        points[:, -1] = (logs - self._cost_range[0]) / self._cost_range[1]
+        return points
+
+
+def _unit(values: Array, distribution: BaseDistribution) -> Array:
+    if isinstance(distribution, CategoricalDistribution):
+        return values
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        values, low, high = np.log(values), math.log(low), math.log(high)
+    unit: Array = (values - low) / ((high - low) or 1.0)
+    return unit
+
+
+def all_points(space: Mapping[str, BaseDistribution]) -> list[Parameters] | None:
+    """Return all points of a space, or None where there are more than a few thousand."""
+    grids = [_grid(distribution) for distribution in space.values()]
+    whole = [grid for grid in grids if grid is not None]
+    if len(whole) < len(grids) or math.prod(map(len, whole)) > _WHOLE:
+        return None
+    return [dict(zip(space, values, strict=True)) for values in itertools.product(*whole)]
+
+
+def _drawn(space: dict[str, BaseDistribution], count: int, random: np.random.Generator) -> list[Parameters]:
+    """Return all points of a space in random order where they are few, else so many random ones."""
+    points = all_points(space)
+    if points is not None:
+        return [points[index] for index in random.permutation(len(points))]
+    return [{name: _value(distribution, random.random()) for name, distribution in space.items()} for _ in range(count)]
+
+
+def _value(distribution: BaseDistribution, share: float) -> Any:
+    """Return the value that lies at a share, in 0 to 1, of a distribution."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[min(int(share * len(distribution.choices)), len(distribution.choices) - 1)]
+    grid = _grid(distribution)
+    if grid is not None:
+        return grid[min(int(share * len(grid)), len(grid) - 1)]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+    else:
+        value = low + share * (high - low)
+    value = min(high, max(low, value))
+    if isinstance(distribution, IntDistribution):
+        steps = round((value - distribution.low) / distribution.step)
+        return int(min(distribution.high, distribution.low + steps * distribution.step))
+    if distribution.step is not None:
+        return _on_step(distribution, round((value - low) / distribution.step))
+    return value
+
+
+def _grid(distribution: BaseDistribution) -> list[Any] | None:
+    """Return all values of a distribution where they are few and evenly spread."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if distribution.log or distribution.step is None:
+        return None
+    count = int((distribution.high - distribution.low) / distribution.step + 1e-9) + 1
+    if count > 1000:
+        return None
+    if isinstance(distribution, IntDistribution):
+        return [distribution.low + index * distribution.step for index in range(count)]
+    return [_on_step(distribution, index) for index in range(count)]
+
+
+def _on_step(distribution: FloatDistribution, index: int) -> float:
+    assert distribution.step is not None
+    return float(min(distribution.high, distribution.low + index * distribution.step))
+
+
+def _mutations(
+    parameters: Parameters, space: dict[str, BaseDistribution], random: np.random.Generator
+) -> list[Parameters]:
+    """Return the parameters with one dimension changed, to each of its values or to some near and some anywhere."""
+    found = []
+    for name, distribution in space.items():
+        grid = _grid(distribution)
+        if grid is not None and len(grid) <= _GRID:
+            values = grid
+        else:
+            at = float(_unit(np.array([distribution.to_internal_repr(parameters[name])]), distribution)[0])
+            near = np.clip(at + random.normal(0, 0.1, 6), 0, 1)
+            values = [_value(distribution, float(share)) for share in (*near, *random.random(4))]
+        found += [{**parameters, name: value} for value in values if value != parameters[name]]
+    return found

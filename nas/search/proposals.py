@@ -1,0 +1,78 @@
+"""What a search may propose: coefficients, the networks that they name, and what those cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from nas.architecture.cost import count_cost
+from nas.architecture.spec import Architecture
+from nas.config import SearchConfig, StudyConfig
+from nas.data.sources import Dataset
+from nas.search.pareto_sampler import all_points
+
+
+class Network(NamedTuple):
+    """A proposal's network, as far as a sampler needs to know it; ``allowed`` by the budget's bounds of closed form."""
+
+    digest: str
+    flops: int
+    allowed: bool
+
+
+class Networks:
+    """The networks of a study by their parameters, each realised once."""
+
+    def __init__(self, config: StudyConfig, dataset: Dataset) -> None:
+        """Keep what decides about a network."""
+
+        @lru_cache(maxsize=100_000)
+        def find(items: tuple[tuple[str, Any], ...]) -> Network:
+            architecture = architecture_of(config.search, dict(items), dataset)
+            cost = count_cost(architecture)
+            return Network(architecture.digest, cost.flops, config.budget.allows(cost))
+
+        self._find = find
+
+    def __call__(self, parameters: Mapping[str, Any]) -> Network:
+        """Return the network of some parameters."""
+        return self._find(tuple(sorted(parameters.items())))
+
+    def all_allowed(self, distributions: Mapping[str, BaseDistribution]) -> frozenset[str] | None:
+        """Return the digests of all networks within the bounds, or None where there are too many points to try them."""
+        points = all_points(distributions)
+        if points is None:
+            return None
+        return frozenset(network.digest for network in map(self, points) if network.allowed)
+
+
+def distributions(search: SearchConfig) -> dict[str, BaseDistribution]:
+    """Return every parameter that a search leaves open; those of one value are none."""
+    names = [space.name for space in search.spaces]
+    width, depth, pixels = search.width, search.depth, search.resolution
+    dimensions = {key: values for name in names for key, values in search.dimensions(name).items()}
+    found: dict[str, BaseDistribution] = {
+        "space": CategoricalDistribution(names),
+        "width": FloatDistribution(width.min, width.max, step=width.step),
+        "depth": FloatDistribution(depth.min, depth.max, step=depth.step),
+        "resolution": IntDistribution(pixels.min, pixels.max, step=pixels.step),
+        **{key: CategoricalDistribution(values) for key, values in dimensions.items()},
+    }
+    return {name: distribution for name, distribution in found.items() if not distribution.single()}
+
+
+def architecture_of(search: SearchConfig, parameters: Mapping[str, Any], dataset: Dataset) -> Architecture:
+    """Return the network of parameters; those of one value may be left out, and those of other spaces are."""
+    space = str(parameters.get("space", search.spaces[0].name))
+    choices = {key: parameters.get(key, values[0]) for key, values in search.dimensions(space).items()}
+    chosen = search.space(space).choose(**choices) if choices else search.space(space)
+    return chosen.architecture(
+        width=parameters.get("width", search.width.min),
+        depth=parameters.get("depth", search.depth.min),
+        resolution=parameters.get("resolution", search.resolution.min),
+        num_classes=len(dataset.classes),
+        in_channels=dataset.channels,
+    )

@@ -1,0 +1,231 @@
+"""The sampler for a learned objective and a known cost, and what it is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna._hypervolume import compute_hypervolume
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from scipy.stats import norm
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Matern
+
+from nas.search.gaussian_process import GaussianProcess, Prediction
+from nas.search.improvement import expected_improvement, front_steps, hypervolume
+from nas.search.pareto_sampler import ParetoSampler
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+SPACE = {
+    "family": CategoricalDistribution(["plain", "deep"]),
+    "width": FloatDistribution(0.25, 2.0, step=0.25),
+    "depth": IntDistribution(1, 6),
+    "rate": FloatDistribution(0.01, 1.0, log=True),
+}
+
+
+def cost(parameters: dict[str, Any]) -> float:
+    return 1e6 * parameters["width"] ** 2 * parameters["depth"] * (1.0 if parameters["family"] == "plain" else 0.5)
+
+
+def accuracy(parameters: dict[str, Any]) -> float:
+    size = parameters["width"] * 4 * parameters["depth"] ** 0.6
+    error = 0.1 + 0.6 * size**-0.7 + 0.05 * math.log10(parameters["rate"] / 0.1) ** 2
+    return 1 - error - (0.04 if parameters["family"] == "deep" else 0)
+
+
+def objective(trial: optuna.Trial) -> tuple[float, float]:
+    parameters = {
+        "family": trial.suggest_categorical("family", ["plain", "deep"]),
+        "width": trial.suggest_float("width", 0.25, 2.0, step=0.25),
+        "depth": trial.suggest_int("depth", 1, 6),
+        "rate": trial.suggest_float("rate", 0.01, 1.0, log=True),
+    }
+    return accuracy(parameters), cost(parameters)
+
+
+def run(sampler: optuna.samplers.BaseSampler, trials: int) -> optuna.Study:
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    study.optimize(objective, n_trials=trials)
+    return study
+
+
+def proposed(study: optuna.Study) -> list[dict[str, Any]]:
+    return [trial.params for trial in study.trials]
+
+
+def worth(study: optuna.Study) -> float:
+    done = [trial for trial in study.trials if trial.values]
+    costs, errors = np.log([t.values[1] for t in done]), 1 - np.array([t.values[0] for t in done])
+    return hypervolume(costs, errors, reference_cost=math.log(3e7), reference_error=0.9)
+
+
+def optunas_hypervolume(costs: Any, errors: Any, reference_cost: float, reference_error: float) -> float:
+    points, reference = np.stack([costs, errors], axis=1), np.array([reference_cost, reference_error])
+    return compute_hypervolume(points[(points < reference).all(axis=1)], reference)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_hypervolume_is_optunas(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    costs, errors = random.random(20), random.random(20)
+    low = costs.min()
+    expected = optunas_hypervolume(costs, errors, 0.9, 0.8)
+    steps = front_steps(costs, errors, reference_cost=0.9, reference_error=0.8)
+    assert hypervolume(costs, errors, reference_cost=0.9, reference_error=0.8) == pytest.approx(expected)
+    assert steps.ends[0] >= low and (np.diff(steps.levels) < 0).all() and (np.diff(steps.ends) > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_expected_improvement_is_the_mean_growth_of_the_hypervolume(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    costs, errors = random.random(8), random.uniform(0.2, 0.9, 8)
+    reference = {"reference_cost": 1.0, "reference_error": 0.8}
+    candidates = np.array([-0.1, 0.05, *costs[:2], 0.7, 1.2])
+    prediction = Prediction(np.log(random.uniform(0.2, 0.9, 6)), random.uniform(0.05, 0.5, 6))
+    found = expected_improvement(front_steps(costs, errors, **reference), candidates, prediction)
+    quantiles = norm.ppf((np.arange(2000) + 0.5) / 2000)
+    for index, candidate in enumerate(candidates):
+        drawn = np.exp(prediction.mean[index] + prediction.std[index] * quantiles)
+        before = optunas_hypervolume(costs, errors, 1.0, 0.8)
+        grown = [
+            optunas_hypervolume(np.append(costs, candidate), np.append(errors, error), 1.0, 0.8) for error in drawn
+        ]
+        assert found[index] == pytest.approx(np.mean(grown) - before, rel=0.01, abs=1e-5)
+    assert found[-1] == 0  # dearer than the reference
+
+
+def test_a_process_of_ordered_dimensions_is_scikit_learns() -> None:
+    random = np.random.default_rng(0)
+    points, values, others = random.random((30, 2)), random.normal(size=30), random.random((10, 2))
+    values = (values - values.mean()) / values.std()
+    process = GaussianProcess(points, values, categorical=np.array([False, False]))
+    process.parameters = np.array([math.log(2.0), math.log(5.0), 0.0, -40.0, math.log(0.1)])
+    theirs = GaussianProcessRegressor(Matern([0.5, 0.2], nu=2.5), alpha=0.1 + 1e-8, optimizer=None).fit(points, values)
+    mean, std = theirs.predict(others, return_std=True)
+    ours = process.predict(others)
+    np.testing.assert_allclose(ours.mean, mean, atol=1e-6)
+    np.testing.assert_allclose(ours.std, std, atol=1e-6)
+
+
+def test_a_fit_finds_noise_and_which_dimension_matters() -> None:
+    random = np.random.default_rng(0)
+    points = np.column_stack([random.random(80), random.random(80), random.integers(0, 3, 80)])
+    truth = np.sin(4 * points[:, 0]) + np.array([0.0, 1.0, 0.2])[points[:, 2].astype(int)]
+    process = GaussianProcess(
+        points, truth + random.normal(0, 0.2, 80), categorical=np.array([False, False, True])
+    ).fit()
+    assert 0.1 < process.noise < 0.3
+    assert process.parameters[0] > process.parameters[1]
+    others = np.column_stack([random.random(50), random.random(50), random.integers(0, 3, 50)])
+    expected = np.sin(4 * others[:, 0]) + np.array([0.0, 1.0, 0.2])[others[:, 2].astype(int)]
+    assert np.sqrt(np.mean((process.predict(others).mean - expected) ** 2)) < 0.15
+
+
+def test_what_still_runs_is_taken_for_known() -> None:
+    random = np.random.default_rng(0)
+    points = random.random((20, 2))
+    process = GaussianProcess(points, points.sum(axis=1), categorical=np.array([False, False])).fit()
+    near, plain = np.array([[0.9, 0.05]]), process.predict(np.array([[0.9, 0.05]]))
+    believed = process.predict(near, pretended=near)
+    assert believed.mean == pytest.approx(plain.mean, abs=1e-3)
+    assert believed.std < plain.std
+
+
+def test_proposals_are_feasible_distinct_and_depend_on_nothing_but_the_past() -> None:
+    def make() -> ParetoSampler:
+        return ParetoSampler(cost, seed=3, space=SPACE, feasible=lambda p: cost(p) <= 8e6, startup_trials=6)
+
+    whole = run(make(), 16)
+    assert all(cost(parameters) <= 8e6 for parameters in proposed(whole))
+    assert len({tuple(parameters.values()) for parameters in proposed(whole)}) == 16
+    torch.rand(3), np.random.rand(3)
+    continued = run(make(), 9)
+    continued.sampler = make()
+    continued.optimize(objective, n_trials=7)
+    assert proposed(continued) == proposed(whole)
+    assert proposed(run(ParetoSampler(cost, seed=4, space=SPACE), 3)) != proposed(whole)[:3]
+
+
+def test_the_first_proposals_are_spread_over_the_cost() -> None:
+    costs = np.log([cost(parameters) for parameters in proposed(run(ParetoSampler(cost, space=SPACE), 12))])
+    low, high = math.log(cost({"width": 0.25, "depth": 1, "family": "deep"})), math.log(24e6)
+    strata = ((costs - low) / (high - low) * 12).astype(int).clip(0, 11)
+    assert len(set(strata)) >= 10
+
+
+def test_it_finds_more_than_random_and_tpe() -> None:
+    samplers: list[Callable[[int], optuna.samplers.BaseSampler]] = [
+        lambda seed: ParetoSampler(cost, seed=seed, space=SPACE),
+        lambda seed: optuna.samplers.TPESampler(seed=seed),
+        lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    ]
+    ours, tpe, random = ([worth(run(make(seed), 40)) for seed in range(2)] for make in samplers)
+    assert min(ours) > max(tpe) and min(ours) > max(random)
+
+
+def test_a_study_that_began_under_another_sampler_or_without_a_space_goes_on() -> None:
+    study = run(optuna.samplers.RandomSampler(seed=0), 15)
+    study.sampler = ParetoSampler(cost, seed=1)
+    study.optimize(objective, n_trials=6)
+    assert worth(study) > worth(run(optuna.samplers.RandomSampler(seed=0), 21))
+    alone = run(ParetoSampler(cost, seed=1), 4)  # the first is random, since nothing is known of the space
+    assert len({tuple(parameters.values()) for parameters in proposed(alone)}) == 4
+
+
+def test_an_earlier_study_is_learned_from() -> None:
+    earlier = run(optuna.samplers.RandomSampler(seed=0), 30)
+    cold = run(ParetoSampler(cost, seed=1, space=SPACE, startup_trials=0), 8)
+    warm = run(ParetoSampler(cost, seed=1, space=SPACE, startup_trials=0, earlier=earlier.trials), 8)
+    assert worth(warm) > worth(cold)
+
+
+def test_running_trials_are_not_proposed_again() -> None:
+    study = run(ParetoSampler(cost, seed=0, space=SPACE, startup_trials=5), 8)
+    asked = [study.ask(SPACE).params for _ in range(4)]
+    assert len({tuple(sorted(parameters.items())) for parameters in [*asked, *proposed(study)[:8]]}) == 12
+
+
+@pytest.mark.parametrize("directions", [("minimize", "minimize"), ("maximize", "maximize"), ("minimize", "maximize")])
+@pytest.mark.parametrize("cost_index", [0, 1])
+def test_any_directions_and_order_of_objectives(directions: tuple[str, str], cost_index: int) -> None:
+    learned, known = directions
+    sign, direction = (1 if learned == "maximize" else -1), [known, learned] if cost_index == 0 else [learned, known]
+
+    def turned(trial: optuna.Trial) -> tuple[float, ...]:
+        value, price = objective(trial)
+        values = (-3.0 + sign * value, price if known == "minimize" else 1e8 / price)
+        return values[::-1] if cost_index == 0 else values
+
+    sampler = ParetoSampler(
+        lambda p: cost(p) if known == "minimize" else 1e8 / cost(p), seed=0, space=SPACE, cost_index=cost_index
+    )
+    study = optuna.create_study(directions=direction, sampler=sampler)
+    study.optimize(turned, n_trials=30)
+    plain = run(optuna.samplers.RandomSampler(seed=0), 30)
+    as_plain = optuna.create_study(directions=["maximize", "minimize"])
+    for trial in study.trials:
+        values = [accuracy(trial.params), cost(trial.params)]
+        as_plain.add_trial(optuna.trial.create_trial(params=trial.params, distributions=SPACE, values=values))
+    assert worth(as_plain) > worth(plain)
+
+
+def test_a_space_that_is_used_up_is_drawn_from_at_random() -> None:
+    small = {"width": FloatDistribution(0.5, 1.0, step=0.25)}
+    study = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=ParetoSampler(lambda p: p["width"], space=small, startup_trials=2)
+    )
+    study.optimize(lambda trial: (w := trial.suggest_float("width", 0.5, 1.0, step=0.25), w), n_trials=5)
+    assert sorted(trial.params["width"] for trial in study.trials[:3]) == [0.5, 0.75, 1.0]
+
+
+def test_one_objective_is_refused() -> None:
+    study = optuna.create_study(sampler=ParetoSampler(cost, space=SPACE))
+    with pytest.raises(ValueError, match="needs a study of two objectives, but it has 1"):
+        study.ask(SPACE)
