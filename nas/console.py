@@ -1,11 +1,13 @@
-"""How a search looks in a terminal: a line for each trial, live progress. Only the command line uses it."""
+"""How a search or a training looks in a terminal: lines and live progress. Only the command line uses it."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from nas.units import format_count
 
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
     from nas.data.sources import Dataset
     from nas.search.objective import Event
     from nas.search.store import TrialRecord
+    from nas.training.recipe import Recipe
+    from nas.training.repeat import SeedResult
+    from nas.training.result import Epoch, StepDone
+
+_REFRESH_SECONDS = 0.25
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -92,3 +99,64 @@ class SearchProgress:
             return
         self._console.print(trial_line(event.trial), highlight=False, soft_wrap=True, markup=False)
         self._progress.advance(self._task)
+
+
+class TrainingProgress:
+    """A line for each training's end and, on a terminal, a bar with accuracy, speed and time left, step by step."""
+
+    def __init__(self, console: Console, recipe: Recipe, *, images: int, seeds: int) -> None:
+        """Prepare a bar over all steps of all seeds, given the number of training images."""
+        self._epochs, self._steps = recipe.total_epochs(images), recipe.total_steps(images)
+        self._batch = recipe.step_images(images)
+        self._steps_of_epoch = images // self._batch
+        time_left = TimeRemainingColumn(table_column=Column(min_width=len("0:00:00"), no_wrap=True))
+        columns = (TextColumn("{task.description}"), BarColumn(8), time_left, TextColumn("left"))
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        self._task = self._progress.add_task("training", total=seeds * self._steps)
+        self._console = console
+        self._seeds = seeds
+        self._validated = ""
+        self._repeat = 0
+        self._shown = 0.0
+        self._counted_from = (0, 0.0)  # step and time
+
+    def __enter__(self) -> TrainingProgress:
+        """Show the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+    def step(self, repeat: int, step: StepDone) -> None:
+        """Show a step, several times a second at most."""
+        now = time.monotonic()
+        if repeat != self._repeat or self._counted_from[1] == 0.0:
+            self._repeat, self._counted_from, self._validated = repeat, (step.done, now), ""
+        if self._progress.disable or now - self._shown < _REFRESH_SECONDS:
+            return
+        self._shown = now
+        first, began = self._counted_from
+        speed = f" {(step.done - first) * self._batch / (now - began):,.0f} images/s" if now > began else ""
+        epoch = min(self._epochs, 1 + (step.done - 1) // self._steps_of_epoch)
+        accuracy = self._validated or f" train {100 * step.accuracy():.1f} %"
+        self._progress.update(
+            self._task,
+            description=f"seed {repeat + 1}/{self._seeds} epoch {epoch}/{self._epochs}{accuracy}{speed}",
+            completed=repeat * self._steps + step.done,
+        )
+
+    def epoch(self, repeat: int, epoch: Epoch) -> None:
+        """Show the accuracy after an epoch."""
+        self._validated = f" val {100 * epoch.val_accuracy:.1f} %"
+
+    def result(self, result: SeedResult) -> None:
+        """Show a line that stays."""
+        epochs = len(result.curve)
+        self._progress.update(self._task, completed=(result.repeat + 1) * self._steps)
+        self._console.print(
+            f"seed {result.repeat + 1}/{self._seeds}  validation {100 * result.val_accuracy:.2f} %  test"
+            f" {100 * result.test.accuracy:.2f} %  after {epochs} epoch{'s' * (epochs != 1)}",
+            highlight=False,
+        )

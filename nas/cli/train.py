@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult
     from nas.training.result import Epoch, StepDone
-
-_REFRESH_SECONDS = 0.25
 
 
 class _Job(NamedTuple):
@@ -65,7 +62,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a network over several seeds; the test images are looked at once for each, at the end."""
-    from nas.console import data_line, make_console
+    from nas.console import TrainingProgress, data_line, make_console
     from nas.models.device import describe_device, describe_versions, resolve_device
     from nas.tables import seeds_table
 
@@ -83,7 +80,7 @@ def train(
         initial = None if weights is None else read_initial_weights(_weights_file(weights, storage), job.architecture)
         test = load_test(job.data)
     console.print(data_line(job.dataset), highlight=False, soft_wrap=True, markup=False)
-    progress = TrainingProgress(console, job, seeds=seeds)
+    progress = TrainingProgress(console, job.recipe, images=len(job.dataset.train), seeds=seeds)
     try:
         with interruptible() as check, progress:
 
@@ -133,71 +130,6 @@ def _remarks(results: list[SeedResult]) -> list[str]:
     if sizes:
         lines.append(f"For want of memory, steps ran in micro-batches of at most {min(sizes)} images")
     return lines
-
-
-class TrainingProgress:
-    """A line for each training's end and, on a terminal, a bar with accuracy, speed and time left, step by step."""
-
-    def __init__(self, console: Any, job: _Job, *, seeds: int) -> None:
-        """Prepare a bar over all steps of all seeds."""
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-        from rich.table import Column
-
-        images = len(job.dataset.train)
-        self._epochs, self._steps = job.recipe.total_epochs(images), job.recipe.total_steps(images)
-        self._batch = job.recipe.step_images(images)
-        self._steps_of_epoch = images // self._batch
-        time_left = TimeRemainingColumn(table_column=Column(min_width=len("0:00:00"), no_wrap=True))
-        columns = (TextColumn("{task.description}"), BarColumn(8), time_left, TextColumn("left"))
-        self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
-        self._task = self._progress.add_task("training", total=seeds * self._steps)
-        self._console = console
-        self._seeds = seeds
-        self._validated = ""
-        self._repeat = 0
-        self._shown = 0.0
-        self._counted_from = (0, 0.0)  # step and time
-
-    def __enter__(self) -> TrainingProgress:
-        """Show the bar."""
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Take the bar away."""
-        self._progress.stop()
-
-    def step(self, repeat: int, step: StepDone) -> None:
-        """Show a step, several times a second at most."""
-        now = time.monotonic()
-        if repeat != self._repeat or self._counted_from[1] == 0.0:
-            self._repeat, self._counted_from, self._validated = repeat, (step.done, now), ""
-        if self._progress.disable or now - self._shown < _REFRESH_SECONDS:
-            return
-        self._shown = now
-        first, began = self._counted_from
-        speed = f" {(step.done - first) * self._batch / (now - began):,.0f} images/s" if now > began else ""
-        epoch = min(self._epochs, 1 + (step.done - 1) // self._steps_of_epoch)
-        accuracy = self._validated or f" train {100 * step.accuracy():.1f} %"
-        self._progress.update(
-            self._task,
-            description=f"seed {repeat + 1}/{self._seeds} epoch {epoch}/{self._epochs}{accuracy}{speed}",
-            completed=repeat * self._steps + step.done,
-        )
-
-    def epoch(self, repeat: int, epoch: Epoch) -> None:
-        """Show the accuracy after an epoch."""
-        self._validated = f" val {100 * epoch.val_accuracy:.1f} %"
-
-    def result(self, result: SeedResult) -> None:
-        """Show a line that stays."""
-        epochs = len(result.curve)
-        self._progress.update(self._task, completed=(result.repeat + 1) * self._steps)
-        self._console.print(
-            f"seed {result.repeat + 1}/{self._seeds}  validation {100 * result.val_accuracy:.2f} %  test"
-            f" {100 * result.test.accuracy:.2f} %  after {epochs} epoch{'s' * (epochs != 1)}",
-            highlight=False,
-        )
 
 
 def _job(

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -225,6 +226,7 @@ class StreamedImages(ImageBatches):
         return _Pixels(images, None)
 
 
+@lru_cache(maxsize=2)  # every trial of a study asks again
 def standardisation(dataset: Dataset) -> Standardisation:
     """Return mean and standard deviation of the training images, channel by channel; no channel has less than 1/255."""
     levels = 256 if dataset.space == "stored" else 2**16  # of converted colours, which are no whole numbers

@@ -96,7 +96,7 @@ class DataConfig(Strict):
         return self.model_copy(update=paths)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
     """What a search may see of a source.
 

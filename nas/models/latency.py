@@ -22,7 +22,7 @@ from nas.architecture.spec import Architecture
 from nas.errors import ConfigError, MeasurementError
 from nas.models.backends import BACKENDS, Backend, Latency
 from nas.models.build import build_model
-from nas.models.device import describe_device, describe_versions, resolve_device
+from nas.models.device import cpu_threads, describe_device, describe_versions, resolve_device
 from nas.models.isolated import first_line, in_own_process
 from nas.models.memory import peak_allocated, random_images, resident_bytes, tensor_bytes_of
 from nas.models.onnx import export_onnx
@@ -133,13 +133,9 @@ def time_inference(
         MeasurementError: The backend does not run here.
     """
     setting = _Setting(backend, str(device), batch, threads, least_seconds)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng(devices=[]), _exported(architecture, wanted=backend == "onnxruntime") as onnx_file:
-            seconds = _timed(_runner(architecture, setting, onnx_file).run, least_seconds)
-    finally:
-        torch.set_num_threads(before)
+    exported = _exported(architecture, wanted=backend == "onnxruntime")
+    with cpu_threads(threads), torch.random.fork_rng(devices=[]), exported as onnx_file:
+        seconds = _timed(_runner(architecture, setting, onnx_file).run, least_seconds)
     return _summary(seconds, setting, peak_memory=None)
 
 

@@ -16,8 +16,9 @@ from nas.config import SearchConfig, StudyConfig
 from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError
 from nas.models.device import describe_device, resolve_device
+from nas.search.bounds import require_satisfiable
 from nas.search.objective import Candidate, realise
-from nas.search.study import require_satisfiable, resolve_study
+from nas.search.study import resolve_study
 from nas.search.timing import measure_for_budget
 from nas.training.loop import time_step
 from nas.training.recipe import Recipe

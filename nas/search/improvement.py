@@ -30,12 +30,19 @@ def front_steps(costs: Array, errors: Array, *, reference_cost: float, reference
         reference_cost: Costs from here on count for nothing.
         reference_error: Errors from here on count for nothing.
     """
-    ends, levels = [], [reference_error]
+    counted = (costs < reference_cost) & (errors < reference_error)
+    costs, errors = costs[counted], errors[counted]
+    members = front_members(costs, errors)
+    return Steps(np.append(costs[members], reference_cost), np.insert(errors[members], 0, reference_error))
+
+
+def front_members(costs: Array, errors: Array) -> list[int]:
+    """Return the indices of points that no other beats, cheapest first."""
+    found: list[int] = []
     for index in np.lexsort((errors, costs)):
-        if errors[index] < levels[-1] and costs[index] < reference_cost:
-            ends.append(costs[index])
-            levels.append(errors[index])
-    return Steps(np.array([*ends, reference_cost]), np.array(levels))
+        if not found or errors[index] < errors[found[-1]]:
+            found.append(int(index))
+    return found
 
 
 def hypervolume(costs: Array, errors: Array, *, reference_cost: float, reference_error: float) -> float:

@@ -8,31 +8,26 @@ steps of the front. Candidates are feasible by construction, and none is propose
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import torch
 from optuna import Study
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import intersection_search_space
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.models.device import cpu_threads
 from nas.search.gaussian_process import Array, GaussianProcess
-from nas.search.improvement import Steps, expected_improvement, front_steps
-
-Parameters: TypeAlias = dict[str, Any]
+from nas.search.improvement import expected_improvement, front_members, front_steps
+from nas.search.points import Parameters, drawn_points, mutations, unit, value_at
 
 _DRAWN = 2000  # random candidates for a proposal
 _STRATA_DRAWN = 1000  # from which the first proposals are chosen
-_WHOLE = 4096  # points of a space of which all are candidates
-_GRID = 32  # values of a dimension that are all tried as mutations; of finer ones a few are drawn
 _CLIP = 0.5  # of the logarithm of an error, above the reference
 
 
@@ -117,7 +112,7 @@ class ParetoSampler(BaseSampler):
         if index < self._startup or len(history.errors) < 2:
             chosen = self._spread_out(search_space, index, seen, random)
         else:
-            with _one_thread():
+            with cpu_threads(1):  # for matrices this small more of them only wait for each other
                 chosen = self._most_promising(search_space, history, seen, random, study.directions)
         return chosen or {}
 
@@ -125,7 +120,7 @@ class ParetoSampler(BaseSampler):
         self, space: dict[str, BaseDistribution], index: int, seen: set[Hashable], random: np.random.Generator
     ) -> Parameters | None:
         """Return a candidate whose cost lies in the stratum of the proposal's index."""
-        pool = self._candidates(_drawn(space, _STRATA_DRAWN, random), seen)
+        pool = self._candidates(drawn_points(space, _STRATA_DRAWN, random), seen)
         if not pool:
             return None
         costs = np.log(np.maximum([candidate.cost for candidate in pool], 1e-300))
@@ -150,16 +145,16 @@ class ParetoSampler(BaseSampler):
         points = encode(history.known, known_costs)
         process = GaussianProcess(points, np.minimum(log_errors, reference + _CLIP), categorical=encode.categorical)
         believed = process.fit().predict(points).mean
-        members = _members(sign * known_costs, believed)
-        mutants = (mutant for index in members for mutant in _mutations(history.known[index], space, random))
-        pool = self._candidates([*mutants, *_drawn(space, _DRAWN, random)], seen)
+        members = front_members(sign * known_costs, believed)
+        mutants = (mutant for index in members for mutant in mutations(history.known[index], space, random))
+        pool = self._candidates([*mutants, *drawn_points(space, _DRAWN, random)], seen)
         if not pool:
             return None
         costs = np.array([candidate.cost for candidate in pool])
         running = encode(history.running, np.array([self._cost_of(parameters) for parameters in history.running]))
         scale = _CostScale.over(np.concatenate([known_costs, costs]), sign)
         prediction = process.predict(encode([candidate.parameters for candidate in pool], costs), pretended=running)
-        steps: Steps = front_steps(
+        steps = front_steps(
             scale(known_costs), np.exp(believed), reference_cost=1.0, reference_error=math.exp(reference)
         )
         gains = expected_improvement(steps, scale(costs), prediction)
@@ -184,17 +179,6 @@ class ParetoSampler(BaseSampler):
     def _seed_of(self, index: int, purpose: str) -> int:
         key = hashlib.blake2b(f"{self._seed}/{index}/{purpose}".encode(), digest_size=4).digest()
         return int.from_bytes(key, "big")
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute with one thread: for matrices this small more of them only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +214,7 @@ class _History:
 
         def named(trial: FrozenTrial) -> Parameters:
             # a parameter that did not apply to a trial, as its first value: it makes no difference there
-            return {name: trial.params.get(name, _value(distribution, 0.0)) for name, distribution in space.items()}
+            return {name: trial.params.get(name, value_at(distribution, 0.0)) for name, distribution in space.items()}
 
         learned = 1 - cost_index
         done = [t for t in (*earlier, *trials) if t.state is TrialState.COMPLETE and t.values is not None and inside(t)]
@@ -258,22 +242,13 @@ def _errors(values: Array, direction: StudyDirection) -> Array:
 
 def _reference(costs: Array, log_errors: Array) -> float:
     """Return the logarithm of the error from which on a point is worth nothing: that of the cheapest members."""
-    members = _members(costs, log_errors)
+    members = front_members(costs, log_errors)
     return float(max(np.median(log_errors), log_errors[members].max()) + 0.05)
-
-
-def _members(costs: Array, errors: Array) -> list[int]:
-    """Return the indices of points that no other beats, cheapest first."""
-    found: list[int] = []
-    for index in np.lexsort((errors, costs)):
-        if not found or errors[index] < errors[found[-1]]:
-            found.append(int(index))
-    return found
 
 
 @dataclass(frozen=True, slots=True)
 class _CostScale:
-    """Costs to be minimised, in 0 to 1 over what is known and possible; logarithmic where they span powers of ten."""
+    """Costs to be minimised, in 0 to 1 over what is known and possible; logarithmic where all are positive."""
 
     low: float
     high: float
@@ -304,96 +279,9 @@ class _Encoder:
         points = np.empty((len(listed), len(self._space) + 1))
         for column, (name, distribution) in enumerate(self._space.items()):
             values = [distribution.to_internal_repr(parameters[name]) for parameters in listed]
-            points[:, column] = _unit(np.array(values, dtype=float), distribution)
+            points[:, column] = unit(np.array(values, dtype=float), distribution)
         logs = np.log(np.maximum(costs, 1e-300)) if len(costs) and costs.min() > 0 else np.asarray(costs, dtype=float)
         if self._cost_range is None:
             self._cost_range = float(logs.min()), max(float(np.ptp(logs)), 1e-12)
         points[:, -1] = (logs - self._cost_range[0]) / self._cost_range[1]
         return points
-
-
-def _unit(values: Array, distribution: BaseDistribution) -> Array:
-    if isinstance(distribution, CategoricalDistribution):
-        return values
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    low, high = float(distribution.low), float(distribution.high)
-    if distribution.log:
-        values, low, high = np.log(values), math.log(low), math.log(high)
-    unit: Array = (values - low) / ((high - low) or 1.0)
-    return unit
-
-
-def all_points(space: Mapping[str, BaseDistribution]) -> list[Parameters] | None:
-    """Return all points of a space, or None where there are more than a few thousand."""
-    grids = [_grid(distribution) for distribution in space.values()]
-    whole = [grid for grid in grids if grid is not None]
-    if len(whole) < len(grids) or math.prod(map(len, whole)) > _WHOLE:
-        return None
-    return [dict(zip(space, values, strict=True)) for values in itertools.product(*whole)]
-
-
-def _drawn(space: dict[str, BaseDistribution], count: int, random: np.random.Generator) -> list[Parameters]:
-    """Return all points of a space in random order where they are few, else so many random ones."""
-    points = all_points(space)
-    if points is not None:
-        return [points[index] for index in random.permutation(len(points))]
-    return [{name: _value(distribution, random.random()) for name, distribution in space.items()} for _ in range(count)]
-
-
-def _value(distribution: BaseDistribution, share: float) -> Any:
-    """Return the value that lies at a share, in 0 to 1, of a distribution."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[min(int(share * len(distribution.choices)), len(distribution.choices) - 1)]
-    grid = _grid(distribution)
-    if grid is not None:
-        return grid[min(int(share * len(grid)), len(grid) - 1)]
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    low, high = float(distribution.low), float(distribution.high)
-    if distribution.log:
-        value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
-    else:
-        value = low + share * (high - low)
-    value = min(high, max(low, value))
-    if isinstance(distribution, IntDistribution):
-        steps = round((value - distribution.low) / distribution.step)
-        return int(min(distribution.high, distribution.low + steps * distribution.step))
-    if distribution.step is not None:
-        return _on_step(distribution, round((value - low) / distribution.step))
-    return value
-
-
-def _grid(distribution: BaseDistribution) -> list[Any] | None:
-    """Return all values of a distribution where they are few and evenly spread."""
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    if distribution.log or distribution.step is None:
-        return None
-    count = int((distribution.high - distribution.low) / distribution.step + 1e-9) + 1
-    if count > 1000:
-        return None
-    if isinstance(distribution, IntDistribution):
-        return [distribution.low + index * distribution.step for index in range(count)]
-    return [_on_step(distribution, index) for index in range(count)]
-
-
-def _on_step(distribution: FloatDistribution, index: int) -> float:
-    assert distribution.step is not None
-    return float(min(distribution.high, distribution.low + index * distribution.step))
-
-
-def _mutations(
-    parameters: Parameters, space: dict[str, BaseDistribution], random: np.random.Generator
-) -> list[Parameters]:
-    """Return the parameters with one dimension changed, to each of its values or to some near and some anywhere."""
-    found = []
-    for name, distribution in space.items():
-        grid = _grid(distribution)
-        if grid is not None and len(grid) <= _GRID:
-            values = grid
-        else:
-            at = float(_unit(np.array([distribution.to_internal_repr(parameters[name])]), distribution)[0])
-            near = np.clip(at + random.normal(0, 0.1, 6), 0, 1)
-            values = [_value(distribution, float(share)) for share in (*near, *random.random(4))]
-        found += [{**parameters, name: value} for value in values if value != parameters[name]]
-    return found

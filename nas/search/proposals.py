@@ -12,7 +12,7 @@ from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
 from nas.config import SearchConfig, StudyConfig
 from nas.data.sources import Dataset
-from nas.search.pareto_sampler import all_points
+from nas.search.points import all_points
 
 
 class Network(NamedTuple):

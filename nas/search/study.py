@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
-import torch
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 
-from nas.architecture.space import Range
 from nas.architecture.spec import Architecture
 from nas.config import StudyConfig, load_study_config
 from nas.data.sources import Dataset, load_data
-from nas.errors import BudgetError, NasError, StudyError
+from nas.errors import NasError, StudyError
 from nas.models.backends import Latency
 from nas.models.device import resolve_device
+from nas.search.bounds import require_memory, require_satisfiable
 from nas.search.database import (
     database_errors,
     engine_options,
@@ -28,15 +27,12 @@ from nas.search.database import (
     without_password,
 )
 from nas.search.disk import prune_checkpoints
-from nas.search.objective import Candidate, Event, ImagesLoaded, NothingLeft, Objective, TrialFinished, realise
+from nas.search.objective import Event, ImagesLoaded, NothingLeft, Objective, TrialFinished
 from nas.search.proposals import Networks, distributions
 from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
 from nas.search.store import Purpose, Store, TrialRecord
-from nas.training.loop import fitting_batch
 from nas.training.recipe import OPEN
 from nas.training.result import Epoch
-from nas.training.step import SMALLEST_BATCH
-from nas.units import format_count
 
 FAILURES_IN_A_ROW = 3
 """A search stops after so many: the next would fail too."""
@@ -289,35 +285,6 @@ def missing_trials(config: StudyConfig, study: optuna.Study) -> int:
     return max(0, config.search.trials - len(done))
 
 
-def require_satisfiable(config: StudyConfig, dataset: Dataset) -> None:
-    """Raise BudgetError where every network of the search misses the same bound of closed form.
-
-    Costs rise with width and resolution, so the smallest give the cheapest network of a space and its choices and the
-    largest the dearest. They rise with depth too, but for tables that list channels, of which several depths are tried.
-    Networks between two bounds may still be missing: ``nas check`` samples those.
-    """
-    limits = config.budget.limits()
-    cheapest, dearest = (_corners(config, dataset, end) if limits else [] for end in ("min", "max"))
-    for metric, limit in limits.items():
-        low, high = ([getattr(c.cost, metric) for c in corner] for corner in (cheapest, dearest))
-        if limit.max is not None and min(low) > limit.max:
-            raise BudgetError(
-                f"budget.{metric}.max {format_count(limit.max)} is below the cheapest network of the search, which has"
-                f" {format_count(min(low))} ({min(low):,})"
-            )
-        if max(high) < limit.min:
-            raise BudgetError(
-                f"budget.{metric}.min {format_count(limit.min)} is above the dearest network of the search, which has"
-                f" {format_count(max(high))} ({max(high):,})"
-            )
-
-
-def require_memory(config: StudyConfig, dataset: Dataset, device: torch.device) -> None:
-    """Raise DeviceError where a device has not the memory to train even the smallest network of the search."""
-    smallest = min(_corners(config, dataset, "min"), key=lambda candidate: candidate.cost.activations)
-    fitting_batch(smallest.architecture, SMALLEST_BATCH, device)
-
-
 def weights_folder(store: Store, directory: Path) -> Path:
     """Return where weights lie: apart for each definition, which another database may hold under the same name."""
     return directory / "weights" / store.definition_digest()
@@ -326,24 +293,6 @@ def weights_folder(store: Store, directory: Path) -> Path:
 def default_storage(directory: Path) -> str:
     """Return the URL of the SQLite database in a study's folder."""
     return URL.create("sqlite", database=str(directory / "study.db")).render_as_string()
-
-
-def _corners(config: StudyConfig, dataset: Dataset, end: str) -> list[Candidate]:
-    """Return the networks at one end of all coefficients, for every space and the choices that costs depend on."""
-    search = config.search
-    width, resolution = (getattr(getattr(search, key), end) for key in ("width", "resolution"))
-    return [
-        realise(search, 0, dataset, space=space.name, width=width, depth=depth, resolution=resolution, choices=choices)
-        for space in search.spaces
-        for choices in search.choices(space.name)
-        if choices.get("activation") in (None, search.activation and search.activation[0], "prelu")
-        for depth in (_depths(search.depth) if space.lists_channels else [getattr(search.depth, end)])
-    ]
-
-
-def _depths(allowed: Range) -> list[float]:
-    """Return depths from the smallest to the largest, both among them."""
-    return [allowed.min + (allowed.max - allowed.min) * part / 16 for part in range(17)]
 
 
 def resolve_study(study: str | Path | StudyConfig) -> tuple[StudyConfig, Path]:

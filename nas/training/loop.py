@@ -24,7 +24,7 @@ from nas.data.sources import Dataset
 from nas.data.types import ImageSet
 from nas.errors import DeviceError, TrainingDiverged
 from nas.models.build import Network, build_model
-from nas.models.device import device_memory
+from nas.models.device import cpu_threads, device_memory
 from nas.models.memory import estimate_training_memory
 from nas.training.allocator import kept_memory
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
@@ -299,17 +299,12 @@ def _regularised(architecture: Architecture, recipe: Recipe) -> Architecture:
 @contextmanager
 def _own_state(device: torch.device, *, seed: int, threads: int) -> Iterator[None]:
     """Run with a seed and a number of CPU threads, and leave both as they were."""
-    threads_before = torch.get_num_threads()
     cuda = device.type == "cuda"
     # streams, events and graphs of torch are those of the current device
     current = torch.cuda.device(device) if cuda else nullcontext()
-    with kept_memory(), current, torch.random.fork_rng(devices=[device] if cuda else []):
+    with kept_memory(), current, cpu_threads(threads), torch.random.fork_rng(devices=[device] if cuda else []):
         torch.manual_seed(seed)
-        torch.set_num_threads(threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads_before)
+        yield
 
 
 def _build_on(device: torch.device, architecture: Architecture, *, channels_last: bool) -> Network:

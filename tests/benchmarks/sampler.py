@@ -30,7 +30,8 @@ from nas.config import StudyConfig, load_study_config
 from nas.data.sources import Dataset, load_data
 from nas.search.improvement import hypervolume
 from nas.search.objective import propose
-from nas.search.pareto_sampler import ParetoSampler, all_points
+from nas.search.pareto_sampler import ParetoSampler
+from nas.search.points import all_points
 from nas.search.proposals import Networks, architecture_of, distributions
 from nas.training.loop import train, trial_seed
 

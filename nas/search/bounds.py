@@ -1,0 +1,61 @@
+"""What a study asks for and cannot have, said before anything is trained."""
+
+from __future__ import annotations
+
+import torch
+
+from nas.architecture.space import Range
+from nas.config import StudyConfig
+from nas.data.sources import Dataset
+from nas.errors import BudgetError
+from nas.search.objective import Candidate, realise
+from nas.training.loop import fitting_batch
+from nas.training.step import SMALLEST_BATCH
+from nas.units import format_count
+
+
+def require_satisfiable(config: StudyConfig, dataset: Dataset) -> None:
+    """Raise BudgetError where every network of the search misses the same bound of closed form.
+
+    Costs rise with width and resolution, so the smallest give the cheapest network of a space and its choices and the
+    largest the dearest. They rise with depth too, but for tables that list channels, of which several depths are tried.
+    Networks between two bounds may still be missing: ``nas check`` samples those.
+    """
+    limits = config.budget.limits()
+    cheapest, dearest = (_corners(config, dataset, end) if limits else [] for end in ("min", "max"))
+    for metric, limit in limits.items():
+        low, high = ([getattr(c.cost, metric) for c in corner] for corner in (cheapest, dearest))
+        if limit.max is not None and min(low) > limit.max:
+            raise BudgetError(
+                f"budget.{metric}.max {format_count(limit.max)} is below the cheapest network of the search, which has"
+                f" {format_count(min(low))} ({min(low):,})"
+            )
+        if max(high) < limit.min:
+            raise BudgetError(
+                f"budget.{metric}.min {format_count(limit.min)} is above the dearest network of the search, which has"
+                f" {format_count(max(high))} ({max(high):,})"
+            )
+
+
+def require_memory(config: StudyConfig, dataset: Dataset, device: torch.device) -> None:
+    """Raise DeviceError where a device has not the memory to train even the smallest network of the search."""
+    smallest = min(_corners(config, dataset, "min"), key=lambda candidate: candidate.cost.activations)
+    fitting_batch(smallest.architecture, SMALLEST_BATCH, device)
+
+
+def _corners(config: StudyConfig, dataset: Dataset, end: str) -> list[Candidate]:
+    """Return the networks at one end of all coefficients, for every space and the choices that costs depend on."""
+    search = config.search
+    width, resolution = (getattr(getattr(search, key), end) for key in ("width", "resolution"))
+    return [
+        realise(search, 0, dataset, space=space.name, width=width, depth=depth, resolution=resolution, choices=choices)
+        for space in search.spaces
+        for choices in search.choices(space.name)
+        if choices.get("activation") in (None, search.activation and search.activation[0], "prelu")
+        for depth in (_depths(search.depth) if space.lists_channels else [getattr(search.depth, end)])
+    ]
+
+
+def _depths(allowed: Range) -> list[float]:
+    """Return depths from the smallest to the largest, both among them."""
+    return [allowed.min + (allowed.max - allowed.min) * part / 16 for part in range(17)]
