@@ -34,6 +34,43 @@ def _listed(given: Any) -> Any:
     return values
 
 
+class Halving(Strict):
+    """Early stopping by what comes of the others: trainings pause at rungs, and few go on from each.
+
+    At a rung a trial is compared with all that reached it, by FLOPs and validation accuracy there (``nas/search/halving
+    .py``). Those that pause keep their checkpoint and go on later, should they come to be among the best.
+
+    Attributes:
+        first: Epochs before the first rung.
+        factor: Each rung lies at so many times the epochs of the one before, and one trial in so many goes on from it.
+    """
+
+    first: PositiveInt = 1
+    factor: int = Field(3, ge=2)
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """Return the epochs after which a training may pause; the last lies within the first half of all."""
+        rungs = list[int]()
+        while (rung := self.first * self.factor ** len(rungs)) * 2 <= epochs:
+            rungs.append(rung)
+        return tuple(rungs)
+
+
+class Replicates(Strict):
+    """Further trainings of some networks from other seeds, so that luck is told from merit.
+
+    Attributes:
+        seeds: Trainings of each, the trial's own among them.
+        of: ``front``: the networks that may be on the front, given the noise; ``spread``: networks spread evenly over
+            the logarithm of the FLOPs.
+        networks: Number of networks at most.
+    """
+
+    seeds: int = Field(3, ge=2)
+    of: Literal["front", "spread"] = "front"
+    networks: PositiveInt = 20
+
+
 class SearchConfig(Strict):
     """The ``search`` section: which networks are proposed, how, and how many.
 
@@ -53,6 +90,8 @@ class SearchConfig(Strict):
             the bounds of closed form; ``nas/search/pareto_sampler.py``), ``tpe`` (multivariate) or ``random``.
         startup_trials: Proposals before it begins to learn: at random for ``tpe``, spread over the cost for ``pareto``.
         seed: Of the proposals and of every trial's training.
+        halving: Early stopping; without it every network within the budget is trained to the end.
+        replicates: Further trainings once all proposals were made; does not change what is searched.
     """
 
     spaces: tuple[SearchSpace, ...] = Field(min_length=1)
@@ -68,6 +107,8 @@ class SearchConfig(Strict):
     sampler: Literal["pareto", "tpe", "random"] = "pareto"
     startup_trials: PositiveInt = 10
     seed: int = 0
+    halving: Halving | None = None
+    replicates: Replicates | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -138,6 +179,15 @@ class StudyConfig(Strict):
     search: SearchConfig
     recipe: Recipe = Recipe()
 
+    @model_validator(mode="after")
+    def _rungs_within_training(self) -> Self:
+        halving, epochs = self.search.halving, self.recipe.epochs
+        if halving is not None and epochs is not None and not halving.rungs(epochs):
+            raise ValueError(
+                f"search.halving.first {halving.first} must lie within the first half of recipe.epochs {epochs}"
+            )
+        return self
+
     def definition(self) -> dict[str, Any]:
         """Return what decides a study's results: all but its length, its description and the place of its images."""
         return definition_of(self.model_dump(mode="json"))
@@ -145,7 +195,7 @@ class StudyConfig(Strict):
 
 def definition_of(document: dict[str, Any]) -> dict[str, Any]:
     """Return the definition within a study that was written as JSON, perhaps by an earlier version."""
-    left_out = {"search": {"trials"}, "data": set(PATHS)}
+    left_out = {"search": {"trials", "replicates"}, "data": set(PATHS)}
     sections = {
         section: {key: value for key, value in document[section].items() if key not in keys}
         for section, keys in left_out.items()

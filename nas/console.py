@@ -13,8 +13,8 @@ from nas.units import format_count
 
 if TYPE_CHECKING:
     from nas.data.sources import Dataset
-    from nas.search.objective import Event
-    from nas.search.store import TrialRecord
+    from nas.search.events import Event
+    from nas.search.store import Repeat, TrialRecord
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult
     from nas.training.result import Epoch, StepDone
@@ -32,12 +32,20 @@ def trial_line(trial: TrialRecord) -> str:
     """Return what became of a trial in one line."""
     outcomes = {
         "trained": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   {trial.train_seconds or 0:5.1f} s",
+        "stopped": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   stopped after epoch {trial.epochs}",
         "repeated": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   same network as #{trial.repeat_of}",
         "infeasible": f"outside the budget: {trial.error}" if trial.error else "outside the budget",
         "diverged": f"diverged: {trial.error}",
         "failed": f"failed: {trial.error}",
     }
     outcome = outcomes.get(trial.state, trial.state)
+    return f"#{trial.number:<4}{format_count(trial.flops):>6} FLOPs  {outcome:<38} {trial.label}"
+
+
+def repeat_line(trial: TrialRecord, repeat: Repeat) -> str:
+    """Return what became of a further training in one line."""
+    trained = f"accuracy {100 * (repeat.accuracy or 0):6.2f} %   seed {repeat.repeat + 1}"
+    outcome = trained if repeat.state == "trained" else f"{repeat.state}: {repeat.error}"
     return f"#{trial.number:<4}{format_count(trial.flops):>6} FLOPs  {outcome:<38} {trial.label}"
 
 
@@ -81,11 +89,16 @@ class SearchProgress:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        from nas.search.objective import EpochFinished, ImagesLoaded, NothingLeft
+        from nas.search.events import EpochFinished, ImagesLoaded, NothingLeft, RepeatFinished, Stagnant
 
         if isinstance(event, NothingLeft):
             if not self._ended:  # each worker says so
                 self._console.print(f"all {event.networks} networks within the budget were proposed", highlight=False)
+            self._ended = True
+            return
+        if isinstance(event, Stagnant):
+            if not self._ended:
+                self._console.print(event.reason, highlight=False, soft_wrap=True, markup=False)
             self._ended = True
             return
         if isinstance(event, ImagesLoaded):
@@ -94,11 +107,16 @@ class SearchProgress:
         if isinstance(event, EpochFinished):
             accuracy = 100 * event.epoch.val_accuracy
             of = "" if self._epochs is None else f"/{self._epochs}"
-            text = f"#{event.trial.number} epoch {event.epoch.epoch}{of} {accuracy:.1f} %"
+            seed = f" seed {event.repeat + 1}" if event.repeat else ""
+            text = f"#{event.trial.number}{seed} epoch {event.epoch.epoch}{of} {accuracy:.1f} %"
             self._progress.update(self._task, description=text)
             return
+        if isinstance(event, RepeatFinished):
+            self._console.print(repeat_line(event.trial, event.repeat), highlight=False, soft_wrap=True, markup=False)
+            return
         self._console.print(trial_line(event.trial), highlight=False, soft_wrap=True, markup=False)
-        self._progress.advance(self._task)
+        if not event.went_on:
+            self._progress.advance(self._task)
 
 
 class TrainingProgress:

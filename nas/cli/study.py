@@ -12,7 +12,7 @@ from nas.errors import ConfigError, Interrupted
 from nas.interrupts import interruptible
 
 if TYPE_CHECKING:
-    from nas.search.objective import Event
+    from nas.search.events import Event
 
 
 def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False) -> None:

@@ -266,7 +266,7 @@ def _document(job: _Job, results: list[SeedResult], hardware: str) -> dict[str, 
 def _write(folder: Path, job: _Job, results: list[SeedResult], document: dict[str, Any]) -> None:
     """Write weights, description and figures; the figures last, so that a folder that has them is whole."""
     from nas.architecture.serialization import architecture_to_json
-    from nas.search.objective import save_weights
+    from nas.training.checkpoint import save_weights
     from nas.training.repeat import UNFINISHED
 
     try:

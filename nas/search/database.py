@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from nas.errors import StudyError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when a reader of an earlier version could misread newer tables; older ones are brought up to date."""
 
 ResultT = TypeVar("ResultT")
@@ -56,6 +56,8 @@ TRIAL = sa.Table(
     sa.Column("choices", sa.Text),  # JSON; since version 2
     sa.Column("micro_batch", sa.Integer),  # since version 3, as the next
     sa.Column("data_share", sa.Float),
+    sa.Column("epochs", sa.Integer),  # since version 4, as the next
+    sa.Column("owner", sa.String(200)),
 )
 EPOCH = sa.Table(
     "nas_epoch",
@@ -68,6 +70,22 @@ EPOCH = sa.Table(
     sa.Column("val_loss", sa.Float, nullable=False),
     sa.Column("val_accuracy", sa.Float, nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),
+    sa.ForeignKeyConstraint(["study", "number"], [TRIAL.c.study, TRIAL.c.number]),
+)
+REPEAT = sa.Table(
+    "nas_repeat",
+    METADATA,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("repeat", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("owner", sa.String(200)),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("device", sa.String(200)),
+    sa.Column("accuracy", sa.Float),
+    sa.Column("train_seconds", sa.Float),
+    sa.Column("error", sa.Text),
+    sa.Column("curve", sa.Text),  # JSON
     sa.ForeignKeyConstraint(["study", "number"], [TRIAL.c.study, TRIAL.c.number]),
 )
 LATENCY = sa.Table(
@@ -174,7 +192,11 @@ def _create_tables(engine: Engine) -> int:
     return int(version)
 
 
-_ADDED = {2: ("choices TEXT",), 3: ("micro_batch INTEGER", "data_share FLOAT")}
+_ADDED = {
+    2: ("choices TEXT",),
+    3: ("micro_batch INTEGER", "data_share FLOAT"),
+    4: ("epochs INTEGER", "owner VARCHAR(200)"),
+}
 """Columns that a version has more in the table of trials."""
 
 

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.search.objective import CHECKPOINTS
-from nas.search.store import TrialRecord
+from nas.search.store import Repeat, TrialRecord
+from nas.search.trainer import CHECKPOINTS, repeat_name
 
 _STALE_SECONDS = 3600  # of a half-written file: its writer was killed
 
@@ -39,20 +39,27 @@ def disk_use(weights: Path) -> DiskUse:
     return DiskUse(_measure(weights.glob("*.safetensors")), _measure((weights / CHECKPOINTS).glob("*")))
 
 
-def prune_checkpoints(weights: Path, trials: Sequence[TrialRecord]) -> FilesOnDisk:
+def prune_checkpoints(weights: Path, trials: Sequence[TrialRecord], repeats: Sequence[Repeat] = ()) -> FilesOnDisk:
     """Remove checkpoints that no training will go on from, and half-written files; return what was removed.
 
     Args:
         weights: The study's folder of weights.
         trials: All of the study, in the order of their numbers.
+        repeats: All of the study.
     """
     states = {trial.digest: trial.state for trial in trials if trial.state not in ("repeated", "infeasible")}  # newest
     trained = {trial.digest for trial in trials if trial.state == "trained"}
+    digests = {trial.number: trial.digest for trial in trials}
+    repeated = {repeat_name(digests[r.number], r.repeat) for r in repeats if r.state != "running"}
     folder = weights / CHECKPOINTS
     ended = [
         path
         for path in folder.glob("*.safetensors")
-        if path.stem in trained or states.get(path.stem) not in ("running", "interrupted")
+        if (
+            path.stem in repeated
+            if "." in path.stem
+            else path.stem in trained or states.get(path.stem) not in ("running", "interrupted", "stopped")
+        )
     ]
     return _remove([*ended, *_half_written(weights), *_half_written(folder)])
 

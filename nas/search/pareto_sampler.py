@@ -55,6 +55,7 @@ class ParetoSampler(BaseSampler):
         identity: Callable[[Parameters], Hashable] | None = None,
         earlier: Sequence[FrozenTrial] = (),
         ignore: Callable[[FrozenTrial], bool] | None = None,
+        partial: Callable[[], Mapping[int, Mapping[float, float]]] | None = None,
     ) -> None:
         """Keep how candidates are judged.
 
@@ -70,6 +71,9 @@ class ParetoSampler(BaseSampler):
                 of equal parameters.
             earlier: Trials of another study of the same parameters and objectives to learn from.
             ignore: Which of the study's trials count as if they had never been, such as interrupted ones.
+            partial: Tells the values that trials had of the learned objective on their way, by the trial's number and
+                the share of the way, above 0; the whole is 1. It is called before each proposal and replaces the values
+                of the trials that it names, whatever their state. How a part stands for the whole is learned.
         """
         self._cost_of = cost
         self._seed = seed
@@ -80,6 +84,7 @@ class ParetoSampler(BaseSampler):
         self._identity = identity or (lambda parameters: tuple(sorted(parameters.items())))
         self._earlier = tuple(earlier)
         self._ignore = ignore or (lambda trial: False)
+        self._partial = partial or dict
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the distributions of all parameters."""
@@ -107,7 +112,7 @@ class ParetoSampler(BaseSampler):
         index = self._index(study, trial)
         random = np.random.default_rng(self._seed_of(index, "proposal"))
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number and not self._ignore(t)]
-        history = _History.of(self._earlier, others, search_space, study.directions, self._cost_index)
+        history = _History.of(self._earlier, others, search_space, study.directions, self._cost_index, self._partial())
         seen = {self._identity(parameters) for parameters in history.all}
         if index < self._startup or len(history.errors) < 2:
             chosen = self._spread_out(search_space, index, seen, random)
@@ -138,22 +143,26 @@ class ParetoSampler(BaseSampler):
         directions: Sequence[StudyDirection],
     ) -> Parameters | None:
         sign = 1.0 if directions[self._cost_index] == StudyDirection.MINIMIZE else -1.0
-        encode = _Encoder(space)
+        encode = _Encoder(space, smallest_share=float(history.shares.min()))
         known_costs = np.array([self._cost_of(parameters) for parameters in history.known])
         log_errors = np.log(history.errors)
-        reference = _reference(sign * known_costs, log_errors)
-        points = encode(history.known, known_costs)
-        process = GaussianProcess(points, np.minimum(log_errors, reference + _CLIP), categorical=encode.categorical)
-        believed = process.fit().predict(points).mean
+        points = encode(history.known, known_costs, history.shares)
+        clipped = _clipped(sign * known_costs, log_errors, history.shares)
+        process = GaussianProcess(points, clipped, categorical=encode.categorical).fit()
+        whole = np.ones(len(points))
+        believed = process.predict(encode(history.known, known_costs, whole)).mean
+        reference = _reference(sign * known_costs, log_errors if (history.shares == 1).all() else believed)
         members = front_members(sign * known_costs, believed)
         mutants = (mutant for index in members for mutant in mutations(history.known[index], space, random))
         pool = self._candidates([*mutants, *drawn_points(space, _DRAWN, random)], seen)
         if not pool:
             return None
         costs = np.array([candidate.cost for candidate in pool])
-        running = encode(history.running, np.array([self._cost_of(parameters) for parameters in history.running]))
+        running_costs = np.array([self._cost_of(parameters) for parameters in history.running])
+        running = encode(history.running, running_costs, np.ones(len(running_costs)))
         scale = _CostScale.over(np.concatenate([known_costs, costs]), sign)
-        prediction = process.predict(encode([candidate.parameters for candidate in pool], costs), pretended=running)
+        candidates = encode([candidate.parameters for candidate in pool], costs, np.ones(len(costs)))
+        prediction = process.predict(candidates, pretended=running)
         steps = front_steps(
             scale(known_costs), np.exp(believed), reference_cost=1.0, reference_error=math.exp(reference)
         )
@@ -189,10 +198,19 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True)
 class _History:
-    """What was proposed: ``known`` with an ``errors`` each (positive, to be minimised), ``running``, and ``all``."""
+    """What was proposed and what it gave.
+
+    Attributes:
+        known: One entry for each value that was seen.
+        errors: Those values as positive errors, to be minimised.
+        shares: Of the way after which they were seen, in (0, 1].
+        running: What still runs.
+        all: Everything proposed.
+    """
 
     known: list[Parameters]
     errors: Array
+    shares: Array
     running: list[Parameters]
     all: list[Parameters]
 
@@ -204,6 +222,7 @@ class _History:
         space: dict[str, BaseDistribution],
         directions: Sequence[StudyDirection],
         cost_index: int,
+        partial: Mapping[int, Mapping[float, float]],
     ) -> _History:
         def inside(trial: FrozenTrial) -> bool:
             return bool(trial.params) and all(
@@ -217,12 +236,23 @@ class _History:
             return {name: trial.params.get(name, value_at(distribution, 0.0)) for name, distribution in space.items()}
 
         learned = 1 - cost_index
-        done = [t for t in (*earlier, *trials) if t.state is TrialState.COMPLETE and t.values is not None and inside(t)]
-        values = np.array([t.values[learned] for t in done], dtype=float)
+
+        def seen(trial: FrozenTrial, on_the_way: Mapping[float, float]) -> Mapping[float, float]:
+            if on_the_way:
+                return on_the_way
+            complete = trial.state is TrialState.COMPLETE and trial.values is not None
+            return {1.0: trial.values[learned]} if complete else {}
+
+        values = [
+            (named(trial), share, value)
+            for trial, on_the_way in [*((t, {}) for t in earlier), *((t, partial.get(t.number, {})) for t in trials)]
+            if inside(trial)
+            for share, value in seen(trial, on_the_way).items()
+        ]
+        errors = _errors(np.array([value for *_, value in values], dtype=float), directions[learned])
+        shares = np.array([share for _, share, _ in values], dtype=float)
         running = [named(t) for t in trials if t.state is TrialState.RUNNING and inside(t)]
-        everything = [named(t) for t in trials if inside(t)]
-        known = [named(t) for t in done]
-        return cls(known, _errors(values, directions[learned]), running, everything)
+        return cls([p for p, *_ in values], errors, shares, running, [named(t) for t in trials if inside(t)])
 
 
 def _errors(values: Array, direction: StudyDirection) -> Array:
@@ -238,6 +268,15 @@ def _errors(values: Array, direction: StudyDirection) -> Array:
         losses = -values if maximised else values
         lacking = losses - losses.min() + 0.1 * max(np.ptp(losses), 1e-12)
     return np.maximum(lacking, 1e-6)
+
+
+def _clipped(costs: Array, log_errors: Array, shares: Array) -> Array:
+    """Return errors without outliers, which would eat the model; what is one depends on the share of the way."""
+    clipped = log_errors.copy()
+    for share in np.unique(shares):
+        alike = shares == share
+        clipped[alike] = np.minimum(log_errors[alike], _reference(costs[alike], log_errors[alike]) + _CLIP)
+    return clipped
 
 
 def _reference(costs: Array, log_errors: Array) -> float:
@@ -268,20 +307,27 @@ class _CostScale:
 
 
 class _Encoder:
-    """Parameters as points: ordered ones in 0 to 1, categories as numbers, and the logarithm of the cost."""
+    """Parameters as points: ordered ones in 0 to 1, categories as numbers, the logarithms of cost and share of the way.
 
-    def __init__(self, space: dict[str, BaseDistribution]) -> None:
+    The share is a dimension only where some differ.
+    """
+
+    def __init__(self, space: dict[str, BaseDistribution], *, smallest_share: float) -> None:
         self._space = space
-        self.categorical = np.array([isinstance(d, CategoricalDistribution) for d in space.values()] + [False])
+        self._log_share = math.log(smallest_share)
+        extra = 1 if smallest_share == 1 else 2
+        self.categorical = np.array([isinstance(d, CategoricalDistribution) for d in space.values()] + [False] * extra)
         self._cost_range: tuple[float, float] | None = None
 
-    def __call__(self, listed: Sequence[Parameters], costs: Array) -> Array:
-        points = np.empty((len(listed), len(self._space) + 1))
+    def __call__(self, listed: Sequence[Parameters], costs: Array, shares: Array) -> Array:
+        points = np.empty((len(listed), len(self.categorical)))
         for column, (name, distribution) in enumerate(self._space.items()):
             values = [distribution.to_internal_repr(parameters[name]) for parameters in listed]
             points[:, column] = unit(np.array(values, dtype=float), distribution)
         logs = np.log(np.maximum(costs, 1e-300)) if len(costs) and costs.min() > 0 else np.asarray(costs, dtype=float)
         if self._cost_range is None:
             self._cost_range = float(logs.min()), max(float(np.ptp(logs)), 1e-12)
-        points[:, -1] = (logs - self._cost_range[0]) / self._cost_range[1]
+        points[:, len(self._space)] = (logs - self._cost_range[0]) / self._cost_range[1]
+        if self._log_share:
+            points[:, -1] = np.log(shares) / self._log_share
         return points

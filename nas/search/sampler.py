@@ -10,7 +10,7 @@ import hashlib
 import os
 import socket
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psutil
@@ -27,14 +27,22 @@ OWNER = "nas:owner"
 """User attribute of a trial: the process that runs it."""
 ERROR = "nas:error"
 """User attribute of a trial that failed by itself; a failed one without it was interrupted."""
+PROMOTED = "nas:promoted"
+"""User attribute of a copy, made when a paused trial was trained to the end: that trial's number."""
 
 
-def make_sampler(search: SearchConfig, networks: Networks) -> BaseSampler:
+def make_sampler(
+    search: SearchConfig,
+    networks: Networks,
+    *,
+    partial: Callable[[], Mapping[int, Mapping[float, float]]] | None = None,
+) -> BaseSampler:
     """Return the sampler that a study asks for.
 
     Args:
         search: Of the study.
         networks: Tells cost and identity of what may be proposed.
+        partial: Tells the accuracies that trials had on their way, by number and share of the training; the whole is 1.
     """
     if search.sampler == "pareto":
         return _StudySampler(
@@ -44,7 +52,8 @@ def make_sampler(search: SearchConfig, networks: Networks) -> BaseSampler:
             space=distributions(search),
             feasible=lambda parameters: networks(parameters).allowed,
             identity=lambda parameters: networks(parameters).digest,
-            ignore=was_interrupted,
+            ignore=counts_for_nothing,
+            partial=partial,
         )
     makers: dict[str, Callable[[int], BaseSampler]] = {"random": RandomSampler, "tpe": lambda s: _tpe(s, search)}
     return ReproducibleSampler(makers[search.sampler], seed=search.seed)
@@ -61,7 +70,8 @@ class _StudySampler(ParetoSampler):
 class ReproducibleSampler(BaseSampler):
     """Delegates each proposal to a fresh sampler seeded by (seed, index of the proposal).
 
-    Interrupted trials have no index, so the one that takes an interrupted one's place proposes the same.
+    Interrupted trials have no index, so the one that takes an interrupted one's place proposes the same; nor have the
+    copies of paused trials that were trained to the end.
     """
 
     def __init__(self, make: Callable[[int], BaseSampler], *, seed: int) -> None:
@@ -74,7 +84,7 @@ class ReproducibleSampler(BaseSampler):
         """Make this proposal's sampler, and note whose trial it is: nothing sees a trial earlier."""
         study._storage.set_trial_user_attr(trial._trial_id, OWNER, process_identity())
         earlier = study.get_trials(deepcopy=False)[: trial.number]
-        index = trial.number - sum(was_interrupted(other) for other in earlier)
+        index = trial.number - sum(map(counts_for_nothing, earlier))
         key = hashlib.blake2b(f"{self._seed}/{index}".encode(), digest_size=4).digest()
         self._inner = self._make(int.from_bytes(key, "big"))
         self._inner.before_trial(study, trial)
@@ -101,6 +111,11 @@ def was_interrupted(trial: FrozenTrial) -> bool:
     return trial.state is TrialState.FAIL and ERROR not in trial.user_attrs
 
 
+def counts_for_nothing(trial: FrozenTrial) -> bool:
+    """Tell whether a trial of Optuna's stands for no proposal of its own."""
+    return was_interrupted(trial) or PROMOTED in trial.user_attrs
+
+
 def process_identity() -> str:
     """Return host, process and its start, which no later process shares."""
     return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.0f}"
@@ -108,7 +123,12 @@ def process_identity() -> str:
 
 def owner_is_gone(trial: FrozenTrial) -> bool:
     """Tell whether a running trial belonged to a process of this machine that is no more."""
-    host, _, rest = str(trial.user_attrs.get(OWNER, "//")).partition("/")
+    return process_is_gone(str(trial.user_attrs.get(OWNER, "//")))
+
+
+def process_is_gone(identity: str) -> bool:
+    """Tell whether a process was one of this machine and is no more."""
+    host, _, rest = identity.partition("/")
     if host != socket.gethostname():
         return False
     process, _, started = rest.partition("/")

@@ -6,8 +6,9 @@ values are closed to two objectives, so networks, costs, curves and all that is 
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
@@ -21,13 +22,16 @@ from nas.architecture.spec import Architecture
 from nas.config import StudyConfig, changes, definition_digest
 from nas.errors import StudyError
 from nas.models.backends import Latency
-from nas.search.database import EPOCH, LATENCY, NETWORK, STUDY, TRIAL, make_engine
+from nas.search.database import EPOCH, LATENCY, NETWORK, REPEAT, STUDY, TRIAL, make_engine
+from nas.search.halving import Reached
 from nas.training.result import Epoch
 
 Purpose: TypeAlias = Literal["budget", "front"]
 """Of a measurement: to decide a budget, in the process that searches, or to rank a front, in a process of its own."""
 
-TrialState: TypeAlias = Literal["running", "trained", "repeated", "infeasible", "diverged", "failed", "interrupted"]
+TrialState: TypeAlias = Literal[
+    "running", "trained", "stopped", "repeated", "infeasible", "diverged", "failed", "interrupted"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +48,20 @@ class TrialRecord:
         flops: Of one image, as fvcore counts them.
         params: Trainable parameters.
         activations: Elements put out by convolutions and linear layers for one image.
-        state: ``trained``; ``repeated`` (a network trained before: its accuracy is taken over); ``infeasible``
-            (outside the budget: never trained); ``diverged`` (a loss that is not finite: the curve until then is
-            kept); ``failed``; ``interrupted``; ``running``.
+        state: ``trained``; ``stopped`` (paused by halving; it may go on later); ``repeated`` (a network proposed
+            before: its accuracy is taken over); ``infeasible`` (outside the budget: never trained); ``diverged`` (a
+            loss that is not finite: the curve until then is kept); ``failed``; ``interrupted``; ``running``.
         seed: Of the training.
         device: That trained it.
-        accuracy: Share of the validation images right after the last epoch, in 0 to 1.
+        accuracy: Share of the validation images right after the last epoch, in 0 to 1; of a stopped trial, after the
+            epoch where it stopped.
         train_seconds: Of the training.
         repeat_of: Number of the trial that trained the network of a repeated one.
         error: Why a trial diverged or failed, or which bounds of the budget it missed.
         choices: Values of the further dimensions that the study opens, such as kernel or activation.
         micro_batch: Most images that the device had memory for at once; None for whole batches.
         data_share: Share of the training steps' time that went into making batches, in 0 to 1.
+        epochs: That were trained.
     """
 
     number: int
@@ -77,6 +83,7 @@ class TrialRecord:
     choices: Mapping[str, Any] = field(default_factory=dict, hash=False)
     micro_batch: int | None = None
     data_share: float | None = None
+    epochs: int | None = None
 
     @property
     def label(self) -> str:
@@ -88,6 +95,33 @@ class TrialRecord:
     def chosen(self) -> str:
         """The choices in one line, empty where there are none."""
         return " ".join(f"{key} {value}" for key, value in self.choices.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A further training of a trial's network, from another seed.
+
+    Attributes:
+        number: Of the trial.
+        repeat: Counted from 1; the trial's own training is 0.
+        state: ``running``, ``trained``, ``diverged`` or ``failed``.
+        seed: Of the training.
+        device: That trained it.
+        accuracy: Share of the validation images right after the last epoch, in 0 to 1.
+        train_seconds: Of the training.
+        error: Why it diverged or failed.
+        curve: One entry per epoch.
+    """
+
+    number: int
+    repeat: int
+    state: TrialState = "running"
+    seed: int = 0
+    device: str | None = None
+    accuracy: float | None = None
+    train_seconds: float | None = None
+    error: str | None = None
+    curve: tuple[Epoch, ...] = ()
 
 
 class Store:
@@ -153,23 +187,89 @@ class Store:
     def finish(self, number: int, state: TrialState, **values: Any) -> None:
         """Write what became of a trial."""
         with self._engine.begin() as connection:
-            connection.execute(TRIAL.update().where(self._is(number)).values(state=state, **values))
+            connection.execute(TRIAL.update().where(self._is(number)).values(state=state, owner=None, **values))
 
-    def add_epoch(self, number: int, epoch: Epoch) -> None:
-        """Write one point of a trial's curve."""
+    def add_epoch(self, number: int, epoch: Epoch) -> bool:
+        """Write one point of a trial's curve unless it is there; tell whether it was not."""
         with self._engine.begin() as connection:
-            connection.execute(EPOCH.insert().values(study=self.study, number=number, **asdict(epoch)))
+            return self._insert_if_new(connection, EPOCH, {"study": self.study, "number": number, **asdict(epoch)})
 
-    def trained(self, digest: str) -> TrialRecord | None:
-        """Return the trial of this study that trained a network, or None."""
-        found = self._records(TRIAL.c.digest == digest, TRIAL.c.state == "trained")
+    def known(self, digest: str) -> TrialRecord | None:
+        """Return the trial of this study that trained a network, to the end or a part of the way, or None."""
+        found = self._records(TRIAL.c.digest == digest, TRIAL.c.state.in_(("trained", "stopped")))
         return found[0] if found else None
+
+    def claim(self, number: int, owner: str) -> bool:
+        """Take a stopped trial to go on with; of several processes one succeeds."""
+        taken = TRIAL.update().where(self._is(number), TRIAL.c.state == "stopped")
+        with self._engine.begin() as connection:
+            return connection.execute(taken.values(state="running", owner=owner)).rowcount == 1
+
+    def reached(self, rungs: Sequence[int]) -> list[Reached]:
+        """Return how far each trained trial has come, in the order of their numbers.
+
+        Args:
+            rungs: Epochs, rising.
+        """
+        states = ("running", "stopped", "trained", "diverged", "failed")
+        query = (
+            sa.select(TRIAL.c.number, TRIAL.c.state, NETWORK.c.flops, EPOCH.c.val_accuracy)
+            .join_from(TRIAL, NETWORK)
+            .join(EPOCH, sa.and_(EPOCH.c.study == TRIAL.c.study, EPOCH.c.number == TRIAL.c.number))
+            .where(TRIAL.c.study == self.study, TRIAL.c.state.in_(states), EPOCH.c.epoch.in_(rungs))
+            .order_by(TRIAL.c.number, EPOCH.c.epoch)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return [
+            Reached(number, flops, tuple(row.val_accuracy for row in group), state == "stopped")
+            for (number, state, flops), group in itertools.groupby(rows, key=lambda row: tuple(row[:3]))
+        ]
+
+    def repeats(self) -> list[Repeat]:
+        """Return all further trainings, in the order of trial and repeat."""
+        columns = [REPEAT.c[field.name] for field in fields(Repeat)]
+        query = sa.select(*columns).where(REPEAT.c.study == self.study)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(REPEAT.c.number, REPEAT.c.repeat)).mappings()
+            return [Repeat(**{**row, "curve": _curve_from_json(row["curve"])}) for row in rows]
+
+    def claim_repeat(self, number: int, repeat: int, *, seed: int, owner: str) -> bool:
+        """Take a further training to make; of several processes one succeeds."""
+        row = {"study": self.study, "number": number, "repeat": repeat, "seed": seed, "owner": owner}
+        with self._engine.begin() as connection:
+            return self._insert_if_new(connection, REPEAT, {**row, "state": "running"})
+
+    def finish_repeat(self, repeat: Repeat) -> None:
+        """Write what became of a further training."""
+        values = {**asdict(repeat), "curve": json.dumps([asdict(epoch) for epoch in repeat.curve])}
+        with self._engine.begin() as connection:
+            connection.execute(REPEAT.update().where(self._is_repeat(repeat.number, repeat.repeat)).values(values))
+
+    def release_repeat(self, number: int, repeat: int) -> None:
+        """Give back a further training that was not finished."""
+        with self._engine.begin() as connection:
+            connection.execute(REPEAT.delete().where(self._is_repeat(number, repeat), REPEAT.c.state == "running"))
+
+    def owners(self) -> tuple[dict[int, str], dict[tuple[int, int], str]]:
+        """Return who goes on with a trial, by number, and who trains once more, by number and repeat."""
+        trials = sa.select(TRIAL.c.number, TRIAL.c.owner).where(TRIAL.c.study == self.study, TRIAL.c.state == "running")
+        repeats = sa.select(REPEAT.c.number, REPEAT.c.repeat, REPEAT.c.owner).where(
+            REPEAT.c.study == self.study, REPEAT.c.state == "running"
+        )
+        with self._engine.connect() as connection:
+            going_on = {number: owner for number, owner in connection.execute(trials) if owner}
+            return going_on, {(number, repeat): owner for number, repeat, owner in connection.execute(repeats)}
 
     def proposed(self) -> set[str]:
         """Return the digests of all networks that were proposed, but for interrupted trials."""
         query = sa.select(TRIAL.c.digest).where(TRIAL.c.study == self.study, TRIAL.c.state != "interrupted")
         with self._engine.connect() as connection:
             return set(connection.execute(query.distinct()).scalars())
+
+    def trial(self, number: int) -> TrialRecord:
+        """Return a trial."""
+        return self._records(TRIAL.c.number == number)[0]
 
     def trials(self) -> list[TrialRecord]:
         """Return all trials in the order of their numbers."""
@@ -220,11 +320,19 @@ class Store:
     def _is(self, number: int) -> sa.ColumnElement[bool]:
         return sa.and_(TRIAL.c.study == self.study, TRIAL.c.number == number)
 
+    def _is_repeat(self, number: int, repeat: int) -> sa.ColumnElement[bool]:
+        return sa.and_(REPEAT.c.study == self.study, REPEAT.c.number == number, REPEAT.c.repeat == repeat)
+
     @staticmethod
-    def _insert_if_new(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> None:
-        """Insert a row unless another worker has just done so."""
+    def _insert_if_new(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> bool:
+        """Insert a row unless another worker has just done so; tell whether it was inserted."""
         try:
             with connection.begin_nested():
                 connection.execute(table.insert().values(row))
         except IntegrityError:
-            pass
+            return False
+        return True
+
+
+def _curve_from_json(text: str | None) -> tuple[Epoch, ...]:
+    return tuple(Epoch(**point) for point in json.loads(text or "[]"))

@@ -27,10 +27,20 @@ from nas.search.database import (
     without_password,
 )
 from nas.search.disk import prune_checkpoints
-from nas.search.objective import Event, ImagesLoaded, NothingLeft, Objective, TrialFinished
+from nas.search.events import Event, ImagesLoaded, NothingLeft, RepeatFinished, TrialFinished
+from nas.search.later import claim_paused, claim_repeat, go_on
+from nas.search.objective import Objective
 from nas.search.proposals import Networks, distributions
-from nas.search.sampler import make_sampler, owner_is_gone, was_interrupted
-from nas.search.store import Purpose, Store, TrialRecord
+from nas.search.sampler import (
+    PROMOTED,
+    counts_for_nothing,
+    make_sampler,
+    owner_is_gone,
+    process_is_gone,
+    was_interrupted,
+)
+from nas.search.store import Purpose, Repeat, Store, TrialRecord
+from nas.search.trainer import Trainer
 from nas.training.recipe import OPEN
 from nas.training.result import Epoch
 
@@ -63,6 +73,11 @@ class Study:
         """Return all trials in the order of their numbers."""
         with database_errors(self.storage):
             return self._store().trials()
+
+    def repeats(self) -> list[Repeat]:
+        """Return the further trainings of networks from other seeds, in the order of trial and repeat."""
+        with database_errors(self.storage):
+            return self._store().repeats()
 
     def curves(self) -> dict[int, list[Epoch]]:
         """Return the learning curve of each trained trial, by number."""
@@ -164,7 +179,7 @@ def run_study(
         retry_creation(lambda: store.register(config, dataset.fingerprint))
         optuna_study = retry_creation(lambda: open_optuna_study(config, url))
         release_abandoned(optuna_study, store)
-        prune_checkpoints(weights_folder(store, directory), store.trials())
+        prune_checkpoints(weights_folder(store, directory), store.trials(), store.repeats())
         count = missing_trials(config, optuna_study) if trials is None else trials
         if on_event is not None:
             on_event(ImagesLoaded(dataset))
@@ -203,32 +218,48 @@ def run_trials(
         NasError: Several trials in a row failed.
         StudyError: What a trial made cannot be written.
     """
-    networks = Networks(config, dataset)
-    sampler = make_sampler(config.search, networks)
-    everything = networks.all_allowed(distributions(config.search)) if config.search.sampler == "pareto" else None
-    optuna_study, store = open_optuna_study(config, storage, sampler=sampler), Store(storage, config.name)
-    objective = Objective(
+    emit, store = on_event or (lambda event: None), Store(storage, config.name)
+    trainer = Trainer(
         config,
         dataset,
         store,
         weights=weights_folder(store, directory),
         device=resolve_device(device),
-        emit=on_event or (lambda event: None),
+        emit=emit,
     )
-    for _ in tickets:
-        if everything is not None and everything <= store.proposed():
-            if on_event is not None:
-                on_event(NothingLeft(len(everything)))
-            return
-        optuna_study.optimize(objective, n_trials=1, catch=(Exception,))
-        if objective.stopped is not None:
-            raise objective.stopped
-        if on_event is not None and objective.finished is not None:
-            on_event(TrialFinished(objective.finished))  # only now: what a listener raises cannot undo the trial
-        last = optuna_study.get_trials(deepcopy=False)[-FAILURES_IN_A_ROW:]
-        if len(last) == FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL and not was_interrupted(t) for t in last):
-            errors = {record.number: record.error for record in store.trials()}
-            raise NasError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last with: {errors[last[-1].number]}")
+    networks = Networks(config, dataset)
+    everything = networks.all_allowed(distributions(config.search)) if config.search.sampler == "pareto" else None
+    sampler = make_sampler(config.search, networks, partial=trainer.partial_accuracies if trainer.rungs else None)
+    optuna_study = open_optuna_study(config, storage, sampler=sampler)
+    objective = Objective(config, dataset, store, trainer)
+    waiting = iter(tickets)
+    while True:
+        paused = claim_paused(config, store, rungs=trainer.rungs)
+        if paused is not None:
+            emit(TrialFinished(go_on(paused, optuna_study, store, trainer), went_on=True))
+        elif everything is not None and everything <= store.proposed():
+            emit(NothingLeft(len(everything)))
+            break
+        elif next(waiting, None) is None:
+            break
+        else:
+            _propose(optuna_study, objective, store, emit)
+    while (claimed := claim_repeat(config, store, val_images=len(dataset.validation))) is not None:
+        trial, repeat = claimed
+        emit(RepeatFinished(trial, trainer.repeat(trial, store.architecture(trial.digest), repeat)))
+
+
+def _propose(study: optuna.Study, objective: Objective, store: Store, emit: Callable[[Event], None]) -> None:
+    study.optimize(objective, n_trials=1, catch=(Exception,))
+    if objective.stopped is not None:
+        raise objective.stopped
+    if objective.finished is not None:
+        emit(TrialFinished(objective.finished))  # only now: what a listener raises cannot undo the trial
+    trials = [trial for trial in study.get_trials(deepcopy=False) if PROMOTED not in trial.user_attrs]
+    last = trials[-FAILURES_IN_A_ROW:]
+    if len(last) == FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL and not was_interrupted(t) for t in last):
+        errors = {record.number: record.error for record in store.trials()}
+        raise NasError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last with: {errors[last[-1].number]}")
 
 
 def open_optuna_study(
@@ -263,9 +294,16 @@ def release_abandoned(study: optuna.Study, store: Store) -> None:
         if owner_is_gone(trial):
             study.tell(trial.number, state=TrialState.FAIL)
     running = {trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+    going_on, repeating = store.owners()
     for record in store.trials():
-        if record.state == "running" and record.number not in running:
+        if record.state == "running" and record.number not in running | going_on.keys():
             store.finish(record.number, "interrupted")
+    for number, owner in going_on.items():
+        if process_is_gone(owner):
+            store.finish(number, "stopped")
+    for (number, repeat), owner in repeating.items():
+        if process_is_gone(owner):
+            store.release_repeat(number, repeat)
 
 
 def planned_trials(study: str | Path | StudyConfig, *, storage: str | None = None) -> int:
@@ -281,7 +319,7 @@ def planned_trials(study: str | Path | StudyConfig, *, storage: str | None = Non
 def missing_trials(config: StudyConfig, study: optuna.Study) -> int:
     """Return how many trials the study's definition asks for beyond those that ended or run."""
     trials = study.get_trials(deepcopy=False)
-    done = [t for t in trials if not was_interrupted(t) and not (t.state is TrialState.RUNNING and owner_is_gone(t))]
+    done = [t for t in trials if not counts_for_nothing(t) and not (t.state is TrialState.RUNNING and owner_is_gone(t))]
     return max(0, config.search.trials - len(done))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from nas.config import StudyConfig
 from nas.errors import NasError, UserError
 from nas.interrupts import interruptible, interrupts_held, let_interrupts_through
-from nas.search.objective import Event
+from nas.search.events import Event
 
 
 def run_workers(

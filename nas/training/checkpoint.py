@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import Module
 
 from nas.errors import StudyError
 
@@ -68,6 +69,15 @@ def write_tensors(
     finally:
         with suppress(OSError):  # such as a folder that is none
             partial.unlink(missing_ok=True)
+
+
+def save_weights(model: Module, path: Path) -> None:
+    """Write a module's parameters and buffers as safetensors: whole, or not at all.
+
+    Raises:
+        StudyError: The file cannot be written, for example because the disk is full.
+    """
+    write_tensors(path, model.state_dict(), what="the weights")
 
 
 def _umask() -> int:

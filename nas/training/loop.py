@@ -59,6 +59,7 @@ def train(
     keep_checkpoint: bool = False,
     initial: Mapping[str, Tensor] | None = None,
     on_step: Callable[[StepDone], None] | None = None,
+    go_on: Callable[[Epoch], bool] | None = None,
 ) -> TrainingResult:
     """Train a network from scratch, or go on where an interrupted training of the same stopped.
 
@@ -78,6 +79,8 @@ def train(
         keep_checkpoint: Leave the file at the end, so that the same training again gives its result at once.
         initial: Parameters and buffers to begin with instead of fresh ones; what it lacks stays fresh.
         on_step: Called after each step.
+        go_on: Called after each epoch but the last; where it says no, training pauses there and its file stays, from
+            which the same training goes on.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
@@ -119,10 +122,10 @@ def train(
             if on_step is not None:
                 on_step(StepDone(*run.steps, run.train_accuracy))
 
-        flip = _flip(dataset, recipe)
+        flip, paused = _flip(dataset, recipe), False
         validation = at(dataset.validation, architecture.resolution)
         train_set = at(dataset.train, run.resolution)
-        while not run.ended:
+        while not (run.ended or paused):
             if train_set.size != run.resolution:
                 del train_set  # there may be memory for one only
                 train_set = at(dataset.train, run.resolution)
@@ -135,7 +138,8 @@ def train(
             if saver is not None:
                 saver.save()
             tell(epoch)
-        if saver is not None and not keep_checkpoint:
+            paused = not run.ended and go_on is not None and not go_on(epoch)
+        if saver is not None and not (keep_checkpoint or paused):
             saver.path.unlink(missing_ok=True)
     clear_gradients(model)
     return TrainingResult(
@@ -145,6 +149,7 @@ def train(
         steps=run.steps[0],
         micro_batch=run.micro_batch,
         data_share=run.clock.share,
+        paused=paused,
     )
 
 

@@ -88,6 +88,7 @@ class TrainingResult:
         steps: Optimiser steps that were taken.
         micro_batch: Most images that the memory of the device had room for at once; None for whole batches.
         data_share: Share of the steps' time that went into making batches, in 0 to 1.
+        paused: Whether it was paused before its end.
     """
 
     model: Network
@@ -96,6 +97,7 @@ class TrainingResult:
     steps: int
     micro_batch: int | None = None
     data_share: float = 0.0
+    paused: bool = False
 
     @property
     def val_accuracy(self) -> float:

@@ -30,16 +30,17 @@ from nas.errors import BudgetError, DeviceError, NasError, StudyError, TrainingD
 from nas.models.backends import Latency
 from nas.models.build import build_model
 from nas.models.device import Memory, describe_device, describe_versions
-from nas.search import objective
+from nas.search import objective, trainer
 from nas.search.check import check_study
 from nas.search.database import SCHEMA_VERSION
 from nas.search.disk import FilesOnDisk, disk_use, prune_checkpoints
-from nas.search.objective import CHECKPOINTS, EpochFinished, Event, NothingLeft, TrialFinished
+from nas.search.events import EpochFinished, Event, NothingLeft, TrialFinished
 from nas.search.proposals import Networks
 from nas.search.sampler import ReproducibleSampler, make_sampler
 from nas.search.store import Store, TrialRecord
 from nas.search.study import Study, open_optuna_study, open_study, planned_trials, run_study
 from nas.search.timing import measured_alike
+from nas.search.trainer import CHECKPOINTS
 from nas.training import loop
 
 PARTS = ("space", "width", "depth", "resolution", "digest", "flops", "accuracy", "seed")
@@ -246,7 +247,7 @@ def test_failed_trials_are_kept_with_their_reason_and_three_in_a_row_end_the_sea
     def diverge(*arguments: object, **keywords: object) -> None:
         raise TrainingDiverged("the loss is inf")
 
-    monkeypatch.setattr(objective, "train", diverge)
+    monkeypatch.setattr(trainer, "train", diverge)
     everything = changed(tiny_config, "budget", flops={"max": "1G"})
     with pytest.raises(NasError, match="3 trials in a row failed, the last with: TrainingDiverged: the loss is inf"):
         run_study(everything)

@@ -1,0 +1,81 @@
+"""Which trainings go on from a rung: asynchronous successive halving for two objectives, one of them known.
+
+At each rung, a number of epochs, a trial has a cost, which is known, and an accuracy so far. The trials that reached a
+rung are ranked by non-dominated sorting, within a front so that those kept are spread over it (Schmucker et al. 2021,
+arXiv:2106.12639, and Li et al. 2020, arXiv:1810.05934, for a single objective). One in ``factor`` goes on. A trial that
+pauses may be among them later, when more have come, and goes on then. Nothing here knows of databases or trainings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nas.search.gaussian_process import Array
+from nas.search.improvement import front_members
+
+
+class Reached(NamedTuple):
+    """How far a trial has come.
+
+    Attributes:
+        number: Of the trial.
+        cost: Known, above zero, to be minimised.
+        accuracies: At the rungs that it reached, the first first.
+        paused: Whether it waits at the last of them.
+    """
+
+    number: int
+    cost: float
+    accuracies: tuple[float, ...]
+    paused: bool
+
+
+def promotable(trials: Sequence[Reached], *, factor: int) -> int | None:
+    """Return the number of the paused trial that should go on next, or None: the one furthest on, then the best."""
+    paused = {trial.number: len(trial.accuracies) for trial in trials if trial.paused}
+    for rung in sorted(set(paused.values()), reverse=True):
+        for number in survivors(trials, rung=rung, factor=factor):
+            if paused.get(number) == rung:
+                return number
+    return None
+
+
+def survivors(trials: Sequence[Reached], *, rung: int, factor: int) -> list[int]:
+    """Return the numbers of the trials that go on from a rung, counted from 1, best first."""
+    here = [trial for trial in trials if len(trial.accuracies) >= rung]
+    costs = np.array([trial.cost for trial in here])
+    errors = np.array([1 - trial.accuracies[rung - 1] for trial in here])
+    return [here[index].number for index in ranked(costs, errors)[: len(here) // factor]]
+
+
+def ranked(costs: Array, errors: Array) -> list[int]:
+    """Return indices from the best to the worst by non-dominated sorting.
+
+    Within a front the next is the one farthest from all before it, in the plane of the logarithm of the cost and the
+    error, so that wherever the ranking is cut, what is kept is spread out. A first front begins with its least error.
+
+    Args:
+        costs: Of shape (trials,), above zero, to be minimised.
+        errors: Of shape (trials,), to be minimised.
+    """
+    if not len(costs):
+        return []
+    plane = np.column_stack([_scaled(np.log(costs)), _scaled(errors)])
+    left, order = list(range(len(costs))), list[int]()
+    while left:
+        front = [left[index] for index in front_members(costs[left], errors[left])]
+        left = [index for index in left if index not in front]
+        if not order:
+            order.append(front.pop())
+        while front:
+            apart = np.linalg.norm(plane[front][:, None] - plane[order][None], axis=-1).min(axis=1)
+            order.append(front.pop(int(apart.argmax())))
+    return order
+
+
+def _scaled(values: Array) -> Array:
+    scaled: Array = (values - values.min()) / (np.ptp(values) or 1.0)
+    return scaled

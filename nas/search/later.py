@@ -1,0 +1,80 @@
+"""What a search does besides proposing: paused trainings that go on, and networks that are trained once more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import optuna
+
+from nas.config import StudyConfig
+from nas.errors import StudyError
+from nas.search.halving import promotable
+from nas.search.noise import wanted_repeats
+from nas.search.sampler import PROMOTED, process_identity
+from nas.search.store import Repeat, Store, TrialRecord
+from nas.search.trainer import Trainer
+from nas.training.loop import trial_seed
+
+
+def claim_paused(config: StudyConfig, store: Store, *, rungs: tuple[int, ...]) -> TrialRecord | None:
+    """Take the paused trial that should go on next; None where there is none.
+
+    Args:
+        config: Of the study.
+        store: Of the study.
+        rungs: Epochs after which trainings may pause.
+    """
+    if config.search.halving is None:
+        return None
+    while (number := promotable(store.reached(rungs), factor=config.search.halving.factor)) is not None:
+        if store.claim(number, process_identity()):  # else another worker was faster
+            return store.trial(number)
+    return None
+
+
+def go_on(trial: TrialRecord, study: optuna.Study, store: Store, trainer: Trainer) -> TrialRecord:
+    """Train a paused trial further, and return what became of it.
+
+    Optuna's trials are immutable once they ended, so one trained to the end is added to its study once more.
+
+    Raises:
+        StudyError: Checkpoint or weights cannot be written; the trial waits again.
+    """
+    waiting = replace(trial, state="stopped")
+    architecture = store.architecture(trial.digest)
+    try:
+        record = trainer.conclude(waiting, lambda: trainer.train(trial, architecture), given_up="stopped")
+    except StudyError:
+        raise
+    except Exception:
+        return store.trial(trial.number)
+    if record.state == "trained" and record.accuracy is not None:
+        paused = study.get_trials(deepcopy=False)[trial.number]
+        complete = optuna.trial.create_trial(
+            params=paused.params,
+            distributions=paused.distributions,
+            values=[record.accuracy, float(record.flops)],
+            user_attrs={PROMOTED: trial.number},
+            system_attrs=paused.system_attrs,
+        )
+        study.add_trial(complete)
+    return record
+
+
+def claim_repeat(config: StudyConfig, store: Store, *, val_images: int) -> tuple[TrialRecord, Repeat] | None:
+    """Take a further training that the study asks for; None where all were made or are being made.
+
+    Args:
+        config: Of the study.
+        store: Of the study.
+        val_images: Number of validation images.
+    """
+    asked = config.search.replicates
+    if asked is None:
+        return None
+    while wanted := wanted_repeats(asked, store.trials(), store.repeats(), val_images=val_images):
+        trial, repeat = wanted[0]
+        seed = trial_seed(config.search.seed, trial.digest, repeat)
+        if store.claim_repeat(trial.number, repeat, seed=seed, owner=process_identity()):
+            return trial, Repeat(trial.number, repeat, seed=seed)
+    return None
