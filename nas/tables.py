@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,10 +14,11 @@ from rich.text import Text
 from nas.architecture.layers import Block, Conv, MaxPool, SqueezeExcite
 from nas.architecture.shapes import kernel_sides
 from nas.architecture.spec import sections
-from nas.units import format_bytes, format_count
+from nas.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from nas.analysis.latency import FrontLatency, Orders
+    from nas.analysis.replays import ReplaySummary
     from nas.architecture.cost import Cost
     from nas.architecture.layers import Layer
     from nas.architecture.spec import Architecture
@@ -86,6 +88,34 @@ def front_table(front: Iterable[TrialRecord], *, title: str, width: int) -> Tabl
             f"{trial.space} {trial.chosen}".rstrip(),
         )
         for trial in front
+    ]
+    return fitted_table(columns, rows, width=width, title=title)
+
+
+def replay_table(summaries: Sequence[ReplaySummary], *, title: str, width: int) -> Table:
+    """Return replayed rules as a table, one row each; the figures to 95 % are blank where they were not reached."""
+    columns = [
+        Column("rule", justify="left", folds=True),
+        Column("share in the end"),
+        Column("trained", drop=2),
+        Column("to 95 %: proposals"),
+        Column("compute"),
+        Column("time", drop=1),
+    ]
+
+    def shown(value: float, text: str) -> str:
+        return text if math.isfinite(value) else "–"
+
+    rows = [
+        (
+            summary.rule,
+            f"{100 * summary.share:.1f} %",
+            f"{summary.trained:.0f}",
+            shown(summary.proposals, f"{summary.proposals:.0f}"),
+            shown(summary.compute, f"{100 * summary.compute:.1f} %"),
+            shown(summary.seconds, format_seconds(summary.seconds) if math.isfinite(summary.seconds) else ""),
+        )
+        for summary in summaries
     ]
     return fitted_table(columns, rows, width=width, title=title)
 

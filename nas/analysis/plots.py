@@ -15,7 +15,7 @@ from nas.units import format_count
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_PALETTE = ("#2a6fbb", "#d9822b", "#3a9a5b", "#8a56ac", "#b8428c", "#7a7a7a")
+PALETTE = ("#2a6fbb", "#d9822b", "#3a9a5b", "#8a56ac", "#b8428c", "#7a7a7a")
 _FRONT, _LIMIT, _OUTSIDE = "#1f2430", "#c0392b", "#c9a7a2"
 
 
@@ -73,7 +73,7 @@ def plot_front(study: Study) -> go.Figure:
 
     info = front_info(study)
     figure = go.Figure()
-    for color, (space, trials) in zip(_PALETTE * 9, info.trained.items(), strict=False):
+    for color, (space, trials) in zip(PALETTE * 9, info.trained.items(), strict=False):
         figure.add_trace(_points(trials, name=space, color=color))
     xs, ys = [t.flops for t in info.front], [100 * (t.accuracy or 0) for t in info.front]
     line = {"color": _FRONT, "width": 2, "shape": "hv"}
@@ -93,7 +93,7 @@ def plot_front(study: Study) -> go.Figure:
     figure.update_xaxes(title="FLOPs of one image (one multiply-add is one; log scale)", type="log", dtick="D2")
     figure.update_xaxes(exponentformat="SI", minorloglabels="complete")
     figure.update_yaxes(title="Validation accuracy (%)")
-    return _laid_out(figure, info.title)
+    return laid_out(figure, info.title)
 
 
 def plot_curves(study: Study) -> go.Figure:
@@ -102,7 +102,7 @@ def plot_curves(study: Study) -> go.Figure:
 
     info = curves_info(study)
     figure = go.Figure()
-    colors = iter(_PALETTE * (1 + len(info.front)))
+    colors = iter(PALETTE * (1 + len(info.front)))
     for trial, curve in sorted(info.curves, key=lambda entry: (entry[0].number in info.front, entry[0].flops)):
         on_front = trial.number in info.front
         figure.add_trace(
@@ -119,7 +119,7 @@ def plot_curves(study: Study) -> go.Figure:
         )
     figure.update_xaxes(title="Epoch", dtick=max(1, max((len(c) for _, c in info.curves), default=1) // 10))
     figure.update_yaxes(title="Validation accuracy (%)")
-    return _laid_out(figure, info.title)
+    return laid_out(figure, info.title)
 
 
 def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
@@ -128,7 +128,7 @@ def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
 
     figure = go.Figure()
     spaces = [space.name for space in study.config.search.spaces]
-    for color, space in zip(_PALETTE * (1 + len(spaces)), spaces, strict=False):  # the colours of the other plots
+    for color, space in zip(PALETTE * (1 + len(spaces)), spaces, strict=False):  # the colours of the other plots
         entries = [entry for entry in front.ranked if entry.trial.space == space]
         if not entries:
             continue
@@ -167,7 +167,7 @@ def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
     what = f"{first.backend}, batch {first.batch}, {first.threads} thread{'s' * (first.threads > 1)} of {first.device}"
     figure.update_xaxes(title=f"Latency in ms, median and p10 to p90 ({what})")
     figure.update_yaxes(title="Validation accuracy (%)")
-    return _laid_out(figure, f"{front.study}: validation accuracy against latency")
+    return laid_out(figure, f"{front.study}: validation accuracy against latency")
 
 
 def _points(trials: list[TrialRecord], *, name: str, color: str) -> go.Scatter:
@@ -211,7 +211,8 @@ def _hover(trial: TrialRecord) -> str:
     return "<br>".join(lines)
 
 
-def _laid_out(figure: go.Figure, title: str) -> go.Figure:
+def laid_out(figure: go.Figure, title: str) -> go.Figure:
+    """Give a figure this project's looks, and return it."""
     legend = {"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0}
     figure.update_layout(title=title, template="plotly_white", height=560, legend=legend, hoverlabel={"align": "left"})
     figure.update_layout(font={"family": "system-ui, sans-serif", "size": 14}, margin={"t": 60, "r": 30})

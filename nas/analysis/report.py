@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,16 +30,25 @@ def write_report(study: Study, path: str | Path | None = None) -> Path:
         ExportError: The file cannot be written.
     """
     target = study.directory / "report.html" if path is None else Path(path)
+    write_page(target, lambda: render_report(study))
+    return target
+
+
+def write_page(target: Path, render: Callable[[], str]) -> None:
+    """Write an HTML page: whole, or not at all.
+
+    Raises:
+        ExportError: The file cannot be written.
+    """
     if not target.name or target.is_dir():
         raise ExportError(f"{target}: is a folder, not a file")
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(render_report(study), encoding="utf-8")
+        partial.write_text(render(), encoding="utf-8")
         os.replace(partial, target)
     except OSError as error:
         raise ExportError(f"{target}: cannot be written: {error.strerror}") from None
-    return target
 
 
 def describe_recipe(recipe: Recipe) -> str:

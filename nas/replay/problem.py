@@ -52,6 +52,11 @@ class Problem:
         """Epochs of a whole training: those of the longest."""
         return max(len(entry.accuracies) for entry in self.entries.values())
 
+    @property
+    def compute(self) -> float:
+        """Sum of the cost over all epochs of all networks."""
+        return sum(entry.cost * len(entry.accuracies) for entry in self.entries.values())
+
 
 class Yardstick:
     """Measures fronts by their share of the hypervolume of the whole table's front.
