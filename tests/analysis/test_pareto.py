@@ -17,7 +17,14 @@ def trial_lists(draw: st.DrawFn) -> list[TrialRecord]:
     states = st.sampled_from(("trained", "trained", "trained", "infeasible", "repeated", "failed"))
     points = draw(st.lists(st.tuples(st.integers(1, 8), st.integers(1, 8), states), max_size=25))
     return [
-        replace(BASE, number=i, flops=flops, accuracy=right / 10 if state != "infeasible" else None, state=state)
+        replace(
+            BASE,
+            number=i,
+            digest=f"{i}",
+            flops=flops,
+            accuracy=right / 10 if state != "infeasible" else None,
+            state=state,
+        )
         for i, (flops, right, state) in enumerate(points)
     ]
 
@@ -38,7 +45,7 @@ def test_the_front_is_what_nothing_beats(trials: list[TrialRecord]) -> None:
 
 
 def test_of_equal_trials_the_first_stands_for_all() -> None:
-    trials = [replace(BASE, number=i, accuracy=0.5, state="trained") for i in (2, 1, 3)]
+    trials = [replace(BASE, number=i, digest=f"{i}", accuracy=0.5, state="trained") for i in (2, 1, 3)]
     assert [trial.number for trial in front_of(trials)] == [1]
 
 
