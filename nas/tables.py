@@ -29,7 +29,7 @@ _CONTENDERS = 5
 
 
 class Column(NamedTuple):
-    """A column of a table; on a console that is too narrow, those with the smallest ``drop`` above 0 are left out."""
+    """A column of a table; on a console that is too narrow, all of the smallest ``drop`` above 0 are left out."""
 
     header: str
     drop: int = 0
@@ -49,10 +49,10 @@ def fitted_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, wi
         return max(map(len, words), default=0)
 
     while 2 + sum(needed(index) + 2 for index in shown) > width:
-        least = min((index for index in shown if columns[index].drop), key=lambda i: columns[i].drop, default=None)
+        least = min((columns[index].drop for index in shown if columns[index].drop), default=None)
         if least is None:
             break
-        shown.remove(least)
+        shown = [index for index in shown if columns[index].drop != least]
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in (columns[index] for index in shown):
         table.add_column(
@@ -79,7 +79,7 @@ def front_table(front: NoisyFront, *, title: str, width: int) -> Table:
         Column("depth", drop=3),
         Column("px", drop=3),
         Column("trained in", drop=1),
-        Column("within noise of", folds=True),
+        Column("near"),
         Column("space", justify="left", folds=True),
     ]
     rows = [
@@ -109,13 +109,15 @@ def mean_and_std_cell(point: FrontPoint) -> str:
 
 
 def front_notes(front: NoisyFront) -> list[str]:
-    """Return what a table of the front has no column for: the noise, and who may be on the front too."""
+    """Return what a table of the front has no room for: the noise, what is near, and who may be on the front too."""
     if not front.points:
         return []
+    near = ["near: within noise of that trial, the one before it (two standard errors of the difference)."]
+    near = near if any(point.within_noise_of is not None for point in front.points) else []
     some = ", ".join(f"#{p.trial.number} ({format_share(p.front_probability)})" for p in front.contenders[:_CONTENDERS])
     more = len(front.contenders) - _CONTENDERS
     also = [f"May be on it too: {some}{f' and {more} more' if more > 0 else ''}."] if some else []
-    return [str(front.noise), *also]
+    return [str(front.noise), *near, *also]
 
 
 def seeds_table(results: Sequence[SeedResult], *, title: str, width: int) -> Table:
@@ -297,7 +299,7 @@ def front_latency_table(front: FrontLatency, *, width: int) -> Table:
         (
             str(entry.latency_rank),
             f"#{entry.trial.number}",
-            f"{100 * (entry.trial.accuracy or 0):.2f} %",
+            f"{100 * entry.accuracy:.2f} %",
             format_count(entry.trial.flops),
             str(entry.flops_rank),
             *_latency_cells(entry.latency),

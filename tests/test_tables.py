@@ -45,7 +45,7 @@ def test_networks_side_by_side_keep_their_names_whole() -> None:
 def test_latencies_of_any_size_are_whole(median: float, width: int) -> None:
     item = Latency("eager", "CPU", 1, 1, median, median * 0.9, median * 1.1, 10, 10**8, "torch")
     trial = TrialRecord(1234, "s", 1.0, 1.0, 8, "d", 123_000_000, 1, 1, accuracy=0.991)
-    front = FrontLatency("f", (RankedTrial(trial, item, 1, 1, None),), Orders(None, 0, ()))
+    front = FrontLatency("f", (RankedTrial(trial, item, 1, 1, None, 0.991),), Orders(None, 0, ()))
     text = printed(front_latency_table(front, width=width), width)
     assert f" {median:.2f} ms " in text
     assert f" {median * 0.9:.2f} to {median * 1.1:.2f} " in text or (width == 80 and "p10" not in text)

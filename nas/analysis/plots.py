@@ -140,7 +140,7 @@ def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
         figure.add_trace(
             go.Scatter(
                 x=medians,
-                y=[100 * (entry.trial.accuracy or 0) for entry in entries],
+                y=[100 * entry.accuracy for entry in entries],
                 error_x={
                     "type": "data",
                     "array": [entry.latency.p90_ms - entry.latency.median_ms for entry in entries],
@@ -160,7 +160,7 @@ def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
     figure.add_trace(
         go.Scatter(
             x=[entry.latency.median_ms for entry in kept],
-            y=[100 * (entry.trial.accuracy or 0) for entry in kept],
+            y=[100 * entry.accuracy for entry in kept],
             mode="lines",
             name="front by latency",
             line={"color": _FRONT, "width": 2, "shape": "hv"},
