@@ -208,3 +208,18 @@ def test_a_spread_covers_the_cost() -> None:
     assert {(t.number, repeat) for t, repeat in wanted_repeats(longer, more, begun, val_images=100)} == {
         (number, 2) for number in (0, 4, 8, 12)
     }
+
+
+def test_probabilities_are_borne_out() -> None:
+    generator = np.random.default_rng(0)
+    said, true = [], []
+    for _ in range(150):  # forty networks whose accuracy rises with the cost, each trained once
+        costs = np.sort(generator.uniform(0, 1, 40))
+        merits = 0.5 + 0.3 * costs + generator.normal(0, 0.03, 40)
+        said.append(front_probabilities(costs, merits + generator.normal(0, 0.01, 40), np.full(40, 0.01)))
+        true.append(merits >= np.maximum.accumulate(merits))
+    chances, members = np.concatenate(said), np.concatenate(true)
+    for low in (0.05, 0.2, 0.4, 0.6, 0.8, 0.95):
+        group = (chances >= low) & (chances < low + 0.2)
+        assert members[group].mean() == pytest.approx(chances[group].mean(), abs=0.12)
+    assert members[chances < 0.05].mean() < 0.03
