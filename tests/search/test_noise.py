@@ -100,6 +100,10 @@ def test_equal_twins_share_a_place(count: int) -> None:
     assert found == pytest.approx(np.full(count, 1 / count), abs=TOLERANCE)
 
 
+def test_of_two_equal_for_certain_the_cheaper_is_on_the_front() -> None:
+    assert front_probabilities(np.array([1.0, 2.0]), np.full(2, 0.5), np.zeros(2)).tolist() == [1, 0]
+
+
 def test_no_points_have_no_probabilities() -> None:
     assert len(front_probabilities(np.zeros(0), np.zeros(0), np.zeros(0))) == 0
 
