@@ -121,7 +121,13 @@ def test_the_further_training_of_a_process_that_is_no_more_is_made_again(tiny_co
     left = run_study(config)
     assert outcomes(left.repeats())[0] == outcomes(whole.repeats())[0]
     assert left.repeats()[1].state == "running"  # its owner lives
-    assert [len(point) for point in store.owners()] == [0, 1]
+    assert [len(owners) for owners in store.owners()] == [0, 1]
+    names = [f"{left.trials()[repeat.number].digest}.1.safetensors" for repeat in (gone, alive)]
+    folder = left.weights_folder() / CHECKPOINTS
+    for name in names:
+        (folder / name).write_bytes(b"12345")
+    prune_checkpoints(left.weights_folder(), left.trials(), left.repeats())
+    assert [path.name for path in folder.iterdir()] == names[1:]  # what runs may need its own
 
 
 @pytest.mark.slow
