@@ -8,12 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from nas.analysis.latency import stored_front_latency
-from nas.analysis.pareto import front_of
+from nas.analysis.pareto import front_with_noise
 from nas.analysis.plots import plot_curves, plot_front, plot_latency
 from nas.errors import ExportError
 from nas.search.study import Study
 from nas.training.recipe import Recipe
-from nas.units import format_bytes, format_count
+from nas.units import format_bytes, format_count, format_share
 
 
 def write_report(study: Study, path: str | Path | None = None) -> Path:
@@ -67,15 +67,16 @@ def render_report(study: Study) -> str:
     from jinja2 import Environment, FileSystemLoader
     from plotly.offline import get_plotlyjs
 
-    trials = study.trials()
+    trials, repeats, front = study.trials(), study.repeats(), front_with_noise(study)
     counts = {state: sum(trial.state == state for trial in trials) for state in ("trained", "repeated", "infeasible")}
-    best = max((trial.accuracy for trial in trials if trial.accuracy is not None), default=None)
+    best = f"{100 * front.points[-1].mean_accuracy:.2f} %" if front.points else "–"
     facts = {
         "trials": len(trials),
         "networks trained": counts["trained"],
         "repeated": counts["repeated"],
         "outside the budget": counts["infeasible"],
-        "best accuracy": "–" if best is None else f"{100 * best:.2f} %",
+        **({"further trainings": sum(repeat.state == "trained" for repeat in repeats)} if repeats else {}),
+        "best accuracy": best,
         "budget": str(study.config.budget).replace("<=", "≤"),
     }
     latency = stored_front_latency(study)
@@ -86,7 +87,9 @@ def render_report(study: Study) -> str:
     return environment.get_template("report.html.jinja").render(
         study=study,
         facts=facts,
-        front=front_of(trials),
+        front=front,
+        noise=str(front.noise),
+        share=format_share,
         latency=latency,
         count=format_count,
         bytes=format_bytes,
