@@ -35,10 +35,14 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     typer.echo(f"{report.study}: {bounds} can be met")
     if report.skipped:
         typer.echo(f"  {report.skipped} broken images are left out")
-    typer.echo(
-        f"  {100 * report.feasible_share:.1f} % of {report.proposals} random proposals meet {'them' if timed else 'it'}"
-    )
-    typer.echo(f"  at least {report.networks} distinct networks do")
+    them, share = "them" if timed else "it", f"{100 * report.feasible_share:.1f} %"
+    if report.exact:
+        typer.echo(f"  {report.feasible_points:,} of {report.points:,} coefficient points meet {them} ({share})")
+    else:
+        typer.echo(
+            f"  {share} of {report.points:,} random proposals meet {them}; there are too many points to count all"
+        )
+    typer.echo(f"  they name {'' if report.exact else 'at least '}{_plural(report.networks, 'distinct network')}")
     for metric, spread in report.costs.items():
         values = [write_metric(metric)(value) for value in (spread.smallest, spread.median, spread.largest)]
         typer.echo(f"  {metric:<12} {values[0]} (smallest)  {values[1]} (median)  {values[2]} (largest)")
@@ -49,7 +53,10 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     times = ", ".join(format_seconds(seconds) for seconds in report.trial_seconds)
     typer.echo(f"  training the cheapest, median and dearest takes about {times} on {report.device}")
     typer.echo(f"  making batches takes {100 * report.data_share:.1f} % of the steps{_held_up(report.data_share)}")
-    typer.echo(f"  the whole study: about {format_seconds(report.total_seconds)} with one worker")
+    typer.echo(
+        f"  the whole study: about {_plural(round(report.trainings), 'training')} and"
+        f" {format_seconds(report.total_seconds)} with one worker{', if none is too slow' if timed else ''}"
+    )
     own, best = next(iter(report.speeds)), max(report.speeds, key=lambda key: report.speeds[key])
     typer.echo("  the median network trains at")
     for name, speed in report.speeds.items():
@@ -60,6 +67,10 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
             f"  {report.speeds[best] / report.speeds[own]:.2f} times the recipe's speed: recipe.precision: {precision},"
             f" recipe.channels_last: {'true' if layout == 'channels last' else 'false'}"
         )
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _held_up(data_share: float) -> str:

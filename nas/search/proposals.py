@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
 from nas.config import SearchConfig, StudyConfig
-from nas.search.points import all_points
+from nas.search.points import Parameters, all_points
 
 
 class ImageKind(Protocol):
@@ -73,6 +73,20 @@ def distributions(search: SearchConfig) -> dict[str, BaseDistribution]:
         **{key: CategoricalDistribution(values) for key, values in dimensions.items()},
     }
     return {name: distribution for name, distribution in found.items() if not distribution.single()}
+
+
+def all_proposals(search: SearchConfig, *, limit: int) -> list[Parameters] | None:
+    """Return every proposal of a search once, or None where there are more than ``limit``.
+
+    Each names its space, and of the choices only those that the space has; parameters of one value are left out.
+    """
+    found: list[Parameters] = []
+    for space in search.spaces:
+        points = all_points(distributions(search.model_copy(update={"spaces": (space,)})), limit=limit - len(found))
+        if points is None:
+            return None
+        found += [{"space": space.name, **parameters} for parameters in points]
+    return found
 
 
 def architecture_of(search: SearchConfig, parameters: Mapping[str, Any], dataset: ImageKind) -> Architecture:
