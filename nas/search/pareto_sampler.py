@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.models.device import cpu_threads
 from nas.search.gaussian_process import Array, GaussianProcess
 from nas.search.improvement import expected_improvement, front_members, front_steps
-from nas.search.points import Parameters, drawn_points, mutations, unit, value_at
+from nas.search.points import Parameters, drawn_points, mutations, unit, values_at
 
 _DRAWN = 2000  # random candidates for a proposal
 _STRATA_DRAWN = 1000  # from which the first proposals are chosen
@@ -262,7 +262,9 @@ class _History:
 
         def named(trial: FrozenTrial) -> Parameters:
             # a parameter that did not apply to a trial, as its first value: it makes no difference there
-            return {name: trial.params.get(name, value_at(distribution, 0.0)) for name, distribution in space.items()}
+            return {
+                name: trial.params.get(name, values_at(distribution, [0.0])[0]) for name, distribution in space.items()
+            }
 
         learned = 1 - cost_index
 
