@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nas.analysis.latency import FrontLatency
 from nas.analysis.pareto import front_of
+from nas.search.progress import Growth, Moment, front_history
 from nas.search.store import TrialRecord
 from nas.search.study import Study
 from nas.training.result import Epoch
-from nas.units import format_count
+from nas.units import format_count, format_seconds
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -45,6 +46,20 @@ class CurvesInfo(NamedTuple):
     front: frozenset[int]
 
 
+class ProgressInfo(NamedTuple):
+    """What the progress plot shows.
+
+    Attributes:
+        title: Of the figure.
+        moments: One for each network that was trained to the end, in the order of their ends, with its trial.
+        growth: What the last part of the search has added; None where it is too short to tell.
+    """
+
+    title: str
+    moments: list[tuple[TrialRecord, Moment]]
+    growth: Growth | None
+
+
 def front_info(study: Study) -> FrontInfo:
     """Collect what ``plot_front`` draws."""
     trials = study.trials()
@@ -65,6 +80,13 @@ def curves_info(study: Study) -> CurvesInfo:
     curves, trials = study.curves(), study.trials()
     shown = [(trial, curves[trial.number]) for trial in trials if trial.state == "trained" and trial.number in curves]
     return CurvesInfo(f"{study.name}: learning curves", shown, frozenset(t.number for t in front_of(trials)))
+
+
+def progress_info(study: Study) -> ProgressInfo:
+    """Collect what ``plot_progress`` draws."""
+    trials = {trial.number: trial for trial in study.trials()}
+    moments = [(trials[moment.number], moment) for moment in front_history(study.ended())]
+    return ProgressInfo(f"{study.name}: hypervolume of the front against compute", moments, study.growth())
 
 
 def plot_front(study: Study) -> go.Figure:
@@ -119,6 +141,29 @@ def plot_curves(study: Study) -> go.Figure:
         )
     figure.update_xaxes(title="Epoch", dtick=max(1, max((len(c) for _, c in info.curves), default=1) // 10))
     figure.update_yaxes(title="Validation accuracy (%)")
+    return _laid_out(figure, info.title)
+
+
+def plot_progress(study: Study) -> go.Figure:
+    """Draw what the front was worth against the compute spent on it, and the part that tells whether to go on."""
+    import plotly.graph_objects as go
+
+    info = progress_info(study)
+    xs = [moment.compute for _, moment in info.moments]
+    ys = [100 * moment.hypervolume for _, moment in info.moments]
+    line, marker = {"color": _PALETTE[0], "width": 2.5, "shape": "hv"}, {"size": 6}
+    texts = [f"{_hover(trial)}<br>after {format_seconds(moment.seconds)} of training" for trial, moment in info.moments]
+    hover = "%{text}<br>%{y:.1f} % of the hypervolume<extra></extra>"
+    figure = go.Figure(
+        go.Scatter(x=xs, y=ys, mode="lines+markers", line=line, marker=marker, text=texts, hovertemplate=hover)
+    )
+    if info.growth is not None:
+        label = f"last part: {100 * info.growth.gain:.1f} % beyond noise"
+        begin = (1 - info.growth.compute) * xs[-1]
+        place = {"annotation_position": "bottom right", "annotation_text": label}
+        figure.add_vrect(x0=begin, x1=xs[-1], fillcolor=_PALETTE[-1], opacity=0.15, line_width=0, **place)
+    figure.update_xaxes(title="Epochs × FLOPs of one image, summed over trainings", exponentformat="SI")
+    figure.update_yaxes(title="Hypervolume (% of the last front's)", rangemode="tozero")
     return _laid_out(figure, info.title)
 
 

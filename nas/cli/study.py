@@ -69,6 +69,11 @@ def search(
     study: StudyArgument,
     trials: Annotated[int | None, typer.Option(min=0, help="Further trials; else those the study still lacks.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 1,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="stagnant", help="Propose until it brings too little, past the study's trials."),
+    ] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Begin nothing new after so many hours of this run.")] = None,
     device: Device = "auto",
     storage: Storage = None,
     as_json: AsJson = False,
@@ -84,7 +89,7 @@ def search(
         from nas.analysis.pareto import pareto_front
         from nas.search.study import planned_trials, run_study
 
-        planned = planned_trials(study, storage=storage) if trials is None else trials
+        planned = trials if trials is not None or until else planned_trials(study, storage=storage)
     try:
         with interruptible() as check, SearchProgress(console, total=planned, epochs=config.recipe.epochs) as progress:
 
@@ -92,7 +97,16 @@ def search(
                 check()
                 progress(event)
 
-            ran = run_study(study, trials=trials, workers=workers, device=device, storage=storage, on_event=show)
+            ran = run_study(
+                study,
+                trials=trials,
+                workers=workers,
+                device=device,
+                storage=storage,
+                until=until,  # type: ignore[arg-type]  # another word is refused there
+                max_hours=max_hours,
+                on_event=show,
+            )
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept, and nas search {study} continues") from None
     front = pareto_front(ran)
@@ -126,6 +140,7 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
     shares = [trial.data_share for trial in trials if trial.data_share is not None]
     halved = sum(trial.micro_batch is not None for trial in trials)
     disk = disk_use(opened.weights_folder())
+    growth = opened.growth()
     document = {
         "study": opened.name,
         "storage": without_password(opened.storage),
@@ -133,6 +148,7 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
         "planned": opened.config.search.trials,
         "best_accuracy": best,
         "train_seconds": seconds,
+        "growth": None if growth is None else {**asdict(growth), "stagnant": growth.stagnant},
         "data_share": median(shares) if shares else None,
         "trials_in_micro_batches": halved,
         "disk": asdict(disk),
@@ -143,6 +159,8 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
     typer.echo(f"{opened.name} ({document['storage']})")
     typer.echo(f"  trials: {', '.join(f'{count} {state}' for state, count in counts.most_common()) or 'none'}")
     typer.echo(f"  best validation accuracy {100 * best:.2f} %; {seconds:.0f} s of training")
+    if growth is not None:
+        typer.echo(f"  {growth}: {'stagnant' if growth.stagnant else 'worth going on'}")
     if shares:
         share = median(shares)
         typer.echo(f"  making batches took {100 * share:.1f} % of the steps, in the median{_held_up(share)}")
