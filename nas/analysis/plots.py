@@ -52,11 +52,13 @@ class ProgressInfo(NamedTuple):
     Attributes:
         title: Of the figure.
         moments: One for each network that was trained to the end, in the order of their ends, with its trial.
+        compute: Of all trainings.
         growth: What the last part of the search has added; None where it is too short to tell.
     """
 
     title: str
     moments: list[tuple[TrialRecord, Moment]]
+    compute: int
     growth: Growth | None
 
 
@@ -84,9 +86,10 @@ def curves_info(study: Study) -> CurvesInfo:
 
 def progress_info(study: Study) -> ProgressInfo:
     """Collect what ``plot_progress`` draws."""
-    trials = {trial.number: trial for trial in study.trials()}
-    moments = [(trials[moment.number], moment) for moment in front_history(study.ended())]
-    return ProgressInfo(f"{study.name}: hypervolume of the front against compute", moments, study.growth())
+    trials, ended = {trial.number: trial for trial in study.trials()}, study.ended()
+    moments = [(trials[moment.number], moment) for moment in front_history(ended)]
+    title = f"{study.name}: hypervolume of the front against compute"
+    return ProgressInfo(title, moments, sum(training.compute for training in ended), study.growth())
 
 
 def plot_front(study: Study) -> go.Figure:
@@ -159,9 +162,9 @@ def plot_progress(study: Study) -> go.Figure:
     )
     if info.growth is not None:
         label = f"last part: {100 * info.growth.gain:.1f} % beyond noise"
-        begin = (1 - info.growth.compute) * xs[-1]
+        begin = (1 - info.growth.compute) * info.compute
         place = {"annotation_position": "bottom right", "annotation_text": label}
-        figure.add_vrect(x0=begin, x1=xs[-1], fillcolor=_PALETTE[-1], opacity=0.15, line_width=0, **place)
+        figure.add_vrect(x0=begin, x1=info.compute, fillcolor=_PALETTE[-1], opacity=0.15, line_width=0, **place)
     figure.update_xaxes(title="Epochs × FLOPs of one image, summed over trainings", exponentformat="SI")
     figure.update_yaxes(title="Hypervolume (% of the last front's)", rangemode="tozero")
     return _laid_out(figure, info.title)

@@ -284,7 +284,7 @@ def run_trials(
             return
         trial, repeat = claimed
         emit(RepeatFinished(trial, trainer.repeat(trial, store.architecture(trial.digest), repeat)))
-    emit(TimeIsUp(f"{limits.hours:g} h are over: nothing new begins"))
+    emit(TimeIsUp(f"time is up after {limits.hours:g} h: nothing new begins"))
 
 
 def _propose(study: optuna.Study, objective: Objective, store: Store, emit: Callable[[Event], None]) -> None:
