@@ -88,7 +88,7 @@ def progress_info(study: Study) -> ProgressInfo:
     """Collect what ``plot_progress`` draws."""
     trials, ended = {trial.number: trial for trial in study.trials()}, study.ended()
     moments = [(trials[moment.number], moment) for moment in front_history(ended)]
-    title = f"{study.name}: hypervolume of the front against compute"
+    title = f"{study.name}: hypervolume against compute"
     return ProgressInfo(title, moments, sum(training.compute for training in ended), study.growth())
 
 
@@ -165,7 +165,7 @@ def plot_progress(study: Study) -> go.Figure:
         begin = (1 - info.growth.compute) * info.compute
         place = {"annotation_position": "bottom right", "annotation_text": label}
         figure.add_vrect(x0=begin, x1=info.compute, fillcolor=_PALETTE[-1], opacity=0.15, line_width=0, **place)
-    figure.update_xaxes(title="Epochs × FLOPs of one image, summed over trainings", exponentformat="SI")
+    figure.update_xaxes(title="Epochs × FLOPs, over all trainings", exponentformat="SI")
     figure.update_yaxes(title="Hypervolume (% of the last front's)", rangemode="tozero")
     return _laid_out(figure, info.title)
 
