@@ -176,16 +176,32 @@ def test_trainings_stand_in_the_order_of_their_ends_and_each_epoch_counts_once()
         record(6, "running"),
         record(7, "repeated", "same", accuracy=0.8),
         record(8, "interrupted", "alone"),
+        record(9, "trained", "twins", accuracy=0.7),  # by two workers at the same moment
+        record(10, "trained", "twins", accuracy=0.7),
     ]
-    spent = {0: (9, 9.0), 1: (2, 2.0), 2: (9, 9.0), 3: (1, 1.0), 4: (4, 4.0), 6: (3, 3.0), 8: (5, 5.0)}
+    spent = {
+        0: (9, 9.0),
+        1: (2, 2.0),
+        2: (9, 9.0),
+        3: (1, 1.0),
+        4: (4, 4.0),
+        6: (3, 3.0),
+        8: (5, 5.0),
+        9: (9, 9.0),
+        10: (9, 9.0),
+    }
     began = datetime(2026, 1, 1)
-    ends = {number: began + timedelta(hours=number) for number in (1, 2, 3, 4, 5, 7, 8)} | {0: began + timedelta(9)}
+    ends = {number: began + timedelta(hours=number) for number in (1, 2, 3, 4, 5, 7, 8, 9, 10)} | {
+        0: began + timedelta(9)
+    }
     ended = ended_trainings(trials, spent, ends)
     assert [(t.number, t.epochs, t.accuracy) for t in ended] == [
         (2, 9, 0.8),
         (3, 1, None),
         (4, 4, None),
         (8, 5, None),
+        (9, 9, 0.7),
+        (10, 9, 0.7),
         (0, 9, 0.9),
     ]
     assert ended[0].compute == 900 and ended[0].seconds == 9.0
