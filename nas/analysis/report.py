@@ -59,10 +59,12 @@ def render_report(study: Study) -> str:
 
     trials = study.trials()
     counts = {state: sum(trial.state == state for trial in trials) for state in ("trained", "repeated", "infeasible")}
-    best = max((trial.accuracy for trial in trials if trial.accuracy is not None), default=None)
+    stopped = sum(trial.state == "stopped" for trial in trials)
+    best = max((t.accuracy for t in trials if t.state == "trained" and t.accuracy is not None), default=None)
     facts = {
         "trials": len(trials),
         "networks trained": counts["trained"],
+        **({"stopped early": stopped} if stopped else {}),
         "repeated": counts["repeated"],
         "outside the budget": counts["infeasible"],
         "best accuracy": "–" if best is None else f"{100 * best:.2f} %",

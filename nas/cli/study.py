@@ -121,7 +121,7 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
     opened = open_study(study, storage=storage)
     trials = opened.trials()
     counts = Counter(trial.state for trial in trials)
-    best = max((trial.accuracy or 0 for trial in trials), default=0.0)
+    best = max((trial.accuracy or 0 for trial in trials if trial.state == "trained"), default=0.0)
     seconds = sum(trial.train_seconds or 0 for trial in trials)
     shares = [trial.data_share for trial in trials if trial.data_share is not None]
     halved = sum(trial.micro_batch is not None for trial in trials)
