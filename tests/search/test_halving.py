@@ -1,4 +1,4 @@
-"""Which trainings go on from a rung: the ranking, and what follows from it for those that arrive and those that wait."""
+"""Which trainings go on from a rung: the ranking, and what follows for those that arrive and those that wait."""
 
 from __future__ import annotations
 
