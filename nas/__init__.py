@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.analysis.pareto import pareto_front, to_frame
+    from nas.analysis.pareto import front_with_noise, pareto_front, to_frame
     from nas.analysis.plots import plot_curves, plot_front
     from nas.analysis.report import write_report
     from nas.architecture.cost import Cost, count_cost
@@ -45,6 +45,7 @@ _HOMES = {
     "check_study": "nas.search.check",
     "count_cost": "nas.architecture.cost",
     "export_network": "nas.export.bundle",
+    "front_with_noise": "nas.analysis.pareto",
     "load_architecture": "nas.architecture.serialization",
     "load_data": "nas.data.sources",
     "load_reference_weights": "nas.models.reference_weights",
@@ -76,6 +77,7 @@ __all__ = [
     "check_study",
     "count_cost",
     "export_network",
+    "front_with_noise",
     "load_architecture",
     "load_data",
     "load_reference_weights",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,20 +14,24 @@ from rich.text import Text
 from nas.architecture.layers import Block, Conv, MaxPool, SqueezeExcite
 from nas.architecture.shapes import kernel_sides
 from nas.architecture.spec import sections
-from nas.units import format_bytes, format_count
+from nas.units import format_bytes, format_count, format_seconds, format_share
 
 if TYPE_CHECKING:
     from nas.analysis.latency import FrontLatency, Orders
+    from nas.analysis.pareto import FrontPoint, NoisyFront
+    from nas.analysis.replays import ReplaySummary
     from nas.architecture.cost import Cost
     from nas.architecture.layers import Layer
     from nas.architecture.spec import Architecture
     from nas.models.backends import Latency
-    from nas.search.store import TrialRecord
     from nas.training.repeat import SeedResult
+
+_CONTENDERS = 5
+"""Networks off the front that are named, at most."""
 
 
 class Column(NamedTuple):
-    """A column of a table; on a console that is too narrow, those with the smallest ``drop`` above 0 are left out."""
+    """A column of a table; on a console that is too narrow, all of the smallest ``drop`` above 0 are left out."""
 
     header: str
     drop: int = 0
@@ -46,10 +51,10 @@ def fitted_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, wi
         return max(map(len, words), default=0)
 
     while 2 + sum(needed(index) + 2 for index in shown) > width:
-        least = min((index for index in shown if columns[index].drop), key=lambda i: columns[i].drop, default=None)
+        least = min((columns[index].drop for index in shown if columns[index].drop), default=None)
         if least is None:
             break
-        shown.remove(least)
+        shown = [index for index in shown if columns[index].drop != least]
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in (columns[index] for index in shown):
         table.add_column(
@@ -64,30 +69,85 @@ def fitted_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, wi
     return table
 
 
-def front_table(front: Iterable[TrialRecord], *, title: str, width: int) -> Table:
+def front_table(front: NoisyFront, *, title: str, width: int) -> Table:
     """Return the Pareto front as a table, cheapest first."""
+    repeated = any(point.seeds > 1 for point in front.points)
     columns = [
-        *(Column(header) for header in ("trial", "accuracy", "FLOPs")),
+        *(Column(header) for header in ("trial", "accuracy")),
+        *([Column("seeds")] if repeated else []),
+        *(Column(header) for header in ("P(front)", "FLOPs")),
         Column("params", drop=2),
-        *(Column(header) for header in ("width", "depth", "px")),
+        Column("width", drop=3),
+        Column("depth", drop=3),
+        Column("px", drop=3),
         Column("trained in", drop=1),
+        Column("near"),
         Column("space", justify="left", folds=True),
     ]
     rows = [
         (
-            str(trial.number),
-            f"{100 * (trial.accuracy or 0):.2f} %",
-            format_count(trial.flops),
-            format_count(trial.params),
-            f"{trial.width:g}",
-            f"{trial.depth:g}",
-            str(trial.resolution),
-            f"{trial.train_seconds or 0:.1f} s",
-            f"{trial.space} {trial.chosen}".rstrip(),
+            str(point.trial.number),
+            mean_and_std_cell(point),
+            *([str(point.seeds)] if repeated else []),
+            format_share(point.front_probability),
+            format_count(point.trial.flops),
+            format_count(point.trial.params),
+            f"{point.trial.width:g}",
+            f"{point.trial.depth:g}",
+            str(point.trial.resolution),
+            f"{point.trial.train_seconds or 0:.1f} s",
+            "" if point.within_noise_of is None else f"#{point.within_noise_of}",
+            f"{point.trial.space} {point.trial.chosen}".rstrip(),
         )
-        for trial in front
+        for point in front.points
     ]
     return fitted_table(columns, rows, width=width, title=title)
+
+
+def replay_table(summaries: Sequence[ReplaySummary], *, title: str, width: int) -> Table:
+    """Return replayed rules as a table, one row each; the figures to 95 % are blank where they were not reached."""
+    columns = [
+        Column("rule", justify="left", folds=True),
+        Column("share in the end"),
+        Column("trained", drop=2),
+        Column("to 95 %: proposals"),
+        Column("compute"),
+        Column("time", drop=1),
+    ]
+
+    def shown(value: float, text: str) -> str:
+        return text if math.isfinite(value) else "–"
+
+    rows = [
+        (
+            summary.rule,
+            f"{100 * summary.share:.1f} %",
+            f"{summary.trained:.0f}",
+            shown(summary.proposals, f"{summary.proposals:.0f}"),
+            shown(summary.compute, f"{100 * summary.compute:.1f} %"),
+            shown(summary.seconds, format_seconds(summary.seconds) if math.isfinite(summary.seconds) else ""),
+        )
+        for summary in summaries
+    ]
+    return fitted_table(columns, rows, width=width, title=title)
+
+
+def mean_and_std_cell(point: FrontPoint) -> str:
+    """Return a network's accuracy in percent, with the deviation over its seeds where it has several."""
+    std = "" if point.std_accuracy is None else f" ± {100 * point.std_accuracy:.2f}"
+    return f"{100 * point.mean_accuracy:.2f}{std} %"
+
+
+def front_notes(front: NoisyFront) -> list[str]:
+    """Return what a table of the front has no room for: the noise, what is near, and who may be on the front too."""
+    if not front.points:
+        return []
+    near = ["near: within noise of that trial, the one before it (two standard errors of the difference)."]
+    near = near if any(point.within_noise_of is not None for point in front.points) else []
+    some = ", ".join(f"#{p.trial.number} ({format_share(p.front_probability)})" for p in front.contenders[:_CONTENDERS])
+    more = len(front.contenders) - _CONTENDERS
+    also = [f"May be on it too: {some}{f' and {more} more' if more > 0 else ''}."] if some else []
+    return [str(front.noise), *near, *also]
 
 
 def seeds_table(results: Sequence[SeedResult], *, title: str, width: int) -> Table:
@@ -269,7 +329,7 @@ def front_latency_table(front: FrontLatency, *, width: int) -> Table:
         (
             str(entry.latency_rank),
             f"#{entry.trial.number}",
-            f"{100 * (entry.trial.accuracy or 0):.2f} %",
+            f"{100 * entry.accuracy:.2f} %",
             format_count(entry.trial.flops),
             str(entry.flops_rank),
             *_latency_cells(entry.latency),

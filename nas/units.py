@@ -69,3 +69,8 @@ ByteCount = Annotated[int, BeforeValidator(parse_bytes)]
 
 Count = Annotated[int, BeforeValidator(parse_count)]
 """A pydantic type: a whole number that may be written with a unit."""
+
+
+def format_share(share: float) -> str:
+    """Write a share of 0 to 1 in whole percent; only 0 and 1 themselves are 0 % and 100 %."""
+    return ">99 %" if 0.995 <= share < 1 else "<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"

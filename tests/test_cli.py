@@ -123,10 +123,36 @@ def test_looking_at_a_study(nas_command: Command, finished: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(nas_command("front", finished, "--csv").out)))
     assert [row["digest"] for row in rows] == [trial["digest"] for trial in front]
     assert [trial["flops"] for trial in front] == sorted(trial["flops"] for trial in front)
-    assert "Pareto front of tiny" in nas_command("front", finished).out
+    shown = nas_command("front", finished).out
+    assert "Pareto front of tiny" in shown and "P(front)" in shown and "seeds" not in shown
+    assert "(binomial on 80 validation images, for want of search.replicates)" in shown
+    assert all(trial["seeds"] == 1 and trial["std_accuracy"] is None for trial in front)
     assert "report.html" in nas_command("report", finished, "-o", "report.html").out
     assert Path("report.html").stat().st_size > 10**6
     assert json.loads(nas_command("report", finished, "-o", "r.html", "--json").out) == {"report": "r.html"}
+
+
+def test_further_trainings_are_counted_and_shown(nas_command: Command) -> None:
+    search = {**TINY["search"], "sampler": "pareto", "trials": 3, "replicates": {"of": "spread", "networks": 1}}
+    budget = {"flops": {"max": "200k"}}
+    Path("mine.yaml").write_text(yaml.safe_dump({**TINY, "name": "mine", "search": search, "budget": budget}))
+    searched = nas_command("search", "mine.yaml")
+    assert searched.code == 0 and searched.out.count("seed 2") == searched.out.count("seed 3") == 1
+    assert "(pooled from 2 further trainings)" in searched.out
+    status = json.loads(nas_command("status", "mine.yaml", "--json").out)
+    assert status["further_trainings"] == {"trained": 2}
+    assert "further trainings: 2 trained" in nas_command("status", "mine.yaml").out
+    document = json.loads(nas_command("front", "mine.yaml", "--json").out)
+    assert document["noise"]["further"] == 2 and document["noise"]["val_images"] == 80
+    assert document["front"][0]["seeds"] == 3 and document["front"][0]["front_probability"] == 1.0
+    assert status["best_accuracy"] == document["front"][-1]["mean_accuracy"]
+    rows = list(csv.DictReader(io.StringIO(nas_command("front", "mine.yaml", "--csv").out)))
+    assert [row["seeds"] for row in rows] == [str(point["seeds"]) for point in document["front"]]
+    assert float(rows[0]["std_accuracy"]) == document["front"][0]["std_accuracy"]
+    shown = nas_command("front", "mine.yaml").out
+    assert "seeds" in shown and " ± " in shown and searched.out.count(shown.splitlines()[-1].strip()) == 1
+    nas_command("report", "mine.yaml", "-o", "r.html")
+    assert "further trainings</dt><dd>2" in Path("r.html").read_text()
 
 
 def test_disk_use_is_shown_and_weights_off_the_front_are_removed(nas_command: Command) -> None:
@@ -159,11 +185,13 @@ def test_searching_and_continuing(nas_command: Command) -> None:
     third = nas_command("search", "mine.yaml")
     assert third.code == 0 and "mine has all its trials" in third.out
     checked = nas_command("check", "mine.yaml").out
-    assert "at least" in checked and "making batches takes" in checked
+    assert "28 of 32 coefficient points meet it (87.5 %)" in checked and "they name 14 distinct networks\n" in checked
+    assert "the whole study: about 7 trainings and" in checked and "making batches takes" in checked
     assert (
         "images/s  float32, channels last (the recipe)" in checked and "images/s  bfloat16, channels first" in checked
     )
-    assert json.loads(nas_command("check", "mine.yaml", "--json").out)["proposals"] == 2000
+    document = json.loads(nas_command("check", "mine.yaml", "--json").out)
+    assert document["exact"] and (document["points"], document["feasible_points"]) == (32, 28)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ LAYERS = (
     ("console", "tables"),
     ("export",),
     ("analysis",),
+    ("replay",),
     ("search",),
     ("config",),
     ("budget",),

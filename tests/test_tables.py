@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from nas.analysis.latency import FrontLatency, Orders, RankedTrial
+from nas.analysis.pareto import FrontPoint, NoisyFront
 from nas.architecture.cost import count_cost
 from nas.architecture.presets import PRESETS, preset
 from nas.models.backends import Latency
+from nas.search.noise import Noise
 from nas.search.store import TrialRecord
-from nas.tables import bar, compare_table, front_latency_table, stage_table
+from nas.tables import bar, compare_table, front_latency_table, front_notes, front_table, stage_table
 
 
 def printed(table: object, width: int) -> str:
@@ -45,10 +48,44 @@ def test_networks_side_by_side_keep_their_names_whole() -> None:
 def test_latencies_of_any_size_are_whole(median: float, width: int) -> None:
     item = Latency("eager", "CPU", 1, 1, median, median * 0.9, median * 1.1, 10, 10**8, "torch")
     trial = TrialRecord(1234, "s", 1.0, 1.0, 8, "d", 123_000_000, 1, 1, accuracy=0.991)
-    front = FrontLatency("f", (RankedTrial(trial, item, 1, 1, None),), Orders(None, 0, ()))
+    front = FrontLatency("f", (RankedTrial(trial, item, 1, 1, None, 0.991),), Orders(None, 0, ()))
     text = printed(front_latency_table(front, width=width), width)
     assert f" {median:.2f} ms " in text
     assert f" {median * 0.9:.2f} to {median * 1.1:.2f} " in text or (width == 80 and "p10" not in text)
+
+
+def front_of(*points: tuple[float, int, float]) -> NoisyFront:
+    """Return a front of accuracies, seeds and probabilities; each point is near the one before."""
+    found = []
+    for number, (accuracy, seeds, probability) in enumerate(points, start=100):
+        trial = TrialRecord(number, "efficientnet_small", 0.375, 1.25, 24, f"{number}", 123_000_000, 12_300_000, 1)
+        near = number - 1 if number > 100 else None
+        found.append(FrontPoint(trial, accuracy, 0.0123 if seeds > 1 else None, seeds, 0.01, probability, near))
+    return NoisyFront(tuple(found), (), Noise(0.0123, 4, 400))
+
+
+def test_a_front_with_noise_fits_eighty_columns() -> None:
+    front = front_of((0.81, 3, 1.0), (0.8765, 5, 0.9971), (1.0, 1, 0.0521))
+    text = printed(front_table(front, title="Pareto front", width=80), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    for cell in ("87.65 ± 1.23 %", ">99 %", " 5 %", "#101", "123M", "efficientnet_small", "seeds", "near"):
+        assert cell in text
+    assert "width" not in text and "depth" not in text and "px" not in text  # all three or none
+    wide = printed(front_table(front, title="Pareto front", width=120), 120)
+    assert all(header in wide for header in ("width", "depth", "px", "params", "trained in"))
+    once = printed(front_table(front_of((0.5, 1, 1.0), (0.6, 1, 0.4)), title="", width=80), 80)
+    assert "seeds" not in once and "±" not in once and "width" in once
+
+
+def test_notes_under_a_front_say_what_was_assumed_and_who_is_left_out() -> None:
+    front = front_of((0.5, 3, 1.0), (0.6, 3, 0.4))
+    noise, near = front_notes(front)
+    assert noise == "Noise of one training: ± 1.23 % (pooled from 4 further trainings)."
+    assert near.startswith("near: within noise of that trial")
+    others = front_of(*((0.4, 1, chance / 100) for chance in (4, 5, 30, 6, 7, 8, 9))).points
+    last = front_notes(replace(front, points=front.points[:1], others=others))[-1]
+    assert last == "May be on it too: #102 (30 %), #106 (9 %), #105 (8 %), #104 (7 %), #103 (6 %) and 1 more."
+    assert front_notes(replace(front, points=())) == []
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 20))

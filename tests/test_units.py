@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.units import format_count, parse_count
+from nas.units import format_count, format_share, parse_count
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,11 @@ def test_a_written_count_reads_back_within_three_digits(count: int) -> None:
 
 def test_counts_are_written_without_exponents() -> None:
     assert [format_count(n) for n in (0, 999, 999_999, 401_659_392, 1_500_000)] == ["0", "999", "1M", "402M", "1.5M"]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (0.001, "<1 %"), (0.0521, "5 %"), (0.994, "99 %"), (0.9951, ">99 %"), (1, "100 %")],
+)
+def test_only_what_is_certain_is_written_as_certain(share: float, text: str) -> None:
+    assert format_share(share) == text

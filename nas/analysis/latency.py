@@ -11,6 +11,7 @@ from nas.analysis.pareto import pareto_front
 from nas.errors import MeasurementError, StudyError
 from nas.models.backends import Backend, Latency
 from nas.models.latency import measure_latency
+from nas.search.noise import mean, over_seeds
 from nas.search.store import TrialRecord
 from nas.search.study import Study
 
@@ -61,6 +62,7 @@ class RankedTrial(NamedTuple):
         flops_rank: Its place by FLOPs, from 1.
         latency_rank: Its place by median latency, from 1.
         beaten_by: Number of a trial that is faster and at least as accurate; None for the front by latency.
+        accuracy: Mean over its seeds, in 0 to 1.
     """
 
     trial: TrialRecord
@@ -68,6 +70,7 @@ class RankedTrial(NamedTuple):
     flops_rank: int
     latency_rank: int
     beaten_by: int | None
+    accuracy: float
 
 
 class FrontLatency(NamedTuple):
@@ -157,10 +160,11 @@ def _ranked(study: Study, measured: list[tuple[TrialRecord, Latency]]) -> FrontL
     flops_rank = {trial.number: rank for rank, (trial, _) in enumerate(measured, start=1)}
     ranked: list[RankedTrial] = []
     best: TrialRecord | None = None
-    by_latency = sorted(measured, key=lambda entry: (entry[1].median_ms, -(entry[0].accuracy or 0)))
+    means = {trial: mean(values) for trial, values in over_seeds(study.trials(), study.repeats()).items()}
+    by_latency = sorted(measured, key=lambda entry: (entry[1].median_ms, -means[entry[0]]))
     for rank, (trial, latency) in enumerate(by_latency, start=1):
-        beaten_by = best.number if best is not None and (best.accuracy or 0) >= (trial.accuracy or 0) else None
-        ranked.append(RankedTrial(trial, latency, flops_rank[trial.number], rank, beaten_by))
+        beaten_by = best.number if best is not None and means[best] >= means[trial] else None
+        ranked.append(RankedTrial(trial, latency, flops_rank[trial.number], rank, beaten_by, means[trial]))
         best = trial if beaten_by is None else best
     timed = [Timed(f"#{trial.number}", trial.flops, latency) for trial, latency in measured]
     return FrontLatency(study.name, tuple(ranked), compare_orders(timed))

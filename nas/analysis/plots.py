@@ -6,17 +6,17 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from nas.analysis.latency import FrontLatency
-from nas.analysis.pareto import front_of
+from nas.analysis.pareto import FrontPoint, front_with_noise, pareto_front
 from nas.search.store import TrialRecord
 from nas.search.study import Study
 from nas.training.result import Epoch
-from nas.units import format_count
+from nas.units import format_count, format_share
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_PALETTE = ("#2a6fbb", "#d9822b", "#3a9a5b", "#8a56ac", "#b8428c", "#7a7a7a")
-_FRONT, _LIMIT, _OUTSIDE = "#1f2430", "#c0392b", "#c9a7a2"
+PALETTE = ("#2a6fbb", "#d9822b", "#3a9a5b", "#8a56ac", "#b8428c", "#7a7a7a")
+_FRONT, _PERHAPS, _LIMIT, _OUTSIDE = "#1f2430", "#9aa1ad", "#c0392b", "#c9a7a2"
 
 
 class FrontInfo(NamedTuple):
@@ -24,16 +24,18 @@ class FrontInfo(NamedTuple):
 
     Attributes:
         title: Of the figure.
-        trained: Trained trials by space.
+        trained: Trained networks by space.
         infeasible: Trials outside the budget: they have a cost and no accuracy.
         front: Cheapest first.
+        contenders: Off the front, and perhaps on that of the true means.
         limits: FLOPs bounds of the budget, by what they are.
     """
 
     title: str
-    trained: dict[str, list[TrialRecord]]
+    trained: dict[str, list[FrontPoint]]
     infeasible: list[TrialRecord]
-    front: list[TrialRecord]
+    front: tuple[FrontPoint, ...]
+    contenders: tuple[FrontPoint, ...]
     limits: dict[str, int]
 
 
@@ -47,15 +49,16 @@ class CurvesInfo(NamedTuple):
 
 def front_info(study: Study) -> FrontInfo:
     """Collect what ``plot_front`` draws."""
-    trials = study.trials()
+    trials, found = study.trials(), front_with_noise(study)
     spaces = [space.name for space in study.config.search.spaces]
     limit = study.config.budget.flops
     limits = {"largest": limit.max, "smallest": limit.min or None} if limit else {}
     return FrontInfo(
         title=f"{study.name}: validation accuracy against FLOPs",
-        trained={name: [t for t in trials if t.space == name and t.state == "trained"] for name in spaces},
+        trained={name: [p for p in (*found.points, *found.others) if p.trial.space == name] for name in spaces},
         infeasible=[trial for trial in trials if trial.state == "infeasible"],
-        front=front_of(trials),
+        front=found.points,
+        contenders=found.contenders,
         limits={f"{key} allowed": value for key, value in limits.items() if value is not None},
     )
 
@@ -65,24 +68,25 @@ def curves_info(study: Study) -> CurvesInfo:
     curves, trials = study.curves(), study.trials()
     states = ("trained", "stopped")
     shown = [(trial, curves[trial.number]) for trial in trials if trial.state in states and trial.number in curves]
-    return CurvesInfo(f"{study.name}: learning curves", shown, frozenset(t.number for t in front_of(trials)))
+    return CurvesInfo(f"{study.name}: learning curves", shown, frozenset(t.number for t in pareto_front(study)))
 
 
 def plot_front(study: Study) -> go.Figure:
-    """Draw accuracy against FLOPs: all trials, the front, the budget, and below it what was outside the budget."""
+    """Draw accuracy against FLOPs: all networks, the front, the budget, and below it what was outside the budget.
+
+    Accuracies are means over seeds; bars are one standard error of the mean up and down.
+    """
     import plotly.graph_objects as go
 
     info = front_info(study)
     figure = go.Figure()
-    for color, (space, trials) in zip(_PALETTE * 9, info.trained.items(), strict=False):
-        figure.add_trace(_points(trials, name=space, color=color))
-    xs, ys = [t.flops for t in info.front], [100 * (t.accuracy or 0) for t in info.front]
+    for color, (space, networks) in zip(PALETTE * 9, info.trained.items(), strict=False):
+        figure.add_trace(_points(networks, name=space, color=color))
+    if info.contenders:
+        figure.add_trace(_ringed(info.contenders, name="may be on the front", color=_PERHAPS))
     line = {"color": _FRONT, "width": 2, "shape": "hv"}
-    marker = {"color": "rgba(0,0,0,0)", "size": 15, "line": {"color": _FRONT, "width": 2}}
-    figure.add_trace(
-        go.Scatter(x=xs, y=ys, mode="lines+markers", name="Pareto front", line=line, marker=marker, hoverinfo="skip")
-    )
-    accuracies = [100 * (t.accuracy or 0) for trials in info.trained.values() for t in trials]
+    figure.add_trace(_ringed(info.front, name="Pareto front (± 1 standard error)", color=_FRONT, line=line))
+    accuracies = [100 * point.mean_accuracy for points in info.trained.values() for point in points]
     floor = min(accuracies, default=0) - 0.08 * max(1.0, max(accuracies, default=0) - min(accuracies, default=0))
     if info.infeasible:
         figure.add_trace(_outside(info.infeasible, floor))
@@ -94,7 +98,7 @@ def plot_front(study: Study) -> go.Figure:
     figure.update_xaxes(title="FLOPs of one image (one multiply-add is one; log scale)", type="log", dtick="D2")
     figure.update_xaxes(exponentformat="SI", minorloglabels="complete")
     figure.update_yaxes(title="Validation accuracy (%)")
-    return _laid_out(figure, info.title)
+    return laid_out(figure, info.title)
 
 
 def plot_curves(study: Study) -> go.Figure:
@@ -103,7 +107,7 @@ def plot_curves(study: Study) -> go.Figure:
 
     info = curves_info(study)
     figure = go.Figure()
-    colors = iter(_PALETTE * (1 + len(info.front)))
+    colors = iter(PALETTE * (1 + len(info.front)))
     for trial, curve in sorted(info.curves, key=lambda entry: (entry[0].number in info.front, entry[0].flops)):
         on_front = trial.number in info.front
         figure.add_trace(
@@ -120,7 +124,7 @@ def plot_curves(study: Study) -> go.Figure:
         )
     figure.update_xaxes(title="Epoch", dtick=max(1, max((len(c) for _, c in info.curves), default=1) // 10))
     figure.update_yaxes(title="Validation accuracy (%)")
-    return _laid_out(figure, info.title)
+    return laid_out(figure, info.title)
 
 
 def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
@@ -129,7 +133,7 @@ def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
 
     figure = go.Figure()
     spaces = [space.name for space in study.config.search.spaces]
-    for color, space in zip(_PALETTE * (1 + len(spaces)), spaces, strict=False):  # the colours of the other plots
+    for color, space in zip(PALETTE * (1 + len(spaces)), spaces, strict=False):  # the colours of the other plots
         entries = [entry for entry in front.ranked if entry.trial.space == space]
         if not entries:
             continue
@@ -137,7 +141,7 @@ def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
         figure.add_trace(
             go.Scatter(
                 x=medians,
-                y=[100 * (entry.trial.accuracy or 0) for entry in entries],
+                y=[100 * entry.accuracy for entry in entries],
                 error_x={
                     "type": "data",
                     "array": [entry.latency.p90_ms - entry.latency.median_ms for entry in entries],
@@ -157,7 +161,7 @@ def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
     figure.add_trace(
         go.Scatter(
             x=[entry.latency.median_ms for entry in kept],
-            y=[100 * (entry.trial.accuracy or 0) for entry in kept],
+            y=[100 * entry.accuracy for entry in kept],
             mode="lines",
             name="front by latency",
             line={"color": _FRONT, "width": 2, "shape": "hv"},
@@ -168,20 +172,39 @@ def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
     what = f"{first.backend}, batch {first.batch}, {first.threads} thread{'s' * (first.threads > 1)} of {first.device}"
     figure.update_xaxes(title=f"Latency in ms, median and p10 to p90 ({what})")
     figure.update_yaxes(title="Validation accuracy (%)")
-    return _laid_out(figure, f"{front.study}: validation accuracy against latency")
+    return laid_out(figure, f"{front.study}: validation accuracy against latency")
 
 
-def _points(trials: list[TrialRecord], *, name: str, color: str) -> go.Scatter:
+def _points(networks: list[FrontPoint], *, name: str, color: str) -> go.Scatter:
     import plotly.graph_objects as go
 
     return go.Scatter(
-        x=[trial.flops for trial in trials],
-        y=[100 * (trial.accuracy or 0) for trial in trials],
+        x=[point.trial.flops for point in networks],
+        y=[100 * point.mean_accuracy for point in networks],
         mode="markers",
         name=name,
         marker={"color": color, "size": 8, "opacity": 0.85},
-        text=[_hover(trial) for trial in trials],
+        text=[_hover_point(point) for point in networks],
         hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _ringed(
+    points: tuple[FrontPoint, ...], *, name: str, color: str, line: dict[str, object] | None = None
+) -> go.Scatter:
+    """Draw rings with error bars around points, and a line through them where one is given."""
+    import plotly.graph_objects as go
+
+    errors = [100 * point.standard_error for point in points]
+    return go.Scatter(
+        x=[point.trial.flops for point in points],
+        y=[100 * point.mean_accuracy for point in points],
+        mode="markers" if line is None else "lines+markers",
+        name=name,
+        line=line,
+        marker={"color": "rgba(0,0,0,0)", "size": 15, "line": {"color": color, "width": 2}},
+        error_y={"type": "data", "array": errors, "color": color, "thickness": 1.5, "width": 4},
+        hoverinfo="skip",
     )
 
 
@@ -199,8 +222,15 @@ def _outside(trials: list[TrialRecord], floor: float) -> go.Scatter:
     )
 
 
-def _hover(trial: TrialRecord) -> str:
-    accuracy = "outside the budget" if trial.accuracy is None else f"accuracy {100 * trial.accuracy:.2f} %"
+def _hover_point(point: FrontPoint) -> str:
+    std = "" if point.std_accuracy is None else f" ± {100 * point.std_accuracy:.2f} % over {point.seeds} seeds"
+    chance = f"on the front with a probability of {format_share(point.front_probability)}"
+    return f"{_hover(point.trial, accuracy=f'accuracy {100 * point.mean_accuracy:.2f} %{std}')}<br>{chance}"
+
+
+def _hover(trial: TrialRecord, *, accuracy: str | None = None) -> str:
+    if accuracy is None:
+        accuracy = "outside the budget" if trial.accuracy is None else f"accuracy {100 * trial.accuracy:.2f} %"
     stopped = f", stopped after epoch {trial.epochs}" if trial.state == "stopped" else ""
     coefficients = f"width {trial.width:g}, depth {trial.depth:g}, resolution {trial.resolution} px"
     counts = zip((trial.flops, trial.params, trial.activations), ("FLOPs", "parameters", "activations"), strict=True)
@@ -213,7 +243,8 @@ def _hover(trial: TrialRecord) -> str:
     return "<br>".join(lines)
 
 
-def _laid_out(figure: go.Figure, title: str) -> go.Figure:
+def laid_out(figure: go.Figure, title: str) -> go.Figure:
+    """Give a figure this project's looks, and return it."""
     legend = {"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0}
     figure.update_layout(title=title, template="plotly_white", height=560, legend=legend, hoverlabel={"align": "left"})
     figure.update_layout(font={"family": "system-ui, sans-serif", "size": 14}, margin={"t": 60, "r": 30})

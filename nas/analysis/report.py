@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 from nas.analysis.latency import stored_front_latency
-from nas.analysis.pareto import front_of
+from nas.analysis.pareto import front_with_noise
 from nas.analysis.plots import plot_curves, plot_front, plot_latency
 from nas.errors import ExportError
 from nas.search.study import Study
 from nas.training.recipe import Recipe
-from nas.units import format_bytes, format_count
+from nas.units import format_bytes, format_count, format_share
 
 
 def write_report(study: Study, path: str | Path | None = None) -> Path:
@@ -29,16 +30,25 @@ def write_report(study: Study, path: str | Path | None = None) -> Path:
         ExportError: The file cannot be written.
     """
     target = study.directory / "report.html" if path is None else Path(path)
+    write_page(target, lambda: render_report(study))
+    return target
+
+
+def write_page(target: Path, render: Callable[[], str]) -> None:
+    """Write an HTML page: whole, or not at all.
+
+    Raises:
+        ExportError: The file cannot be written.
+    """
     if not target.name or target.is_dir():
         raise ExportError(f"{target}: is a folder, not a file")
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(render_report(study), encoding="utf-8")
+        partial.write_text(render(), encoding="utf-8")
         os.replace(partial, target)
     except OSError as error:
         raise ExportError(f"{target}: cannot be written: {error.strerror}") from None
-    return target
 
 
 def describe_recipe(recipe: Recipe) -> str:
@@ -57,17 +67,18 @@ def render_report(study: Study) -> str:
     from jinja2 import Environment, FileSystemLoader
     from plotly.offline import get_plotlyjs
 
-    trials = study.trials()
+    trials, repeats, front = study.trials(), study.repeats(), front_with_noise(study)
     counts = {state: sum(trial.state == state for trial in trials) for state in ("trained", "repeated", "infeasible")}
     stopped = sum(trial.state == "stopped" for trial in trials)
-    best = max((t.accuracy for t in trials if t.state == "trained" and t.accuracy is not None), default=None)
+    best = f"{100 * front.points[-1].mean_accuracy:.2f} %" if front.points else "–"
     facts = {
         "trials": len(trials),
         "networks trained": counts["trained"],
         **({"stopped early": stopped} if stopped else {}),
         "repeated": counts["repeated"],
         "outside the budget": counts["infeasible"],
-        "best accuracy": "–" if best is None else f"{100 * best:.2f} %",
+        **({"further trainings": sum(repeat.state == "trained" for repeat in repeats)} if repeats else {}),
+        "best accuracy": best,
         "budget": str(study.config.budget).replace("<=", "≤"),
     }
     latency = stored_front_latency(study)
@@ -78,7 +89,9 @@ def render_report(study: Study) -> str:
     return environment.get_template("report.html.jinja").render(
         study=study,
         facts=facts,
-        front=front_of(trials),
+        front=front,
+        noise=str(front.noise),
+        share=format_share,
         latency=latency,
         count=format_count,
         bytes=format_bytes,

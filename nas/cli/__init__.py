@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import cost, latency, study, train
+from nas.cli import cost, latency, study, table, train
 from nas.cli.options import complain
 from nas.errors import Interrupted, NasError, UserError
 
@@ -36,6 +36,7 @@ for command in (
     study.export,
 ):
     app.command()(command)
+app.add_typer(table.table)
 
 
 def main() -> None:

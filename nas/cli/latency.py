@@ -65,7 +65,7 @@ def _document(found: Any) -> dict[str, Any]:
         "front": [
             {
                 "trial": entry.trial.number,
-                "accuracy": entry.trial.accuracy,
+                "accuracy": entry.accuracy,
                 "flops": entry.trial.flops,
                 "flops_rank": entry.flops_rank,
                 "latency_rank": entry.latency_rank,

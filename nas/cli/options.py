@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,11 +49,20 @@ def known_backends(text: str) -> list[Backend]:
     from nas.models.backends import BACKENDS
 
     known = {str(name): name for name in BACKENDS}
-    names = _split("--backend", text)
+    return [known[name] for name in split_names("--backend", text, known, what="backend")]
+
+
+def split_names(option: str, text: str, known: Iterable[str] | None, *, what: str = "name") -> list[str]:
+    """Return the names of an option that are divided by commas.
+
+    Raises:
+        ConfigError: One of them is unknown, where there is a list of those known.
+    """
+    names, listed = _split(option, text), None if known is None else list(known)
     for name in names:
-        if name not in known:
-            raise ConfigError(f"--backend: unknown backend {name!r}; known: {', '.join(known)}")
-    return [known[name] for name in names]
+        if listed is not None and name not in listed:
+            raise ConfigError(f"{option}: unknown {what} {name!r}; known: {', '.join(listed)}")
+    return names
 
 
 def split_integers(option: str, text: str) -> list[int]:

@@ -12,6 +12,9 @@ from nas.errors import ConfigError, Interrupted
 from nas.interrupts import interruptible
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nas.analysis.pareto import FrontPoint, NoisyFront
     from nas.search.events import Event
 
 
@@ -32,10 +35,14 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     typer.echo(f"{report.study}: {bounds} can be met")
     if report.skipped:
         typer.echo(f"  {report.skipped} broken images are left out")
-    typer.echo(
-        f"  {100 * report.feasible_share:.1f} % of {report.proposals} random proposals meet {'them' if timed else 'it'}"
-    )
-    typer.echo(f"  at least {report.networks} distinct networks do")
+    them, share = "them" if timed else "it", f"{100 * report.feasible_share:.1f} %"
+    if report.exact:
+        typer.echo(f"  {report.feasible_points:,} of {report.points:,} coefficient points meet {them} ({share})")
+    else:
+        typer.echo(
+            f"  {share} of {report.points:,} random proposals meet {them}; there are too many points to count all"
+        )
+    typer.echo(f"  they name {'' if report.exact else 'at least '}{_plural(report.networks, 'distinct network')}")
     for metric, spread in report.costs.items():
         values = [write_metric(metric)(value) for value in (spread.smallest, spread.median, spread.largest)]
         typer.echo(f"  {metric:<12} {values[0]} (smallest)  {values[1]} (median)  {values[2]} (largest)")
@@ -46,7 +53,10 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     times = ", ".join(format_seconds(seconds) for seconds in report.trial_seconds)
     typer.echo(f"  training the cheapest, median and dearest takes about {times} on {report.device}")
     typer.echo(f"  making batches takes {100 * report.data_share:.1f} % of the steps{_held_up(report.data_share)}")
-    typer.echo(f"  the whole study: about {format_seconds(report.total_seconds)} with one worker")
+    typer.echo(
+        f"  the whole study: about {_plural(round(report.trainings), 'training')} and"
+        f" {format_seconds(report.total_seconds)} with one worker{', if none is too slow' if timed else ''}"
+    )
     own, best = next(iter(report.speeds)), max(report.speeds, key=lambda key: report.speeds[key])
     typer.echo("  the median network trains at")
     for name, speed in report.speeds.items():
@@ -57,6 +67,10 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
             f"  {report.speeds[best] / report.speeds[own]:.2f} times the recipe's speed: recipe.precision: {precision},"
             f" recipe.channels_last: {'true' if layout == 'channels last' else 'false'}"
         )
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _held_up(data_share: float) -> str:
@@ -76,12 +90,11 @@ def search(
     """Run a study, or continue it."""
     from nas.config import load_study_config
     from nas.console import SearchProgress, make_console
-    from nas.tables import front_table
 
     config, _ = load_study_config(study)
     console = make_console(stderr=as_json)
     with console.status("loading"):
-        from nas.analysis.pareto import pareto_front
+        from nas.analysis.pareto import front_with_noise
         from nas.search.study import planned_trials, run_study
 
         planned = planned_trials(study, storage=storage) if trials is None else trials
@@ -95,16 +108,17 @@ def search(
             ran = run_study(study, trials=trials, workers=workers, device=device, storage=storage, on_event=show)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept, and nas search {study} continues") from None
-    front = pareto_front(ran)
+    front = front_with_noise(ran)
     if planned == 0:
         console.print(f"{config.name} has all its trials; nas search {study} --trials N runs N more", highlight=False)
     if as_json:
         print_json(_front_document(ran.name, front))
         return
-    console.print(front_table(front, title=f"Pareto front of {ran.name}", width=console.width))
+    _show_front(console, ran.name, front)
     console.print(f"Next: nas report {study}", markup=False)
-    if front:
-        console.print(f"      nas export {study} --trial {front[-1].number} -o my-network", markup=False)
+    if front.points:
+        number = front.points[-1].trial.number
+        console.print(f"      nas export {study} --trial {number} -o my-network", markup=False)
 
 
 def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = False) -> None:
@@ -115,14 +129,15 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
 
     from nas.search.database import without_password
     from nas.search.disk import disk_use
+    from nas.search.noise import mean, over_seeds
     from nas.search.study import open_study
     from nas.units import format_bytes
 
     opened = open_study(study, storage=storage)
-    trials = opened.trials()
-    counts = Counter(trial.state for trial in trials)
-    best = max((trial.accuracy or 0 for trial in trials if trial.state == "trained"), default=0.0)
-    seconds = sum(trial.train_seconds or 0 for trial in trials)
+    trials, repeats = opened.trials(), opened.repeats()
+    counts, further = Counter(trial.state for trial in trials), Counter(repeat.state for repeat in repeats)
+    best = max(map(mean, over_seeds(trials, repeats).values()), default=0.0)
+    seconds = sum(trial.train_seconds or 0 for trial in trials) + sum(repeat.train_seconds or 0 for repeat in repeats)
     shares = [trial.data_share for trial in trials if trial.data_share is not None]
     halved = sum(trial.micro_batch is not None for trial in trials)
     disk = disk_use(opened.weights_folder())
@@ -131,6 +146,7 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
         "storage": without_password(opened.storage),
         "trials": counts,
         "planned": opened.config.search.trials,
+        "further_trainings": further,
         "best_accuracy": best,
         "train_seconds": seconds,
         "data_share": median(shares) if shares else None,
@@ -141,7 +157,9 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
         print_json(document)
         return
     typer.echo(f"{opened.name} ({document['storage']})")
-    typer.echo(f"  trials: {', '.join(f'{count} {state}' for state, count in counts.most_common()) or 'none'}")
+    for name, states in (("trials", counts), ("further trainings", further)):
+        if states or name == "trials":
+            typer.echo(f"  {name}: {', '.join(f'{count} {state}' for state, count in states.most_common()) or 'none'}")
     typer.echo(f"  best validation accuracy {100 * best:.2f} %; {seconds:.0f} s of training")
     if shares:
         share = median(shares)
@@ -161,18 +179,18 @@ def prune(
     """Remove checkpoints that no training goes on from and, if asked to, weights of networks off the Pareto front."""
     from dataclasses import asdict
 
-    from nas.analysis.pareto import front_of
+    from nas.analysis.pareto import pareto_front
     from nas.search.disk import prune_checkpoints, prune_weights
     from nas.search.study import open_study
     from nas.units import format_bytes
 
     opened = open_study(study, storage=storage)
     folder = opened.weights_folder()
-    removed = {"checkpoints": prune_checkpoints(folder, opened.trials())}
+    trials = opened.trials()
+    removed = {"checkpoints": prune_checkpoints(folder, trials, opened.repeats())}
     if weights:
-        trials = opened.trials()
         trained = {trial.digest for trial in trials if trial.state == "trained"}
-        off_front = trained - {trial.digest for trial in front_of(trials)}
+        off_front = trained - {trial.digest for trial in pareto_front(opened)}
         removed["weights"] = prune_weights(folder, off_front)
     if as_json:
         print_json({name: asdict(files) for name, files in removed.items()})
@@ -188,23 +206,20 @@ def front(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the front as CSV.")] = False,
 ) -> None:
     """Show the Pareto front of accuracy against FLOPs."""
-    from nas.analysis.pareto import pareto_front, to_frame
+    from nas.analysis.pareto import front_with_noise, points_to_frame
+    from nas.console import make_console
     from nas.search.study import open_study
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other")
     opened = open_study(study, storage=storage)
-    members = pareto_front(opened)
+    found = front_with_noise(opened)
     if as_json:
-        print_json(_front_document(opened.name, members))
+        print_json(_front_document(opened.name, found))
     elif as_csv:
-        typer.echo(to_frame(members).to_csv(index=False), nl=False)
+        typer.echo(points_to_frame(found.points).to_csv(index=False), nl=False)
     else:
-        from nas.console import make_console
-        from nas.tables import front_table
-
-        console = make_console()
-        console.print(front_table(members, title=f"Pareto front of {opened.name}", width=console.width))
+        _show_front(make_console(), opened.name, found)
 
 
 def report(
@@ -261,7 +276,23 @@ def export(
     typer.echo(f"  how to load it: {exported.directory / 'README.md'}")
 
 
-def _front_document(study: str, members: list[Any]) -> dict[str, Any]:
+def _show_front(console: Console, study: str, front: NoisyFront) -> None:
+    from nas.tables import front_notes, front_table
+
+    console.print(front_table(front, title=f"Pareto front of {study}", width=console.width))
+    for note in front_notes(front):
+        console.print(note, highlight=False, soft_wrap=True)
+
+
+def _front_document(study: str, front: NoisyFront) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return {"study": study, "front": [asdict(trial) for trial in members]}
+    def rows(points: tuple[FrontPoint, ...]) -> list[dict[str, Any]]:
+        return [{**asdict(point.trial), **point.facts()} for point in points]
+
+    return {
+        "study": study,
+        "noise": asdict(front.noise),
+        "front": rows(front.points),
+        "contenders": rows(front.contenders),
+    }

@@ -19,7 +19,7 @@ def require_satisfiable(config: StudyConfig, dataset: Dataset) -> None:
 
     Costs rise with width and resolution, so the smallest give the cheapest network of a space and its choices and the
     largest the dearest. They rise with depth too, but for tables that list channels, of which several depths are tried.
-    Networks between two bounds may still be missing: ``nas check`` samples those.
+    Networks between two bounds may still be missing: ``nas check`` looks for those.
     """
     limits = config.budget.limits()
     cheapest, dearest = (_corners(config, dataset, end) if limits else [] for end in ("min", "max"))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import random
 import statistics
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
 from nas.budget import METRICS, Budget, Metric
 from nas.config import SearchConfig, StudyConfig
@@ -17,15 +20,18 @@ from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError
 from nas.models.device import describe_device, resolve_device
 from nas.search.bounds import require_satisfiable
-from nas.search.objective import Candidate, realise
+from nas.search.points import Parameters, drawn_points
+from nas.search.proposals import all_proposals, architecture_of, distributions
 from nas.search.study import resolve_study
 from nas.search.timing import measure_for_budget
-from nas.training.loop import time_step
+from nas.training.loop import StepTime, time_step
 from nas.training.recipe import Recipe
 from nas.training.step import PRECISIONS, resolved_precision
 from nas.units import format_count
 
-_SAMPLES = 2000
+_WHOLE = 20_000  # points that are few enough to count them all, in seconds or, of large networks, half a minute
+_SAMPLES = 2000  # drawn where there are more
+_TIMED = 9  # networks, evenly spread by FLOPs; CONTRIBUTING.md says why so many
 _STEPS = 10  # timed for each precision and layout
 
 WORTH_SAYING = 1.2
@@ -47,23 +53,31 @@ class CheckReport:
 
     Attributes:
         study: Name of the study.
-        proposals: Number of coefficient points drawn at random.
-        feasible_share: Of the points whose network meets the bounds of closed form.
-        networks: Distinct networks among the points that meet them; there may be more in the space.
+        exact: Whether all coefficient points were counted; else some were drawn at random.
+        points: Number of those points. A choice that a family lacks makes no further points of it.
+        feasible_points: Of them, those whose network meets the bounds of closed form.
+        feasible_share: The same as a share.
+        networks: Distinct networks among the feasible points; where not exact, there may be more in the space.
         costs: Of those networks, by metric.
         device: That the time was measured on.
         latency_ms: Measured as the budget says, of the cheapest, the median and the dearest network by FLOPs; None
             where the budget has no latency.
         fast_enough: How many of those three are within the budget; None where it has no latency.
         trial_seconds: Estimated training time of the cheapest, the median and the dearest network.
-        data_share: Share of the training time of those three that goes into making batches.
+        data_share: Share of the training time of all timed networks that goes into making batches.
         speeds: Training images per second of the median network by precision and layout, that of the recipe first.
-        total_seconds: Estimated time of the whole study with one worker if no network were proposed twice.
+        trainings: Expected of the whole study, if no network is too slow for a bound on latency. The sampler ``pareto``
+            proposes feasible networks only and none twice, so it trains one for each trial until all are; others are
+            taken to train the feasible share of their trials. At most all networks, where those are known.
+        total_seconds: Estimated time of those with one worker, each trained once and to the end: halving takes less,
+            replicates take more.
         skipped: Broken images that are left out.
     """
 
     study: str
-    proposals: int
+    exact: bool
+    points: int
+    feasible_points: int
     feasible_share: float
     networks: int
     costs: dict[Metric, Spread]
@@ -73,12 +87,35 @@ class CheckReport:
     trial_seconds: tuple[float, float, float]
     data_share: float
     speeds: dict[str, float]
+    trainings: float
     total_seconds: float
     skipped: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Network:
+    architecture: Architecture
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Points of a box, and the distinct networks of the feasible ones, cheapest first by FLOPs."""
+
+    exact: bool
+    points: int
+    feasible_points: int
+    networks: list[_Network]
+
+    @property
+    def feasible_share(self) -> float:
+        return self.feasible_points / self.points
+
+
 def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> CheckReport:
-    """Sample a study's search space and time a few training steps.
+    """Count a study's networks and time a few training steps.
+
+    All coefficient points are counted where they are at most 20,000; of more, or of continuous ranges, 2,000 are drawn.
 
     Args:
         study: A study file, the name of a shipped study, or a definition.
@@ -92,62 +129,92 @@ def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> Che
     chosen = resolve_device(device)
     dataset = load_data(config.data)
     require_satisfiable(config, dataset)
-    candidates = [_draw(config.search, dataset, random.Random(f"check/{i}"), i) for i in range(_SAMPLES)]
-    feasible = [candidate for candidate in candidates if config.budget.allows(candidate.cost)]
-    if not feasible:
-        flops = sorted(candidate.cost.flops for candidate in candidates)
-        raise BudgetError(
-            f"budget {config.budget}: met by none of {_SAMPLES} sampled networks, which have"
-            f" {format_count(flops[0])} to {format_count(flops[-1])} FLOPs"
-        )
-    networks = sorted({c.record.digest: c for c in feasible}.values(), key=lambda c: c.cost.flops)
-    three = [networks[i] for i in (0, len(networks) // 2, -1)]
-    time_step(three[0].architecture, dataset, config.recipe, device=chosen)  # what a process does once is not its cost
-    timed = [time_step(network.architecture, dataset, config.recipe, device=chosen) for network in three]
+    counted = _count(config, dataset)
+    sample = _evenly_spread(counted.networks, _TIMED)
+    timed = _time(sample, dataset, config.recipe, chosen)
     seconds = [_trial_seconds(config.recipe, dataset, step.seconds) for step in timed]
-    limit = config.budget.latency_ms
-    milliseconds = []
-    if limit is not None:
-        threads = config.recipe.cpu_threads
-        measured = [measure_for_budget(limit, n.architecture, threads=threads, device=chosen) for n in three]
-        milliseconds = [latency.median_ms for latency in measured]
+    middle = len(sample) // 2
+    milliseconds = _milliseconds(config, [sample[i] for i in (0, middle, -1)], chosen)
+    trainings = _trainings(config.search, counted)
     return CheckReport(
         study=config.name,
-        proposals=len(candidates),
-        feasible_share=len(feasible) / len(candidates),
-        networks=len(networks),
-        costs={metric: _spread([getattr(c.cost, metric) for c in networks]) for metric in METRICS},
+        exact=counted.exact,
+        points=counted.points,
+        feasible_points=counted.feasible_points,
+        feasible_share=counted.feasible_share,
+        networks=len(counted.networks),
+        costs={metric: _spread([getattr(n.cost, metric) for n in counted.networks]) for metric in METRICS},
         device=describe_device(chosen),
         latency_ms=(milliseconds[0], milliseconds[1], milliseconds[2]) if milliseconds else None,
         fast_enough=_within(config.budget, milliseconds) if milliseconds else None,
-        trial_seconds=(seconds[0], seconds[1], seconds[2]),
+        trial_seconds=(seconds[0], seconds[middle], seconds[-1]),
         data_share=sum(s.data_share * s.seconds for s in timed) / sum(s.seconds for s in timed),
-        speeds=_speeds(config.recipe, dataset, three[1].architecture, chosen, own=timed[1].seconds),
-        total_seconds=config.search.trials * len(feasible) / len(candidates) * statistics.mean(seconds),
+        speeds=_speeds(config.recipe, dataset, sample[middle].architecture, chosen, own=timed[middle].seconds),
+        trainings=trainings,
+        total_seconds=trainings * statistics.mean(seconds),
         skipped=dataset.skipped,
     )
 
 
-def _draw(search: SearchConfig, dataset: Dataset, generator: random.Random, number: int) -> Candidate:
-    """Draw one point of the box and realise its network."""
-    pixels = search.resolution
-    space = generator.choice(search.spaces).name
-    return realise(
-        search,
-        number,
-        dataset,
-        space=space,
-        width=_draw_from(search.width.min, search.width.max, search.width.step, generator),
-        depth=_draw_from(search.depth.min, search.depth.max, search.depth.step, generator),
-        resolution=generator.randrange(pixels.min, pixels.max + 1, pixels.step),
-        choices={key: generator.choice(values) for key, values in search.dimensions(space).items()},
+def _count(config: StudyConfig, dataset: Dataset) -> _Counted:
+    """Realise all points of the box, or random ones of too many, and keep the networks that the budget allows."""
+    points = all_proposals(config.search, limit=_WHOLE)
+    exact = points is not None
+    if points is None:
+        points = drawn_points(distributions(config.search), _SAMPLES, np.random.default_rng(0))
+    networks, times_named = _realise(config.search, dataset, points)
+    feasible = {digest: network for digest, network in networks.items() if config.budget.allows(network.cost)}
+    if not feasible:
+        flops = [network.cost.flops for network in networks.values()]
+        raise BudgetError(
+            f"budget {config.budget}: met by none of the {'' if exact else 'sampled '}{len(networks)} networks, which"
+            f" have {format_count(min(flops))} to {format_count(max(flops))} FLOPs"
+        )
+    return _Counted(
+        exact,
+        points=len(points),
+        feasible_points=sum(times_named[digest] for digest in feasible),
+        networks=sorted(feasible.values(), key=lambda network: network.cost.flops),
     )
 
 
-def _draw_from(low: float, high: float, step: float | None, generator: random.Random) -> float:
-    if step is None:
-        return generator.uniform(low, high)
-    return low + step * generator.randrange(int((high - low) / step + 1e-9) + 1)
+def _realise(
+    search: SearchConfig, dataset: Dataset, points: Iterable[Parameters]
+) -> tuple[dict[str, _Network], Counter[str]]:
+    """Return the distinct networks of points by digest, and how many points name each."""
+    networks, times_named = {}, Counter[str]()
+    for parameters in points:
+        architecture = architecture_of(search, parameters, dataset)
+        digest = architecture.digest
+        times_named[digest] += 1
+        if digest not in networks:
+            networks[digest] = _Network(architecture, count_cost(architecture))
+    return networks, times_named
+
+
+def _evenly_spread(networks: list[_Network], number: int) -> list[_Network]:
+    """Return so many networks, or all of fewer, from the first to the last."""
+    last = len(networks) - 1
+    return [networks[index] for index in sorted({round(last * i / (number - 1)) for i in range(number)})]
+
+
+def _trainings(search: SearchConfig, counted: _Counted) -> float:
+    """Return how many trainings to expect of a study."""
+    proposed = search.trials * (1.0 if search.sampler == "pareto" else counted.feasible_share)
+    return min(proposed, len(counted.networks)) if counted.exact else proposed
+
+
+def _time(networks: list[_Network], dataset: Dataset, recipe: Recipe, device: torch.device) -> list[StepTime]:
+    time_step(networks[0].architecture, dataset, recipe, device=device)  # what a process does once is not its cost
+    return [time_step(network.architecture, dataset, recipe, device=device) for network in networks]
+
+
+def _milliseconds(config: StudyConfig, networks: list[_Network], device: torch.device) -> list[float]:
+    """Return latencies as the budget asks for them, none where it does not."""
+    limit, threads = config.budget.latency_ms, config.recipe.cpu_threads
+    if limit is None:
+        return []
+    return [measure_for_budget(limit, n.architecture, threads=threads, device=device).median_ms for n in networks]
 
 
 def _spread(values: list[int]) -> Spread:

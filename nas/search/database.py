@@ -26,6 +26,7 @@ STUDY = sa.Table(
     sa.Column("name", sa.String(200), primary_key=True),
     sa.Column("config", sa.Text, nullable=False),
     sa.Column("fingerprint", sa.String(16), nullable=False),
+    sa.Column("val_images", sa.Integer),  # since version 4
 )
 NETWORK = sa.Table(
     "nas_network",
@@ -193,21 +194,25 @@ def _create_tables(engine: Engine) -> int:
 
 
 _ADDED = {
-    2: ("choices TEXT",),
-    3: ("micro_batch INTEGER", "data_share FLOAT"),
-    4: ("epochs INTEGER", "owner VARCHAR(200)"),
+    2: (("nas_trial", "choices TEXT"),),
+    3: (("nas_trial", "micro_batch INTEGER"), ("nas_trial", "data_share FLOAT")),
+    4: (
+        ("nas_trial", "epochs INTEGER"),
+        ("nas_trial", "owner VARCHAR(200)"),
+        ("nas_study", "val_images INTEGER"),
+    ),
 }
-"""Columns that a version has more in the table of trials."""
+"""Tables and columns that a version has more."""
 
 
 def _upgrade(engine: Engine, version: int) -> None:
     """Add what later versions have more; another worker may do so at the same moment."""
-    for column in (column for later, columns in _ADDED.items() if later > version for column in columns):
+    for table, column in (added for later, columns in _ADDED.items() if later > version for added in columns):
         try:
             with engine.begin() as connection:
-                connection.execute(sa.text(f"ALTER TABLE nas_trial ADD COLUMN {column}"))
+                connection.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {column}"))
         except DBAPIError:
-            if column.split()[0] not in {found["name"] for found in sa.inspect(engine).get_columns("nas_trial")}:
+            if column.split()[0] not in {found["name"] for found in sa.inspect(engine).get_columns(table)}:
                 raise
     with engine.begin() as connection:
         connection.execute(SCHEMA.update().values(version=SCHEMA_VERSION))

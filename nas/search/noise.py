@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from nas.search.gaussian_process import Array
 from nas.search.store import Repeat, TrialRecord
 
 _DRAWS = 4000
-_WORTH_REPEATING = 0.05
-"""Probability of being on the front from which on a network is trained once more."""
+WORTH_REPEATING = 0.05
+"""Probability of being on the front from which on a network counts as one that may be on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +26,68 @@ class Measured:
     Attributes:
         trial: That proposed it.
         accuracies: On the validation images, the trial's own first.
-        error: Standard error of the mean: the noise of one training divided by the root of their number.
+        standard_error: Of the mean: the noise of one training divided by the root of their number.
         probability: Of being on the front of the true means.
     """
 
     trial: TrialRecord
     accuracies: tuple[float, ...]
-    error: float
+    standard_error: float
     probability: float
 
     @property
     def mean(self) -> float:
         """Accuracy over all seeds."""
-        return float(np.mean(self.accuracies))
+        return mean(self.accuracies)
 
     @property
     def std(self) -> float | None:
         """Standard deviation over the seeds; None for a single one."""
         return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How far the accuracy of one training moves with its seed.
+
+    Attributes:
+        std: Standard deviation, above zero.
+        further: Number of further trainings that it was measured on; 0 where it is that of drawing the images.
+        val_images: Number of validation images.
+    """
+
+    std: float
+    further: int
+    val_images: int
+
+    def __str__(self) -> str:
+        """Say how much it is, and from where that is known."""
+        measured = f"pooled from {self.further} further training{'s' * (self.further > 1)}"
+        assumed = f"binomial on {self.val_images:,} validation images, for want of search.replicates"
+        return f"Noise of one training: ± {100 * self.std:.2f} % ({measured if self.further else assumed})."
+
+
+def mean(accuracies: Sequence[float]) -> float:
+    """Return the mean of a network's accuracies; of a single one, itself to the bit."""
+    return float(np.mean(accuracies))
+
+
+def over_seeds(trials: Iterable[TrialRecord], repeats: Iterable[Repeat]) -> dict[TrialRecord, tuple[float, ...]]:
+    """Return the accuracies of every trained network, its first trial's own first; cheapest first.
+
+    Workers that propose the same network at the same moment both train it, from the same seed: that counts once.
+    """
+    trials = sorted(trials, key=lambda trial: (trial.flops, trial.number))
+    digests = {trial.number: trial.digest for trial in trials}
+    further = defaultdict[str, dict[int, float]](dict)
+    for repeat in repeats:
+        if repeat.accuracy is not None:
+            further[digests[repeat.number]][repeat.repeat] = repeat.accuracy
+    first = dict[str, TrialRecord]()
+    for trial in trials:
+        if trial.state == "trained":
+            first.setdefault(trial.digest, trial)
+    return {trial: (trial.accuracy or 0.0, *further[digest].values()) for digest, trial in first.items()}
 
 
 def measured(trials: Sequence[TrialRecord], repeats: Sequence[Repeat], *, val_images: int) -> list[Measured]:
@@ -53,36 +98,40 @@ def measured(trials: Sequence[TrialRecord], repeats: Sequence[Repeat], *, val_im
         repeats: Of the study.
         val_images: Number of validation images.
     """
-    others = defaultdict[int, list[float]](list)
-    for repeat in repeats:
-        if repeat.accuracy is not None:
-            others[repeat.number].append(repeat.accuracy)
-    trained = sorted(
-        (trial for trial in trials if trial.state == "trained"), key=lambda trial: (trial.flops, trial.number)
-    )
-    seen = {trial.number: (trial.accuracy or 0.0, *others[trial.number]) for trial in trained}
-    noise = seed_noise(seen, val_images=val_images)
-    errors = np.array([noise / math.sqrt(len(seen[trial.number])) for trial in trained])
-    means = np.array([np.mean(seen[trial.number]) for trial in trained])
-    chances = front_probabilities(np.array([trial.flops for trial in trained]), means, errors)
+    networks = over_seeds(trials, repeats)
+    noise = seed_noise(networks.values(), val_images=val_images)
+    errors = np.array([noise.std / math.sqrt(len(values)) for values in networks.values()])
+    means = np.array([mean(values) for values in networks.values()])
+    chances = front_probabilities(np.array([trial.flops for trial in networks]), means, errors)
     return [
-        Measured(trial, seen[trial.number], float(error), float(chance))
-        for trial, error, chance in zip(trained, errors, chances, strict=True)
+        Measured(trial, values, float(error), float(chance))
+        for (trial, values), error, chance in zip(networks.items(), errors, chances, strict=True)
     ]
 
 
-def seed_noise(accuracies: Mapping[int, Sequence[float]], *, val_images: int) -> float:
-    """Return the standard deviation of one training's accuracy over seeds, pooled over the networks with several.
+def seed_noise(accuracies: Collection[Sequence[float]], *, val_images: int) -> Noise:
+    """Return the noise of one training, pooled over the networks that were trained from several seeds.
 
-    Where none has several, that of drawing the validation images (binomial, at the median accuracy) stands in for it:
-    seeds seldom move less.
+    Where none was, that of drawing the validation images (binomial, at the median accuracy) stands in for it. It is
+    never less than that of counting whole images, so a few equal accuracies are no certainty.
+
+    Args:
+        accuracies: Of each network, from one seed or several.
+        val_images: Number of validation images.
     """
-    several = [values for values in accuracies.values() if len(values) > 1]
-    freedom = sum(len(values) - 1 for values in several)
-    if freedom:
-        return math.sqrt(sum(float(np.var(values)) * len(values) for values in several) / freedom)
-    share = float(np.median([values[0] for values in accuracies.values()])) if accuracies else 0.5
-    return math.sqrt(share * (1 - share) / val_images)
+    least = 1 / (val_images * math.sqrt(12))
+    further = sum(len(values) - 1 for values in accuracies)
+    if further:
+        std = math.sqrt(sum(float(np.var(values)) * len(values) for values in accuracies) / further)
+    else:
+        share = float(np.median([values[0] for values in accuracies])) if accuracies else 0.5
+        std = math.sqrt(share * (1 - share) / val_images)
+    return Noise(max(std, least), further, val_images)
+
+
+def fewest_images(accuracies: Iterable[float]) -> int:
+    """Return the least number of images of which all accuracies can be shares."""
+    return math.lcm(*(Fraction(accuracy).limit_denominator(1_000_000).denominator for accuracy in accuracies))
 
 
 def front_probabilities(costs: Array, means: Array, errors: Array) -> Array:
@@ -110,20 +159,33 @@ def front_probabilities(costs: Array, means: Array, errors: Array) -> Array:
 def wanted_repeats(
     asked: Replicates, trials: Sequence[TrialRecord], repeats: Sequence[Repeat], *, val_images: int
 ) -> list[tuple[TrialRecord, int]]:
-    """Return the further trainings that a study asks for and that nobody has begun, the most wanted first."""
-    begun = {(repeat.number, repeat.repeat) for repeat in repeats}
-    known = measured(trials, repeats, val_images=val_images)
-    if asked.of == "spread":
-        chosen = _spread(known, asked.networks)
-    else:
-        likely = sorted(known, key=lambda network: -network.probability)
-        chosen = [network for network in likely if network.probability >= _WORTH_REPEATING][: asked.networks]
+    """Return the further trainings that a study asks for and that nobody has begun, the most wanted first.
+
+    Networks with a further training keep their place among the ``asked.networks``, so no more than that get any.
+    """
+    digests = {trial.number: trial.digest for trial in trials}
+    begun = {(digests[repeat.number], repeat.repeat) for repeat in repeats}
+    known, places = _candidates(asked, trials, repeats, val_images), {digest for digest, _ in begun}
+    new = [network.trial.digest for network in known if network.trial.digest not in places]
+    places |= set(new[: max(0, asked.networks - len(places))])
     return [
         (network.trial, repeat)
         for repeat in range(1, asked.seeds)
-        for network in chosen
-        if (network.trial.number, repeat) not in begun
+        for network in known
+        if network.trial.digest in places and (network.trial.digest, repeat) not in begun
     ]
+
+
+def _candidates(
+    asked: Replicates, trials: Sequence[TrialRecord], repeats: Sequence[Repeat], val_images: int
+) -> list[Measured]:
+    known = measured(trials, repeats, val_images=val_images)
+    if asked.of == "front":
+        likely = [network for network in known if network.probability >= WORTH_REPEATING]
+        return sorted(likely, key=lambda network: -network.probability)
+    begun = {repeat.number for repeat in repeats}
+    spread = _spread(known, asked.networks)
+    return [*spread, *(network for network in known if network.trial.number in begun and network not in spread)]
 
 
 def _spread(networks: Sequence[Measured], count: int) -> list[Measured]:

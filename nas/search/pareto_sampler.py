@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
@@ -29,6 +30,9 @@ from nas.search.points import Parameters, drawn_points, mutations, unit, value_a
 _DRAWN = 2000  # random candidates for a proposal
 _STRATA_DRAWN = 1000  # from which the first proposals are chosen
 _CLIP = 0.5  # of the logarithm of an error, above the reference
+_FITTED_EACH = 30  # values up to which the kernel is fitted for each proposal
+_FITTED_MOST = 250  # values that the kernel is fitted to at most
+_LEARNED_FROM = 1000  # values that predictions come from at most
 
 
 class ParetoSampler(BaseSampler):
@@ -85,6 +89,7 @@ class ParetoSampler(BaseSampler):
         self._earlier = tuple(earlier)
         self._ignore = ignore or (lambda trial: False)
         self._partial = partial or dict
+        self._fits: dict[bytes, Array] = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the distributions of all parameters."""
@@ -143,12 +148,16 @@ class ParetoSampler(BaseSampler):
         directions: Sequence[StudyDirection],
     ) -> Parameters | None:
         sign = 1.0 if directions[self._cost_index] == StudyDirection.MINIMIZE else -1.0
-        encode = _Encoder(space, smallest_share=float(history.shares.min()))
         known_costs = np.array([self._cost_of(parameters) for parameters in history.known])
+        if len(known_costs) > _LEARNED_FROM:
+            history = history.take(_telling(sign * known_costs, history.errors, _LEARNED_FROM))
+            known_costs = np.array([self._cost_of(parameters) for parameters in history.known])
+        encode = _Encoder(space, smallest_share=float(history.shares.min()))
         log_errors = np.log(history.errors)
         points = encode(history.known, known_costs, history.shares)
         clipped = _clipped(sign * known_costs, log_errors, history.shares)
-        process = GaussianProcess(points, clipped, categorical=encode.categorical).fit()
+        process = GaussianProcess(points, clipped, categorical=encode.categorical)
+        process.parameters = self._fitted(points, clipped, encode.categorical)
         whole = np.ones(len(points))
         believed = process.predict(encode(history.known, known_costs, whole)).mean
         reference = _reference(sign * known_costs, log_errors if (history.shares == 1).all() else believed)
@@ -168,6 +177,21 @@ class ParetoSampler(BaseSampler):
         )
         gains = expected_improvement(steps, scale(costs), prediction)
         return pool[int(gains.argmax())].parameters
+
+    def _fitted(self, points: Array, values: Array, categorical: npt.NDArray[np.bool_]) -> Array:
+        """Return the kernel's parameters by the first of the values: they are fitted anew when a tenth more are there.
+
+        A cache spares what was fitted before; what it returns does not depend on it.
+        """
+        count = len(points)
+        if count > _FITTED_EACH:
+            count = math.floor(_FITTED_EACH * 1.1 ** math.floor(math.log(count / _FITTED_EACH, 1.1) + 1e-9) + 1e-9)
+        chosen = np.unique(np.linspace(0, count - 1, min(count, _FITTED_MOST)).round().astype(int))
+        points, values = points[chosen], values[chosen]
+        key = hashlib.blake2b(points.tobytes() + values.tobytes(), digest_size=16).digest()
+        if key not in self._fits:
+            self._fits = {key: GaussianProcess(points, values, categorical=categorical).fit().parameters}
+        return self._fits[key]
 
     def _candidates(self, drawn: Iterable[Parameters], seen: set[Hashable]) -> list[_Candidate]:
         """Return what is feasible, each once and none that was seen."""
@@ -213,6 +237,11 @@ class _History:
     shares: Array
     running: list[Parameters]
     all: list[Parameters]
+
+    def take(self, chosen: list[int]) -> _History:
+        """Return only some of the values."""
+        known = [self.known[index] for index in chosen]
+        return _History(known, self.errors[chosen], self.shares[chosen], self.running, self.all)
 
     @classmethod
     def of(
@@ -268,6 +297,16 @@ def _errors(values: Array, direction: StudyDirection) -> Array:
         losses = -values if maximised else values
         lacking = losses - losses.min() + 0.1 * max(np.ptp(losses), 1e-12)
     return np.maximum(lacking, 1e-6)
+
+
+def _telling(costs: Array, errors: Array, count: int) -> list[int]:
+    """Return the indices of the values that tell most: half of them nearest to the front, half spread over the rest."""
+    steps = front_steps(costs, errors, reference_cost=math.inf, reference_error=math.inf)
+    above = errors / steps.levels[np.searchsorted(steps.ends[:-1], costs, side="right")]
+    order = np.argsort(above, kind="stable")
+    near, rest = order[: count // 2], np.sort(order[count // 2 :])
+    spread = rest[np.linspace(0, len(rest) - 1, count - len(near)).round().astype(int)]
+    return sorted({*near.tolist(), *spread.tolist()})
 
 
 def _clipped(costs: Array, log_errors: Array, shares: Array) -> Array:

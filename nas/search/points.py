@@ -30,11 +30,11 @@ def unit(values: Array, distribution: BaseDistribution) -> Array:
     return share
 
 
-def all_points(space: Mapping[str, BaseDistribution]) -> list[Parameters] | None:
-    """Return all points of a space, or None where there are more than a few thousand."""
+def all_points(space: Mapping[str, BaseDistribution], *, limit: int = _WHOLE) -> list[Parameters] | None:
+    """Return all points of a space, or None where there are more than ``limit``, by default a few thousand."""
     grids = [_grid(distribution) for distribution in space.values()]
     whole = [grid for grid in grids if grid is not None]
-    if len(whole) < len(grids) or math.prod(map(len, whole)) > _WHOLE:
+    if len(whole) < len(grids) or math.prod(map(len, whole)) > limit:
         return None
     return [dict(zip(space, values, strict=True)) for values in itertools.product(*whole)]
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
 from nas.config import SearchConfig, StudyConfig
-from nas.data.sources import Dataset
-from nas.search.points import all_points
+from nas.search.points import Parameters, all_points
+
+
+class ImageKind(Protocol):
+    """What of the images decides about a network; a data set knows it, and so does a table."""
+
+    @property
+    def classes(self) -> Sized:
+        """As many as the network tells apart."""
+
+    @property
+    def channels(self) -> int:
+        """Of an image."""
 
 
 class Network(NamedTuple):
@@ -26,7 +37,7 @@ class Network(NamedTuple):
 class Networks:
     """The networks of a study by their parameters, each realised once."""
 
-    def __init__(self, config: StudyConfig, dataset: Dataset) -> None:
+    def __init__(self, config: StudyConfig, dataset: ImageKind) -> None:
         """Keep what decides about a network."""
 
         @lru_cache(maxsize=100_000)
@@ -64,7 +75,21 @@ def distributions(search: SearchConfig) -> dict[str, BaseDistribution]:
     return {name: distribution for name, distribution in found.items() if not distribution.single()}
 
 
-def architecture_of(search: SearchConfig, parameters: Mapping[str, Any], dataset: Dataset) -> Architecture:
+def all_proposals(search: SearchConfig, *, limit: int) -> list[Parameters] | None:
+    """Return every proposal of a search once, or None where there are more than ``limit``.
+
+    Each names its space, and of the choices only those that the space has; parameters of one value are left out.
+    """
+    found: list[Parameters] = []
+    for space in search.spaces:
+        points = all_points(distributions(search.model_copy(update={"spaces": (space,)})), limit=limit - len(found))
+        if points is None:
+            return None
+        found += [{"space": space.name, **parameters} for parameters in points]
+    return found
+
+
+def architecture_of(search: SearchConfig, parameters: Mapping[str, Any], dataset: ImageKind) -> Architecture:
     """Return the network of parameters; those of one value may be left out, and those of other spaces are."""
     space = str(parameters.get("space", search.spaces[0].name))
     choices = {key: parameters.get(key, values[0]) for key, values in search.dimensions(space).items()}

@@ -146,8 +146,20 @@ class Store:
         with self._engine.connect() as connection:
             return definition_digest(json.loads(connection.execute(query).scalar_one()))
 
-    def register(self, config: StudyConfig, fingerprint: str) -> None:
+    def val_images(self) -> int | None:
+        """Return the number of validation images; None where no version that notes it has run the study yet."""
+        query = sa.select(STUDY.c.val_images).where(STUDY.c.name == self.study)
+        with self._engine.connect() as connection:
+            noted: int | None = connection.execute(query).scalar_one()
+            return noted
+
+    def register(self, config: StudyConfig, fingerprint: str, *, val_images: int) -> None:
         """Store a study's definition, or make sure that it is the stored one.
+
+        Args:
+            config: The definition.
+            fingerprint: Of the images.
+            val_images: How many of them are for validation.
 
         Raises:
             StudyError: The study was run before with another definition or other data; the message says what changed.
@@ -156,7 +168,7 @@ class Store:
         if stored is None:
             row = {"name": self.study, "config": config.model_dump_json(), "fingerprint": fingerprint}
             with self._engine.begin() as connection:
-                connection.execute(STUDY.insert().values(row))
+                connection.execute(STUDY.insert().values(**row, val_images=val_images))
             return
         changed = changes(stored[0].definition(), config.definition())
         if not changed and stored[1] != fingerprint:
@@ -166,6 +178,8 @@ class Store:
                 f"study {self.study!r} cannot go on under another definition ({'; '.join(changed)});"
                 " restore it, or give the changed study another name"
             )
+        with self._engine.begin() as connection:  # an earlier version did not note it
+            connection.execute(STUDY.update().where(STUDY.c.name == self.study).values(val_images=val_images))
 
     def begin(self, record: TrialRecord, architecture: Architecture, cost: Cost) -> None:
         """Write a trial that has been proposed, and its network."""

@@ -30,6 +30,7 @@ from nas.search.database import (
 from nas.search.disk import prune_checkpoints
 from nas.search.events import Event, ImagesLoaded, NothingLeft, RepeatFinished, TrialFinished
 from nas.search.later import claim_paused, claim_repeat, go_on
+from nas.search.noise import fewest_images
 from nas.search.objective import Objective
 from nas.search.proposals import Networks, distributions
 from nas.search.sampler import (
@@ -78,6 +79,12 @@ class Study:
         """Return the further trainings of networks from other seeds, in the order of trial and repeat."""
         with database_errors(self.storage):
             return self._store().repeats()
+
+    def val_images(self) -> int:
+        """Return the number of validation images, or the least that the accuracies allow where it was not noted."""
+        with database_errors(self.storage):
+            accuracies = (trial.accuracy for trial in self.trials() if trial.accuracy is not None)
+            return self._store().val_images() or fewest_images(accuracies)
 
     def curves(self) -> dict[int, list[Epoch]]:
         """Return the learning curve of each trained trial, by number."""
@@ -177,7 +184,7 @@ def run_study(
     with database_errors(url):
         store = Store(url, config.name)
         config = settled(config, store.config(), train_images=len(dataset.train))
-        retry_creation(lambda: store.register(config, dataset.fingerprint))
+        retry_creation(lambda: store.register(config, dataset.fingerprint, val_images=len(dataset.validation)))
         optuna_study = retry_creation(lambda: open_optuna_study(config, url))
         release_abandoned(optuna_study, store)
         prune_checkpoints(weights_folder(store, directory), store.trials(), store.repeats())
@@ -245,9 +252,21 @@ def run_trials(
             break
         else:
             _propose(optuna_study, objective, store, emit)
-    while (claimed := claim_repeat(config, store, val_images=len(dataset.validation))) is not None:
+    _repeat_trainings(config, store, trainer, emit, val_images=len(dataset.validation))
+
+
+def _repeat_trainings(
+    config: StudyConfig, store: Store, trainer: Trainer, emit: Callable[[Event], None], *, val_images: int
+) -> None:
+    """Make the further trainings that a study asks for."""
+    failures = 0
+    while (claimed := claim_repeat(config, store, val_images=val_images)) is not None:
         trial, repeat = claimed
-        emit(RepeatFinished(trial, trainer.repeat(trial, store.architecture(trial.digest), repeat)))
+        done = trainer.repeat(trial, store.architecture(trial.digest), repeat)
+        emit(RepeatFinished(trial, done))
+        failures = failures + 1 if done.state == "failed" else 0
+        if failures == FAILURES_IN_A_ROW:
+            raise NasError(f"{failures} further trainings in a row failed, the last with: {done.error}")
 
 
 def _propose(study: optuna.Study, objective: Objective, store: Store, emit: Callable[[Event], None]) -> None:

@@ -51,7 +51,7 @@ def test_tau_is_one_less_twice_the_share_of_swapped_pairs(points: list[tuple[int
 def test_of_two_as_fast_the_less_accurate_is_beaten() -> None:
     base = TrialRecord(0, "s", 1.0, 1.0, 8, "a", 10, 1, 1, state="trained", accuracy=0.8)
     same = replace(base, number=1, digest="b", flops=20)
-    study = SimpleNamespace(name="s")
+    study = SimpleNamespace(name="s", trials=lambda: [base, same], repeats=list)
     ranked = latency._ranked(study, [(base, took(1.0)), (same, took(2.0))]).ranked
     assert [entry.beaten_by for entry in ranked] == [None, 0]
 

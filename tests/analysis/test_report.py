@@ -5,26 +5,32 @@ from pathlib import Path
 
 import pytest
 
-from nas.analysis.pareto import front_of
+from nas.analysis.pareto import front_of, front_with_noise
 from nas.analysis.plots import curves_info, front_info, plot_curves, plot_front
 from nas.analysis.report import write_report
 from nas.config import StudyConfig
 from nas.errors import ExportError
 from nas.search.study import Study, run_study
 
+FRONT, PERHAPS = "Pareto front (± 1 standard error)", "may be on the front"
+
 
 def test_the_front_plot_shows_every_trial_the_front_and_the_budget(finished_study: Study) -> None:
     info, trials = front_info(finished_study), finished_study.trials()
+    assert info.front == front_with_noise(finished_study).points
     assert sum(map(len, info.trained.values())) == sum(trial.state == "trained" for trial in trials)
     assert [t.number for t in info.infeasible] == [t.number for t in trials if t.state == "infeasible"]
     assert info.limits == {"largest allowed": 1_000_000}
     figure = plot_front(finished_study)
     traces = {trace.name: trace for trace in figure.data}
-    assert set(traces) == {"resnet_small", "efficientnet_small", "Pareto front", "outside the budget (not trained)"}
-    assert list(traces["Pareto front"].x) == [trial.flops for trial in front_of(trials)]
+    assert set(traces) == {"resnet_small", "efficientnet_small", FRONT, PERHAPS, "outside the budget (not trained)"}
+    assert list(traces[FRONT].x) == [trial.flops for trial in front_of(trials)]
     assert "width" in traces["resnet_small"].text[0] and "FLOPs" in traces["resnet_small"].text[0]
     assert figure.layout.shapes[0].x0 == 1_000_000
     assert "FLOPs" in figure.layout.xaxis.title.text and "(%)" in figure.layout.yaxis.title.text
+    for name, points in ((FRONT, info.front), (PERHAPS, info.contenders)):
+        assert list(traces[name].y) == [100 * point.mean_accuracy for point in points]
+        assert list(traces[name].error_y.array) == [100 * point.standard_error for point in points]
     below = min(y for name in info.trained for y in traces[name].y)
     assert max(traces["outside the budget (not trained)"].y) < below
 

@@ -2,54 +2,163 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from statistics import median
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
+from conftest import TINY
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from nas.architecture.cost import count_cost
+from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
 from nas.config import StudyConfig
-from nas.data.sources import Dataset
+from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError
 from nas.search import check
 from nas.search.check import check_study
+from nas.search.objective import Candidate, realise
 from nas.training.loop import StepTime
 from nas.training.recipe import Recipe
 
 
-def test_check_counts_what_the_small_grid_holds(tiny_config: StudyConfig) -> None:
-    # four widths, four depths and two families: few enough that 2,000 draws meet every point
-    from nas.search.objective import realise
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let a step take a second for each million of FLOPs, and return the FLOPs of what is timed."""
+    flops: list[int] = []
 
-    search = tiny_config.search
+    def step(architecture: Architecture, *given: Any, **how: Any) -> StepTime:
+        flops.append(count_cost(architecture).flops)
+        return StepTime(flops[-1] / 1e6, 0.5)
+
+    monkeypatch.setattr(check, "time_step", step)
+    return flops
+
+
+def changed(config: StudyConfig, **sections: dict[str, Any]) -> StudyConfig:
+    document = config.model_dump()
+    return StudyConfig.model_validate({**document, **{key: {**document[key], **new} for key, new in sections.items()}})
+
+
+def every_point(config: StudyConfig) -> list[Candidate]:
+    """Return the network of every coefficient point, spelled out."""
+    search, dataset = config.search, load_data(config.data)
+    return [
+        realise(search, 0, dataset, space=space.name, width=w, depth=d, resolution=r, choices=choices)
+        for space in search.spaces
+        for w in np.arange(search.width.min, search.width.max + 1e-9, search.width.step or 1).tolist()
+        for d in np.arange(search.depth.min, search.depth.max + 1e-9, search.depth.step or 1).tolist()
+        for r in range(search.resolution.min, search.resolution.max + 1, search.resolution.step)
+        for choices in search.choices(space.name)
+    ]
+
+
+@settings(max_examples=15)
+@given(
+    spaces=st.lists(st.sampled_from(("resnet_small", "resnext_small", "efficientnet_small")), min_size=1, unique=True),
+    width=st.integers(1, 5),
+    depth=st.integers(1, 4),
+    pixels=st.integers(1, 3),
+    opened=st.sets(st.sampled_from(("kernel", "squeeze_excitation", "activation"))),
+    quantile=st.floats(0, 1),
+)
+def test_check_counts_a_grid_exactly(
+    tiny_config: StudyConfig,
+    timed: list[int],
+    spaces: list[str],
+    width: int,
+    depth: int,
+    pixels: int,
+    opened: set[str],
+    quantile: float,
+) -> None:
+    values = {"kernel": [3, 5], "squeeze_excitation": [True, False], "activation": ["relu", "prelu"]}
+    search = {
+        "spaces": spaces,
+        "width": {"min": 0.25, "max": 0.25 + 0.125 * (width - 1), "step": 0.125},
+        "depth": {"min": 0.25, "max": 0.25 * depth, "step": 0.25},
+        "resolution": {"min": 8, "max": 6 + 2 * pixels, "step": 2},
+        **{key: values[key] for key in opened if any(key in load_space(name).dimensions for name in spaces)},
+    }
+    points = every_point(changed(tiny_config, search=search))
+    limit = sorted(point.cost.flops for point in points)[int(quantile * (len(points) - 1))]
+    report = check_study(changed(tiny_config, search=search, budget={"flops": {"max": limit}}))
+    feasible = [point for point in points if point.cost.flops <= limit]
+    networks = {point.record.digest: point.cost for point in feasible}
+    assert report.exact
+    assert (report.points, report.feasible_points) == (len(points), len(feasible))
+    assert report.feasible_share == len(feasible) / len(points)
+    assert report.networks == len(networks)
+    for metric, spread in report.costs.items():
+        known = sorted(getattr(cost, metric) for cost in networks.values())
+        assert (spread.smallest, spread.median, spread.largest) == (known[0], int(median(known)), known[-1])
+
+
+def test_more_points_than_can_be_counted_are_sampled(
+    tiny_config: StudyConfig, timed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = changed(tiny_config, search={"width": {"min": 0.25, "max": 1.0, "step": 0.001}})
+    monkeypatch.setattr(check, "_WHOLE", 2 * 751 * 4)
+    whole = check_study(config)
+    assert whole.exact and whole.points == 2 * 751 * 4
+    monkeypatch.setattr(check, "_WHOLE", 2 * 751 * 4 - 1)
+    sampled = check_study(config)
+    assert not sampled.exact and sampled.points == 2000
+    assert sampled.feasible_share == pytest.approx(whole.feasible_share, abs=0.03)
+    assert 0.8 * whole.networks < sampled.networks <= whole.networks
+    continuous = check_study(changed(tiny_config, search={"width": {"min": 0.25, "max": 1.0}}))
+    assert not continuous.exact and continuous.points == 2000
+    assert continuous.feasible_share == pytest.approx(whole.feasible_share, abs=0.03)
+
+
+def test_the_time_of_a_study_is_that_of_its_trainings(tiny_config: StudyConfig, timed: list[int]) -> None:
     report = check_study(tiny_config)
-    from nas.data.sources import load_data
-
-    dataset = load_data(tiny_config.data)
-    costs = {}
-    for space in search.spaces:
-        for width in (0.25, 0.5, 0.75, 1.0):
-            for depth in (0.25, 0.5, 0.75, 1.0):
-                found = realise(search, 0, dataset, space=space.name, width=width, depth=depth, resolution=8)
-                costs[found.record.digest, width, depth] = found.cost
-    feasible = {key[0]: cost for key, cost in costs.items() if cost.flops <= 1_000_000}
-    within = sum(cost.flops <= 1_000_000 for cost in costs.values()) / len(costs)
-    assert report.networks == len(feasible)
-    assert report.costs["flops"].smallest == min(cost.flops for cost in feasible.values())
-    assert report.costs["params"].largest == max(cost.params for cost in feasible.values())
-    assert report.feasible_share == pytest.approx(within, abs=0.05)
-    assert report.proposals == 2000
-    assert min(report.trial_seconds) > 0
-    assert report.total_seconds == pytest.approx(8 * report.feasible_share * sum(report.trial_seconds) / 3)
+    images = len(load_data(tiny_config.data).train) // 64 * 64, len(load_data(tiny_config.data).validation)
+    trial = 2 * (images[0] + images[1] / 3) / 64 / 1e6  # seconds for each of a network's FLOPs
+    flops = sorted({point.record.digest: point.cost.flops for point in every_point(tiny_config)}.values())
+    flops = [value for value in flops if value <= 1_000_000]
+    spread = [flops[round(i * (len(flops) - 1) / 8)] for i in range(9)]
+    assert timed[1:10] == spread
+    assert report.trial_seconds == pytest.approx([trial * spread[i] for i in (0, 4, 8)])
+    assert report.trainings == 8 * report.feasible_share
+    assert report.total_seconds == pytest.approx(report.trainings * trial * np.mean(spread))
 
 
-def test_a_band_that_no_network_lies_in_is_refused(tiny_config: StudyConfig) -> None:
-    document = tiny_config.model_dump()
-    band = StudyConfig.model_validate({**document, "budget": {"flops": {"min": 500_001, "max": 500_002}}})
-    with pytest.raises(BudgetError, match="met by none of 2000 sampled networks, which have .*k to .*M FLOPs"):
+@pytest.mark.parametrize("sampler", ["tpe", "random", "pareto"])
+def test_no_more_trainings_than_networks(
+    tiny_config: StudyConfig, timed: list[int], sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, many = (
+        check_study(changed(tiny_config, search={"sampler": sampler, "trials": trials})) for trials in (5, 1000)
+    )
+    assert few.trainings == 5 * (1 if sampler == "pareto" else few.feasible_share)
+    assert few.feasible_share < 1 and many.trainings == many.networks
+    monkeypatch.setattr(check, "_WHOLE", 0)
+    sampled = check_study(changed(tiny_config, search={"sampler": sampler, "trials": 1000}))
+    assert sampled.trainings == 1000 * (1 if sampler == "pareto" else sampled.feasible_share)
+
+
+def test_a_single_network_is_checked(tiny_config: StudyConfig, timed: list[int]) -> None:
+    report = check_study(changed(tiny_config, search={"spaces": "resnet_small", "width": 0.5, "depth": 0.5}))
+    assert (report.points, report.networks, report.feasible_share, len(set(timed))) == (1, 1, 1, 1)
+    assert report.exact and report.trainings == 1
+
+
+def test_a_band_that_no_network_lies_in_is_refused(tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    band = changed(tiny_config, budget={"flops": {"min": 500_001, "max": 500_002}})
+    networks = len({point.record.digest for point in every_point(band)})
+    with pytest.raises(BudgetError, match=f"met by none of the {networks} networks, which have .*k to .*M FLOPs"):
+        check_study(band)
+    monkeypatch.setattr(check, "_WHOLE", 0)
+    with pytest.raises(BudgetError, match=f"met by none of the sampled {networks} networks"):
         check_study(band)
 
 
-def test_check_measures_what_the_budget_bounds(tiny_config: StudyConfig) -> None:
+def test_check_measures_what_the_budget_bounds(tiny_config: StudyConfig, timed: list[int]) -> None:
     document = tiny_config.model_dump()
     search = {**document["search"], "kernel": [3, 5], "squeeze_excitation": [True, False]}
     limits = {"peak_memory": {"max": "40k"}, "latency_ms": {"max": 100.0}}
@@ -96,3 +205,14 @@ def test_a_faster_setting_is_advised_where_it_is_worth_it(
     out = nas_command("check", "digits").out
     assert ("1.50 times the recipe's speed: recipe.precision: bfloat16, recipe.channels_last: false" in out) == said
     assert "3 broken images are left out" in out
+
+
+def test_a_sample_is_not_called_the_whole(
+    tiny_config: StudyConfig, timed: list[int], monkeypatch: pytest.MonkeyPatch, nas_command: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(check, "_WHOLE", 0)
+    Path("mine.yaml").write_text(yaml.safe_dump({**TINY, "budget": {"latency_ms": {"max": 1000}}}))
+    out = nas_command("check", "mine.yaml").out
+    assert "100.0 % of 32 random proposals meet them; there are too many points to count all" in out
+    assert "they name at least 16 distinct networks\n" in out
+    assert "about 8 trainings" in out and "with one worker, if none is too slow\n" in out

@@ -434,8 +434,9 @@ def test_a_latency_below_or_above_its_bounds_is_out(
 def test_a_database_of_the_first_version_is_brought_up_to_date(tiny_config: StudyConfig) -> None:
     run_study(tiny_config, trials=3, storage="sqlite:///first.db")
     connection = sqlite3.connect("first.db")
-    for column in ("choices", "micro_batch", "data_share"):
+    for column in ("choices", "micro_batch", "data_share", "epochs", "owner"):
         connection.execute(f"alter table nas_trial drop column {column}")
+    connection.execute("alter table nas_study drop column val_images")
     connection.execute("drop table nas_latency")
     connection.execute("update nas_schema set version = 1")
     connection.commit()

@@ -1,0 +1,150 @@
+"""Commands of tables of trainings: build one, replay searches on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, print_json, split_names
+from nas.errors import ConfigError, Interrupted
+from nas.interrupts import interruptible
+
+if TYPE_CHECKING:
+    from nas.config import Halving
+    from nas.replay.problem import Problem
+    from nas.search.events import Event
+
+table = typer.Typer(name="table", help="Tables of trainings: build one, replay searches on it.", no_args_is_help=True)
+
+
+@table.command()
+def build(
+    study: StudyArgument,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV file; else in the study's folder.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 1,
+    device: Device = "auto",
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study to its end, or continue it, and write all its trainings as one CSV file (packed by .gz)."""
+    from nas.config import load_study_config
+    from nas.console import SearchProgress, make_console
+
+    config, _ = load_study_config(study)
+    console = make_console(stderr=as_json)
+    with console.status("loading"):
+        from nas.data.sources import load_data
+        from nas.models.device import describe_versions
+        from nas.replay.table import table_of, write_table
+        from nas.search.study import planned_trials, run_study
+
+        planned = planned_trials(study, storage=storage)
+    try:
+        with interruptible() as check, SearchProgress(console, total=planned, epochs=config.recipe.epochs) as progress:
+
+            def show(event: Event) -> None:
+                check()
+                progress(event)
+
+            ran = run_study(study, workers=workers, device=device, storage=storage, on_event=show)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; finished trainings are kept, and nas table build {study} continues") from None
+    images = load_data(ran.config.data)
+    made = table_of(
+        ran, train_images=len(images.train), val_images=len(images.validation), versions=describe_versions()
+    )
+    path = output or ran.directory / "table.csv.gz"
+    write_table(made, path)
+    trainings = made.frame.groupby(["digest", "repeat"]).ngroups
+    if as_json:
+        print_json({"table": str(path), "networks": len(made.curves), "trainings": trainings})
+        return
+    typer.echo(f"{path}: {len(made.curves)} networks, {trainings} trainings")
+    typer.echo(f"Next: nas table replay {path}")
+
+
+@table.command()
+def replay(
+    source: Annotated[str, typer.Argument(metavar="TABLE|STUDY", help="A table, or a study that has been run.")],
+    samplers: Annotated[
+        str, typer.Option("--samplers", help="Names divided by commas; see the README for all.")
+    ] = "pareto,tpe-multivariate,random",
+    halving: Annotated[str, typer.Option(help="Factors divided by commas; off is none.")] = "off,3",
+    trials: Annotated[int | None, typer.Option(min=1, help="Proposals; else as many as there are networks.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Simulated processes side by side.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Searches of each rule.")] = 5,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML file for the figures.")] = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay searches on finished trainings: which sampler and which early stopping would have saved most?"""
+    from functools import partial
+
+    from nas.console import make_console
+
+    console = make_console(stderr=as_json)
+    with console.status("loading"):
+        from nas.replay.rules import Rule, replay_rules
+        from nas.replay.samplers import SAMPLERS
+
+        names = split_names("--samplers", samplers, SAMPLERS, what="sampler")
+        load = partial(_load, source, storage)
+        problem = load()
+        factors = [_halving(text, problem.epochs) for text in split_names("--halving", halving, None)]
+    rules = [Rule(name, factor) for name in names for factor in factors]
+    proposals = trials or min(200, len(problem.entries))
+    with console.status("replaying") as status:
+        done = 0
+
+        def count(course: Any) -> None:
+            nonlocal done
+            done += 1
+            status.update(f"replayed {done} of {len(rules) * seeds} searches")
+
+        courses = replay_rules(load, rules, seeds=seeds, proposals=proposals, workers=workers, on_course=count)
+    from nas.analysis.replays import replay_summaries, write_replays
+
+    summaries = replay_summaries(problem, courses)
+    if output is not None:
+        write_replays(problem, courses, output, name=Path(source).stem)
+    if as_json:
+        print_json({"source": source, "networks": len(problem.entries), "rules": [s._asdict() for s in summaries]})
+        return
+    from nas.tables import replay_table
+
+    title = f"{proposals} proposals on {len(problem.entries)} networks, {seeds} seeds, medians"
+    console.print(replay_table(summaries, title=title, width=console.width))
+    best = min(summaries, key=lambda summary: summary.compute)
+    if best.compute < float("inf"):
+        typer.echo(
+            f"Least compute to 95 % of the hypervolume: {best.rule}, {100 * best.compute:.1f} % of that of all networks"
+        )
+    if output is not None:
+        typer.echo(f"Figures: {output}  (open it in a browser)")
+
+
+def _load(source: str, storage: str | None) -> Problem:
+    """Return the problem of a table's file or a study."""
+    from nas.replay.problem import problem_of
+    from nas.replay.table import read_table, table_of
+    from nas.search.study import open_study
+
+    path = Path(source)
+    if path.suffix in (".csv", ".gz"):
+        return problem_of(read_table(path))
+    return problem_of(table_of(open_study(source, storage=storage)))
+
+
+def _halving(text: str, epochs: int) -> Halving | None:
+    from nas.config import Halving
+
+    if text == "off":
+        return None
+    if not text.isdecimal() or int(text) < 2:
+        raise ConfigError(f"--halving: {text!r} is neither off nor a whole number above one; write for example off,3")
+    halving = Halving(factor=int(text))
+    if not halving.rungs(epochs):
+        raise ConfigError(f"--halving: trainings of {epochs} epochs are too short for rungs")
+    return halving

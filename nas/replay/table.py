@@ -1,0 +1,160 @@
+"""A table of trainings: networks, what they cost, and their whole learning curves, as one CSV file.
+
+The first line of the file is a comment with the study that made the table, as JSON, so that any point of its space can
+be realised without its images. A row is an epoch of a training.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from pydantic import ValidationError
+
+from nas.architecture.space import DIMENSIONS
+from nas.config import StudyConfig
+from nas.errors import StudyError
+from nas.files import explain
+from nas.search.proposals import Networks
+from nas.search.store import TrialRecord
+from nas.search.study import Study
+from nas.training.result import Epoch
+
+_NETWORK = ("digest", "space", "width", "depth", "resolution", "flops", "params", "activations")
+_TRAINING = ("repeat", "seed")
+_EPOCH = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
+_DIGITS = {"train_loss": 5, "train_accuracy": 5, "val_loss": 5, "val_accuracy": 5, "seconds": 3}
+
+
+class ImageKind(NamedTuple):
+    """What of the images decides about a network."""
+
+    classes: range
+    channels: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """Trainings of the networks of a study.
+
+    Attributes:
+        study: Whose search and budget name the networks.
+        kind: Classes and channels of the images.
+        frame: One row for each epoch of each training; repeat 0 is a trial's own.
+        facts: What else is worth knowing: device, versions, numbers of images.
+    """
+
+    study: StudyConfig
+    kind: ImageKind
+    frame: pd.DataFrame
+    facts: dict[str, Any]
+
+    @cached_property
+    def networks(self) -> Networks:
+        """Any point of the study's space as a network."""
+        return Networks(self.study, self.kind)
+
+    @cached_property
+    def curves(self) -> dict[str, dict[int, tuple[Epoch, ...]]]:
+        """The learning curves by digest and repeat."""
+        found: dict[str, dict[int, tuple[Epoch, ...]]] = {}
+        for digest, trainings in self.frame.groupby("digest", sort=False):
+            for repeat, rows in trainings.groupby("repeat"):
+                epochs = rows[list(_EPOCH)].itertuples(index=False, name=None)
+                curve = tuple(Epoch(*values) for values in epochs)
+                found.setdefault(str(digest), {})[int(str(repeat))] = curve
+        return found
+
+
+def table_of(study: Study, **facts: Any) -> Table:
+    """Return the trainings of a study that has been run; those of halving's stopped trials are left out.
+
+    Args:
+        study: A study.
+        **facts: What to keep with the table.
+
+    Raises:
+        StudyError: Nothing was trained yet.
+    """
+    curves, repeats = study.curves(), study.repeats()
+    trained = [trial for trial in study.trials() if trial.state == "trained"]
+    if not trained:
+        raise StudyError(f"study {study.name!r} has trained no network yet: run it with nas search")
+    architecture = study.architecture(trained[0])
+    rows = [row for trial in trained for row in _rows(trial, 0, trial.seed or 0, curves[trial.number])]
+    by_number = {trial.number: trial for trial in trained}
+    for repeat in repeats:
+        if repeat.state == "trained":
+            rows += _rows(by_number[repeat.number], repeat.repeat, repeat.seed, repeat.curve)
+    kind = ImageKind(range(architecture.num_classes), architecture.in_channels)
+    chosen = [name for name in DIMENSIONS if any(name in row for row in rows)]
+    frame = pd.DataFrame(rows, columns=[*_NETWORK, *chosen, *_TRAINING, *_EPOCH])
+    return Table(study.config, kind, frame, {"device": trained[-1].device, **facts})
+
+
+def write_table(table: Table, path: Path) -> None:
+    """Write a table as CSV, packed where the name ends in ``.gz``; the same table gives the same bytes.
+
+    Raises:
+        StudyError: The file cannot be written.
+    """
+    head = {
+        "study": table.study.model_dump(mode="json"),
+        "classes": len(table.kind.classes),
+        "channels": table.kind.channels,
+        "facts": table.facts,
+    }
+    frame = table.frame.copy()
+    for name, digits in _DIGITS.items():
+        frame[name] = [float(f"{value:.{digits}g}") for value in frame[name]]
+    text = f"# {json.dumps(head)}\n{frame.to_csv(index=False, lineterminator=chr(10))}"
+    data = text.encode()
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+        partial.replace(path)
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def read_table(path: Path) -> Table:
+    """Read a table.
+
+    Raises:
+        StudyError: It cannot be read, or is none.
+    """
+    try:
+        data = path.read_bytes()
+        head, _, body = (gzip.decompress(data) if path.suffix == ".gz" else data).decode().partition("\n")
+        document = json.loads(head.removeprefix("# "))
+        study = StudyConfig.model_validate(document["study"])
+        kind = ImageKind(range(document["classes"]), document["channels"])
+        frame = pd.read_csv(StringIO(body))
+        missing = {*_NETWORK, *_TRAINING, *_EPOCH} - set(frame.columns)
+        if missing or frame.empty:
+            raise StudyError(f"{path}: is no table of trainings ({_complaint(missing)})")
+    except ValidationError as error:
+        raise StudyError(f"{path}: {explain(error)}") from None
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, EOFError) as error:
+        raise StudyError(f"{path}: is no table of trainings ({' '.join(str(error).split())[:100]})") from None
+    return Table(study, kind, frame, dict(document.get("facts", {})))
+
+
+def _complaint(missing: set[str]) -> str:
+    return f"columns lacking: {', '.join(sorted(missing))}" if missing else "it has no rows"
+
+
+def _rows(trial: TrialRecord, repeat: int, seed: int, curve: Sequence[Epoch]) -> Iterator[dict[str, Any]]:
+    network = {name: getattr(trial, name) for name in _NETWORK} | dict(trial.choices)
+    for epoch in curve:
+        yield {**network, "repeat": repeat, "seed": seed, **asdict(replace(epoch))}

@@ -1,0 +1,252 @@
+"""Studies that train some networks once more, from other seeds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import TINY
+
+from nas.analysis.pareto import front_with_noise, pareto_front
+from nas.config import Replicates, StudyConfig
+from nas.errors import NasError, StudyError
+from nas.search import later, trainer
+from nas.search.disk import prune_checkpoints
+from nas.search.events import EpochFinished, Event, RepeatFinished, TrialFinished
+from nas.search.noise import WORTH_REPEATING
+from nas.search.sampler import process_identity
+from nas.search.store import Repeat, Store
+from nas.search.study import Study, open_study, planned_trials, run_study
+from nas.search.trainer import CHECKPOINTS
+from nas.training.loop import trial_seed
+
+TRIALS = {"flops": {"max": "300k"}}
+
+
+def repeating(config: StudyConfig, name: str = "tiny", **replicates: Any) -> StudyConfig:
+    """Return a study of cheap networks, two of which are trained from two seeds unless told otherwise."""
+    asked = Replicates.model_validate({"seeds": 2, "of": "spread", "networks": 2, **replicates})
+    search = {**config.model_dump()["search"], "sampler": "pareto", "trials": 4, "replicates": asked}
+    return StudyConfig.model_validate({**config.model_dump(), "name": name, "search": search, "budget": TRIALS})
+
+
+def outcomes(repeats: list[Repeat]) -> list[tuple[Any, ...]]:
+    """Return what must not depend on interruptions."""
+    return [(r.number, r.repeat, r.state, r.seed, r.accuracy, [e.val_loss for e in r.curve]) for r in repeats]
+
+
+def test_networks_that_may_be_on_the_front_are_trained_once_more(tiny_config: StudyConfig) -> None:
+    told: list[Event] = []
+    config = repeating(tiny_config, of="front", seeds=3, networks=20)
+    study = run_study(config, on_event=told.append)
+    trials, repeats = study.trials(), study.repeats()
+    assert repeats and {repeat.state for repeat in repeats} == {"trained"}
+    for repeat in repeats:
+        assert repeat.seed == trial_seed(config.search.seed, trials[repeat.number].digest, repeat.repeat)
+        assert repeat.seed != trials[repeat.number].seed
+        assert [epoch.epoch for epoch in repeat.curve] == [1, 2]
+        assert repeat.curve[-1].val_accuracy == repeat.accuracy and (repeat.train_seconds or 0) > 0
+    finished = [event for event in told if isinstance(event, RepeatFinished)]
+    assert {(e.repeat.number, e.repeat.repeat) for e in finished} == {(r.number, r.repeat) for r in repeats}
+    last_trial = max(place for place, event in enumerate(told) if isinstance(event, TrialFinished))
+    assert last_trial < told.index(finished[0])  # all proposals come first
+    front = front_with_noise(study)
+    assert [point.trial for point in front.points] == pareto_front(study)
+    likely = [p for p in (*front.points, *front.others) if p.front_probability >= WORTH_REPEATING]
+    assert {point.seeds for point in likely} == {3}
+    assert front.noise.further == len(repeats) and front.noise.val_images == 80
+    assert len(list(study.weights_folder().glob("*.safetensors"))) == 4  # one for each network
+    assert not list((study.weights_folder() / CHECKPOINTS).glob("*"))
+    assert len(run_study(config).repeats()) == len(repeats)  # nothing is left to do
+
+
+def test_further_trainings_can_be_asked_for_later_and_are_no_part_of_the_definition(tiny_config: StudyConfig) -> None:
+    config = repeating(tiny_config)
+    silent = config.model_copy(update={"search": config.search.model_copy(update={"replicates": None})})
+    before = run_study(silent)
+    trials = before.trials()
+    assert before.repeats() == []
+    after = run_study(config)
+    repeats = after.repeats()
+    assert after.trials() == trials and planned_trials(config) == 0
+    assert [repeat.repeat for repeat in repeats] == [1, 1]
+    flops = sorted(trial.flops for trial in trials)
+    assert sorted(trials[repeat.number].flops for repeat in repeats) == [flops[0], flops[-1]]
+    more = run_study(repeating(tiny_config, seeds=3))
+    assert [repeat.repeat for repeat in more.repeats()] == [1, 2, 1, 2]
+    assert outcomes(more.repeats())[::2] == outcomes(repeats)
+    assert run_study(silent).repeats() == more.repeats()
+
+
+def test_an_interrupted_further_training_goes_on_to_the_same_end(tiny_config: StudyConfig) -> None:
+    whole = run_study(repeating(tiny_config, "whole"))
+    cut = repeating(tiny_config, "cut")
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, EpochFinished) and event.repeat:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(cut, on_event=interrupt)
+    study = open_study(cut)
+    assert study.repeats() == []  # it is free for others
+    (checkpoint,) = (study.weights_folder() / CHECKPOINTS).glob("*")
+    assert prune_checkpoints(study.weights_folder(), study.trials(), study.repeats()).count == 0
+    epochs: list[int] = []
+    again = run_study(cut, on_event=lambda e: epochs.append(e.epoch.epoch) if isinstance(e, EpochFinished) else None)
+    assert outcomes(again.repeats()) == outcomes(whole.repeats())
+    assert epochs == [1, 2, 1, 2] and not checkpoint.exists()
+
+
+def test_the_further_training_of_a_process_that_is_no_more_is_made_again(tiny_config: StudyConfig) -> None:
+    whole = run_study(repeating(tiny_config, "whole"))
+    config = repeating(tiny_config, "left")
+    silent = config.model_copy(update={"search": config.search.model_copy(update={"replicates": None})})
+    store = Store(run_study(silent).storage, "left")
+    gone, alive = (repeat for repeat in whole.repeats())
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    assert store.claim_repeat(gone.number, 1, seed=1, owner=f"{socket.gethostname()}/{dead.pid}/1")
+    assert store.claim_repeat(alive.number, 1, seed=alive.seed, owner=process_identity())
+    assert not store.claim_repeat(alive.number, 1, seed=alive.seed, owner="another")
+    left = run_study(config)
+    assert outcomes(left.repeats())[0] == outcomes(whole.repeats())[0]
+    assert left.repeats()[1].state == "running"  # its owner lives
+    assert [len(owners) for owners in store.owners()] == [0, 1]
+    names = [f"{left.trials()[repeat.number].digest}.1.safetensors" for repeat in (gone, alive)]
+    folder = left.weights_folder() / CHECKPOINTS
+    for name in names:
+        (folder / name).write_bytes(b"12345")
+    prune_checkpoints(left.weights_folder(), left.trials(), left.repeats())
+    assert [path.name for path in folder.iterdir()] == names[1:]  # what runs may need its own
+
+
+@pytest.mark.slow
+def test_kill_9_in_a_further_training_and_the_same_command_again(tmp_path: Path) -> None:
+    recipe = {**TINY["recipe"], "epochs": 6}
+    search = {**TINY["search"], "trials": 3, "sampler": "pareto", "replicates": {"of": "spread", "networks": 1}}
+    document = {**TINY, "budget": TRIALS, "search": search, "recipe": recipe}
+    whole, path = (tmp_path / f"{name}.yaml" for name in ("whole", "killed"))
+    for file in (whole, path):
+        file.write_text(yaml.safe_dump({**document, "name": file.stem}))
+    command = [sys.executable, "-c", "from nas.cli import main; main()", "search", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and not _trains_once_more(tmp_path / "killed"):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert [repeat.state for repeat in open_study(path).repeats()] == ["running"]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
+    repeats = open_study(path).repeats()
+    assert [repeat.state for repeat in repeats] == ["trained"] * 2
+    assert outcomes(repeats) == outcomes(run_study(whole).repeats())
+
+
+def _trains_once_more(folder: Path) -> bool:
+    database = folder / "study.db"
+    if not database.exists() or not list(folder.glob(f"weights/*/{CHECKPOINTS}/*.1.safetensors")):
+        return False
+    connection = sqlite3.connect(database, timeout=10)
+    try:
+        return bool(connection.execute("select count(*) from nas_repeat").fetchone()[0])
+    finally:
+        connection.close()
+
+
+@pytest.mark.slow
+def test_workers_never_train_the_same_twice(tiny_config: StudyConfig) -> None:
+    config = repeating(tiny_config, "shared", seeds=4, networks=3)
+    begun: list[tuple[int, int]] = []
+    done: list[tuple[int, int]] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, EpochFinished) and event.repeat and event.epoch.epoch == 1:
+            begun.append((event.trial.number, event.repeat))
+        if isinstance(event, RepeatFinished):
+            done.append((event.trial.number, event.repeat.repeat))
+
+    repeats = run_study(config, workers=2, on_event=note).repeats()
+    assert sorted(begun) == sorted(done) == [(r.number, r.repeat) for r in repeats]
+    assert len(repeats) == 3 * 3 and {repeat.state for repeat in repeats} == {"trained"}
+    alone = run_study(repeating(tiny_config, "alone", seeds=4, networks=3))
+    digests = {study.name: {t.number: t.digest for t in study.trials()} for study in (open_study(config), alone)}
+    expected = {(digests["alone"][r.number], r.repeat): r.curve[-1].val_loss for r in alone.repeats()}
+    found = {(digests["shared"][r.number], r.repeat): r.curve[-1].val_loss for r in repeats}
+    both = expected.keys() & found.keys()
+    assert both and all(expected[key] == found[key] for key in both)
+
+
+def test_of_two_that_want_the_same_one_takes_the_next(
+    tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = repeating(tiny_config)
+    silent = config.model_copy(update={"search": config.search.model_copy(update={"replicates": None})})
+    store = Store(run_study(silent).storage, config.name)
+    real = later.wanted_repeats
+
+    def slow(*arguments: Any, **keywords: Any) -> Any:
+        wanted = real(*arguments, **keywords)
+        if len(wanted) == 2:  # between reading and claiming, another is faster
+            store.claim_repeat(wanted[0][0].number, wanted[0][1], seed=0, owner="another")
+        return wanted
+
+    monkeypatch.setattr(later, "wanted_repeats", slow)
+    claimed = later.claim_repeat(config, store, val_images=80)
+    assert claimed is not None
+    theirs, ours = store.repeats() if store.repeats()[1].number == claimed[0].number else store.repeats()[::-1]
+    assert (theirs.seed, ours.seed) == (0, claimed[1].seed) and ours.number != theirs.number
+    assert later.claim_repeat(config, store, val_images=80) is None
+
+
+def test_a_further_training_that_fails_is_on_record_and_three_in_a_row_end_the_search(
+    tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = repeating(tiny_config, seeds=6)
+    silent = config.model_copy(update={"search": config.search.model_copy(update={"replicates": None})})
+    run_study(silent)
+
+    def fail(*arguments: object, **keywords: object) -> None:
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(trainer, "train", fail)
+    with pytest.raises(NasError, match="3 further trainings in a row failed, the last with: RuntimeError: the device"):
+        run_study(config)
+    study = open_study(config)
+    assert [repeat.state for repeat in study.repeats()] == ["failed"] * 3
+    assert study.repeats()[0].error == "RuntimeError: the device is gone"
+    assert front_with_noise(study).noise.further == 0
+
+    def full(*arguments: object, **keywords: object) -> None:
+        raise StudyError("the disk is full")
+
+    monkeypatch.setattr(trainer, "train", full)
+    with pytest.raises(StudyError, match="the disk is full"):
+        run_study(config)
+    assert len(study.repeats()) == 3  # the one that met it may be made again
+
+
+def test_validation_images_are_noted_and_told_from_accuracies_where_they_were_not(tiny_config: StudyConfig) -> None:
+    study = run_study(repeating(tiny_config, "noted"))
+    assert study.val_images() == 80
+    _forget(study)
+    assert 80 % study.val_images() == 0 and study.val_images() > 1
+    run_study(study.config, trials=0)  # a search notes them
+    assert study.val_images() == 80
+
+
+def _forget(study: Study) -> None:
+    connection = sqlite3.connect(study.directory / "study.db")
+    connection.execute("update nas_study set val_images = null")
+    connection.commit()
+    connection.close()
