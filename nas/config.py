@@ -55,6 +55,19 @@ class Halving(Strict):
             rungs.append(rung)
         return tuple(rungs)
 
+    def require(self, *, epochs: int, trials: int) -> None:
+        """Raise ValueError where trainings of so many epochs have no rung, or so few trials would all stop early."""
+        rungs = self.rungs(epochs)
+        if not rungs:
+            raise ValueError(
+                f"search.halving.first must be at most half the epochs of a training ({epochs}), but is {self.first}"
+            )
+        if trials < (least := self.factor ** len(rungs)):
+            raise ValueError(
+                f"search.halving trains one network in {least} to the end (rungs after epochs"
+                f" {', '.join(map(str, rungs))}), but search.trials is {trials}"
+            )
+
 
 class Replicates(Strict):
     """Further trainings of some networks from other seeds, so that luck is told from merit.
@@ -181,11 +194,8 @@ class StudyConfig(Strict):
 
     @model_validator(mode="after")
     def _rungs_within_training(self) -> Self:
-        halving, epochs = self.search.halving, self.recipe.epochs
-        if halving is not None and epochs is not None and not halving.rungs(epochs):
-            raise ValueError(
-                f"search.halving.first {halving.first} must lie within the first half of recipe.epochs {epochs}"
-            )
+        if self.search.halving is not None and self.recipe.epochs is not None:
+            self.search.halving.require(epochs=self.recipe.epochs, trials=self.search.trials)
         return self
 
     def definition(self) -> dict[str, Any]:

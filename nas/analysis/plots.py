@@ -41,7 +41,7 @@ class FrontInfo(NamedTuple):
 
 
 class CurvesInfo(NamedTuple):
-    """What the curve plot shows: each trained trial's curve, and which trials are on the front."""
+    """What the curve plot shows: each curve of a trained or stopped trial, and which trials are on the front."""
 
     title: str
     curves: list[tuple[TrialRecord, list[Epoch]]]
@@ -83,7 +83,8 @@ def front_info(study: Study) -> FrontInfo:
 def curves_info(study: Study) -> CurvesInfo:
     """Collect what ``plot_curves`` draws."""
     curves, trials = study.curves(), study.trials()
-    shown = [(trial, curves[trial.number]) for trial in trials if trial.state == "trained" and trial.number in curves]
+    states = ("trained", "stopped")
+    shown = [(trial, curves[trial.number]) for trial in trials if trial.state in states and trial.number in curves]
     return CurvesInfo(f"{study.name}: learning curves", shown, frozenset(t.number for t in pareto_front(study)))
 
 
@@ -278,11 +279,12 @@ def _hover_point(point: FrontPoint) -> str:
 def _hover(trial: TrialRecord, *, accuracy: str | None = None) -> str:
     if accuracy is None:
         accuracy = "outside the budget" if trial.accuracy is None else f"accuracy {100 * trial.accuracy:.2f} %"
+    stopped = f", stopped after epoch {trial.epochs}" if trial.state == "stopped" else ""
     coefficients = f"width {trial.width:g}, depth {trial.depth:g}, resolution {trial.resolution} px"
     counts = zip((trial.flops, trial.params, trial.activations), ("FLOPs", "parameters", "activations"), strict=True)
     lines = [
         f"<b>trial {trial.number}: {trial.space}</b>",
-        accuracy,
+        accuracy + stopped,
         ", ".join((coefficients, *(f"{key} {value}" for key, value in trial.choices.items()))),
         ", ".join(f"{format_count(count)} {name}" for count, name in counts),
     ]

@@ -69,10 +69,12 @@ def render_report(study: Study) -> str:
 
     trials, repeats, front = study.trials(), study.repeats(), front_with_noise(study)
     counts = {state: sum(trial.state == state for trial in trials) for state in ("trained", "repeated", "infeasible")}
+    stopped = sum(trial.state == "stopped" for trial in trials)
     best = f"{100 * front.points[-1].mean_accuracy:.2f} %" if front.points else "–"
     facts = {
         "trials": len(trials),
         "networks trained": counts["trained"],
+        **({"stopped early": stopped} if stopped else {}),
         "repeated": counts["repeated"],
         "outside the budget": counts["infeasible"],
         **({"further trainings": sum(repeat.state == "trained" for repeat in repeats)} if repeats else {}),
@@ -83,7 +85,7 @@ def render_report(study: Study) -> str:
     figures = {"front_plot": plot_front(study), "curves_plot": plot_curves(study)}
     if latency is not None:
         figures["latency_plot"] = plot_latency(study, latency)
-    if best is not None:
+    if front.points:
         figures["progress_plot"] = plot_progress(study)
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template("report.html.jinja").render(

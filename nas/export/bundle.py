@@ -80,9 +80,11 @@ def choose_trial(study: Study, *, number: int | None = None, max_flops: int | No
     if trial.state != "trained":
         reason = {"infeasible": "was outside the budget and never trained", "failed": f"failed ({trial.error})"}
         reason["diverged"] = f"diverged ({trial.error})"
+        reason["stopped"] = f"was stopped after epoch {trial.epochs} and has no weights"
+        known = ", ".join(str(t.number) for t in pareto_front(study))
         raise StudyError(
-            f"trial {number} of {study.name!r} {reason.get(trial.state, f'is {trial.state}')}; the front has trials"
-            f" {', '.join(str(t.number) for t in pareto_front(study))}"
+            f"trial {number} of {study.name!r} {reason.get(trial.state, f'is {trial.state}')}; the front has"
+            f" {f'trials {known}' if known else 'no trial yet'}"
         )
     return trial
 

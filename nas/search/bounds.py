@@ -7,7 +7,7 @@ import torch
 from nas.architecture.space import Range
 from nas.config import StudyConfig
 from nas.data.sources import Dataset
-from nas.errors import BudgetError
+from nas.errors import BudgetError, ConfigError
 from nas.search.objective import Candidate, realise
 from nas.training.loop import fitting_batch
 from nas.training.step import SMALLEST_BATCH
@@ -41,6 +41,16 @@ def require_memory(config: StudyConfig, dataset: Dataset, device: torch.device) 
     """Raise DeviceError where a device has not the memory to train even the smallest network of the search."""
     smallest = min(_corners(config, dataset, "min"), key=lambda candidate: candidate.cost.activations)
     fitting_batch(smallest.architecture, SMALLEST_BATCH, device)
+
+
+def require_rungs(config: StudyConfig, dataset: Dataset) -> None:
+    """Raise ConfigError where a search is to be halved and no training has a rung, or none would pass them all."""
+    halving = config.search.halving
+    if halving is not None:
+        try:
+            halving.require(epochs=config.recipe.total_epochs(len(dataset.train)), trials=config.search.trials)
+        except ValueError as error:
+            raise ConfigError(f"study {config.name!r}: {error}") from None
 
 
 def _corners(config: StudyConfig, dataset: Dataset, end: str) -> list[Candidate]:

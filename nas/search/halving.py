@@ -43,6 +43,15 @@ def promotable(trials: Sequence[Reached], *, factor: int) -> int | None:
     return None
 
 
+def goes_on(trials: Sequence[Reached], number: int, *, factor: int) -> bool:
+    """Tell whether a trial that has just come to a rung is the one to go on next, as if it had paused there.
+
+    One rule for those that arrive and those that wait makes the order of trainings the same after an interruption.
+    """
+    there = [trial._replace(paused=True) if trial.number == number else trial for trial in trials]
+    return promotable(there, factor=factor) == number
+
+
 def survivors(trials: Sequence[Reached], *, rung: int, factor: int) -> list[int]:
     """Return the numbers of the trials that go on from a rung, counted from 1, best first."""
     here = [trial for trial in trials if len(trial.accuracies) >= rung]

@@ -8,9 +8,10 @@ import optuna
 
 from nas.config import StudyConfig
 from nas.errors import StudyError
+from nas.search.abandoned import add_copies
 from nas.search.halving import promotable
 from nas.search.noise import wanted_repeats
-from nas.search.sampler import PROMOTED, process_identity
+from nas.search.sampler import process_identity
 from nas.search.store import Repeat, Store, TrialRecord
 from nas.search.trainer import Trainer
 from nas.training.loop import trial_seed
@@ -35,29 +36,23 @@ def claim_paused(config: StudyConfig, store: Store, *, rungs: tuple[int, ...]) -
 def go_on(trial: TrialRecord, study: optuna.Study, store: Store, trainer: Trainer) -> TrialRecord:
     """Train a paused trial further, and return what became of it.
 
-    Optuna's trials are immutable once they ended, so one trained to the end is added to its study once more.
-
     Raises:
         StudyError: Checkpoint or weights cannot be written; the trial waits again.
     """
-    waiting = replace(trial, state="stopped")
-    architecture = store.architecture(trial.digest)
+
+    def work() -> TrialRecord:
+        twin = store.known(trial.digest, before=trial.number)  # two workers had proposed it at the same moment
+        if twin is not None:
+            return replace(trial, state="repeated", accuracy=twin.accuracy, repeat_of=twin.number)
+        return trainer.train(trial, store.architecture(trial.digest))
+
     try:
-        record = trainer.conclude(waiting, lambda: trainer.train(trial, architecture), given_up="stopped")
+        record = trainer.conclude(trial, work, give_up=lambda: store.wait_again(trial.number, process_identity()))
     except StudyError:
         raise
     except Exception:
         return store.trial(trial.number)
-    if record.state == "trained" and record.accuracy is not None:
-        paused = study.get_trials(deepcopy=False)[trial.number]
-        complete = optuna.trial.create_trial(
-            params=paused.params,
-            distributions=paused.distributions,
-            values=[record.accuracy, float(record.flops)],
-            user_attrs={PROMOTED: trial.number},
-            system_attrs=paused.system_attrs,
-        )
-        study.add_trial(complete)
+    add_copies(study, [record])
     return record
 
 

@@ -102,7 +102,9 @@ class Objective:
         self._store.begin(candidate.record, candidate.architecture, candidate.cost)
         try:
             record = self._trainer.conclude(
-                candidate.record, lambda: self._outcome(trial, candidate), given_up="interrupted"
+                candidate.record,
+                lambda: self._outcome(trial, candidate),
+                give_up=lambda: self._store.interrupt(trial.number),
             )
         except StudyError as error:
             self.stopped = error
@@ -112,12 +114,10 @@ class Objective:
             self.finished = self._store.trial(candidate.record.number)
             raise
         self.finished = record
-        if record.state == "stopped" or record.accuracy is None or self._paused(record.repeat_of):
+        trained = record if record.repeat_of is None else self._store.trial(record.repeat_of)
+        if trained.state != "trained" or trained.accuracy is None:
             raise optuna.TrialPruned(f"{record.state}, with no accuracy of a whole training")
-        return record.accuracy, float(record.flops)
-
-    def _paused(self, number: int | None) -> bool:
-        return number is not None and self._store.trial(number).state != "trained"
+        return trained.accuracy, float(record.flops)
 
     def _outcome(self, trial: optuna.Trial, candidate: Candidate) -> TrialRecord:
         """Return what becomes of a proposal, measuring and training it where need be."""

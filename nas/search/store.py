@@ -199,18 +199,43 @@ class Store:
             connection.execute(TRIAL.insert().values(study=self.study, **row))
 
     def finish(self, number: int, state: TrialState, **values: Any) -> None:
-        """Write what became of a trial."""
+        """Write what became of a trial, and its accuracy for those that repeat it."""
+        repeating = TRIAL.update().where(TRIAL.c.study == self.study, TRIAL.c.repeat_of == number)
         with self._engine.begin() as connection:
             connection.execute(TRIAL.update().where(self._is(number)).values(state=state, owner=None, **values))
+            connection.execute(repeating.values(accuracy=values.get("accuracy")))
+
+    def interrupt(self, number: int) -> None:
+        """Write that a new trial was left, unless it has ended by now."""
+        left = TRIAL.update().where(self._is(number), TRIAL.c.state == "running", TRIAL.c.owner.is_(None))
+        with self._engine.begin() as connection:
+            connection.execute(left.values(state="interrupted"))
+
+    def wait_again(self, number: int, owner: str) -> None:
+        """Write that a trial that went on was left, unless it has ended by now: it waits at its last epoch."""
+        left = TRIAL.update().where(self._is(number), TRIAL.c.state == "running", TRIAL.c.owner == owner)
+        curve = sa.select(EPOCH.c.val_accuracy, EPOCH.c.seconds).where(
+            EPOCH.c.study == self.study, EPOCH.c.number == number
+        )
+        with self._engine.begin() as connection:
+            epochs = connection.execute(curve.order_by(EPOCH.c.epoch)).all()
+            outcome = {"accuracy": epochs[-1].val_accuracy, "train_seconds": sum(epoch.seconds for epoch in epochs)}
+            connection.execute(left.values(state="stopped", owner=None, epochs=len(epochs), **outcome))
 
     def add_epoch(self, number: int, epoch: Epoch) -> bool:
         """Write one point of a trial's curve unless it is there; tell whether it was not."""
         with self._engine.begin() as connection:
             return self._insert_if_new(connection, EPOCH, {"study": self.study, "number": number, **asdict(epoch)})
 
-    def known(self, digest: str) -> TrialRecord | None:
-        """Return the trial of this study that trained a network, to the end or a part of the way, or None."""
-        found = self._records(TRIAL.c.digest == digest, TRIAL.c.state.in_(("trained", "stopped")))
+    def known(self, digest: str, *, before: int | None = None) -> TrialRecord | None:
+        """Return the trial of this study that trained a network, to the end or a part of the way, or None.
+
+        Args:
+            digest: Of the network.
+            before: Only trials of lower numbers.
+        """
+        trained = sa.or_(TRIAL.c.state.in_(("trained", "stopped")), TRIAL.c.owner.is_not(None))
+        found = self._records(TRIAL.c.digest == digest, trained, *([] if before is None else [TRIAL.c.number < before]))
         return found[0] if found else None
 
     def claim(self, number: int, owner: str) -> bool:

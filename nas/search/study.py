@@ -18,7 +18,8 @@ from nas.data.sources import Dataset, load_data
 from nas.errors import NasError, StudyError
 from nas.models.backends import Latency
 from nas.models.device import resolve_device
-from nas.search.bounds import require_memory, require_satisfiable
+from nas.search.abandoned import release_abandoned
+from nas.search.bounds import require_memory, require_rungs, require_satisfiable
 from nas.search.database import (
     database_errors,
     engine_options,
@@ -40,7 +41,6 @@ from nas.search.sampler import (
     counts_for_nothing,
     make_sampler,
     owner_is_gone,
-    process_is_gone,
     was_interrupted,
 )
 from nas.search.store import Purpose, Repeat, Store, TrialRecord
@@ -198,6 +198,7 @@ def run_study(
     dataset = load_data(config.data)
     require_satisfiable(config, dataset)
     require_memory(config, dataset, chosen)
+    require_rungs(config, dataset)
     _make_folder(directory)
     prepare_database(url)
     with database_errors(url):
@@ -348,24 +349,6 @@ def open_optuna_study(
         sampler=sampler,
         load_if_exists=True,
     )
-
-
-def release_abandoned(study: optuna.Study, store: Store) -> None:
-    """End the trials of processes that are no more, so that others take their place."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if owner_is_gone(trial):
-            study.tell(trial.number, state=TrialState.FAIL)
-    running = {trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
-    going_on, repeating = store.owners()
-    for record in store.trials():
-        if record.state == "running" and record.number not in running | going_on.keys():
-            store.finish(record.number, "interrupted")
-    for number, owner in going_on.items():
-        if process_is_gone(owner):
-            store.finish(number, "stopped")
-    for (number, repeat), owner in repeating.items():
-        if process_is_gone(owner):
-            store.release_repeat(number, repeat)
 
 
 def planned_trials(study: str | Path | StudyConfig, *, storage: str | None = None) -> int:

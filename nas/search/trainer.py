@@ -14,7 +14,7 @@ from nas.data.sources import Dataset
 from nas.errors import StudyError, TrainingDiverged
 from nas.models.device import describe_device
 from nas.search.events import EpochFinished, Event
-from nas.search.halving import survivors
+from nas.search.halving import goes_on
 from nas.search.store import Repeat, Store, TrialRecord, TrialState
 from nas.training.checkpoint import save_weights
 from nas.training.loop import train, trial_seed
@@ -57,13 +57,15 @@ class Trainer:
                 found.setdefault(trial.number, {})[1.0] = trial.accuracy
         return found
 
-    def conclude(self, record: TrialRecord, work: Callable[[], TrialRecord], *, given_up: TrialState) -> TrialRecord:
+    def conclude(
+        self, record: TrialRecord, work: Callable[[], TrialRecord], *, give_up: Callable[[], None]
+    ) -> TrialRecord:
         """Do a trial's work, write what became of it, and return that.
 
         Args:
             record: Of the trial.
             work: Returns the outcome.
-            given_up: State of the trial where the work was interrupted.
+            give_up: Called where the work was interrupted.
 
         Raises:
             BaseException: What the work raised.
@@ -72,13 +74,13 @@ class Trainer:
             outcome = work()
         except Exception as error:
             if isinstance(error, StudyError):  # the disk is full, say: the next would fail too, and this one may go on
-                self._finish(replace(record, state=given_up))
+                give_up()
             else:
-                diverged = isinstance(error, TrainingDiverged)
-                self._finish(replace(record, state="diverged" if diverged else "failed", error=reason_of(error)))
+                state: TrialState = "diverged" if isinstance(error, TrainingDiverged) else "failed"
+                self._finish(replace(record, state=state, error=reason_of(error), accuracy=None))
             raise
         except BaseException:
-            self._finish(replace(record, state=given_up))
+            give_up()
             raise
         self._finish(outcome)
         return outcome
@@ -164,12 +166,11 @@ class Trainer:
         )
 
     def _goes_on(self, record: TrialRecord, epoch: Epoch) -> bool:
-        """Tell whether a trial is among those that go on from a rung."""
+        """Tell whether a trial goes on after an epoch; one that paused has been let pass all rungs until then."""
         halving = self._config.search.halving
-        if halving is None or epoch.epoch not in self.rungs:
+        if halving is None or epoch.epoch not in self.rungs or epoch.epoch <= (record.epochs or 0):
             return True
-        rung = self.rungs.index(epoch.epoch) + 1
-        return record.number in survivors(self._store.reached(self.rungs), rung=rung, factor=halving.factor)
+        return goes_on(self._store.reached(self.rungs), record.number, factor=halving.factor)
 
     def _finish(self, record: TrialRecord) -> None:
         outcome = (

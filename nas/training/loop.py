@@ -79,8 +79,8 @@ def train(
         keep_checkpoint: Leave the file at the end, so that the same training again gives its result at once.
         initial: Parameters and buffers to begin with instead of fresh ones; what it lacks stays fresh.
         on_step: Called after each step.
-        go_on: Called after each epoch but the last; where it says no, training pauses there and its file stays, from
-            which the same training goes on.
+        go_on: Called after each epoch but the last, and with the one gone on from; where it says no, training pauses
+            there and its file stays, from which the same training goes on.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
@@ -122,7 +122,11 @@ def train(
             if on_step is not None:
                 on_step(StepDone(*run.steps, run.train_accuracy))
 
-        flip, paused = _flip(dataset, recipe), False
+        def pauses() -> bool:
+            # asked of the epoch gone on from too: it may have been stopped after its file was written and before this
+            return go_on is not None and not run.ended and bool(run.curve) and not go_on(run.curve[-1])
+
+        flip, paused = _flip(dataset, recipe), pauses()
         validation = at(dataset.validation, architecture.resolution)
         train_set = at(dataset.train, run.resolution)
         while not (run.ended or paused):
@@ -138,7 +142,7 @@ def train(
             if saver is not None:
                 saver.save()
             tell(epoch)
-            paused = not run.ended and go_on is not None and not go_on(epoch)
+            paused = pauses()
         if saver is not None and not (keep_checkpoint or paused):
             saver.path.unlink(missing_ok=True)
     clear_gradients(model)

@@ -18,7 +18,8 @@ from sklearn.gaussian_process.kernels import Matern
 
 from nas.search.gaussian_process import GaussianProcess, Prediction
 from nas.search.improvement import expected_improvement, front_steps, hypervolume
-from nas.search.pareto_sampler import ParetoSampler
+from nas.search.pareto_sampler import ParetoSampler, _Encoder, _History
+from nas.search.points import value_at
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -229,3 +230,69 @@ def test_one_objective_is_refused() -> None:
     study = optuna.create_study(sampler=ParetoSampler(cost, space=SPACE))
     with pytest.raises(ValueError, match="needs a study of two objectives, but it has 1"):
         study.ask(SPACE)
+
+
+def on_the_way(parameters: dict[str, Any], share: float) -> float:
+    """Return the accuracy after a share of the training: larger networks learn more slowly."""
+    return accuracy(parameters) * (1 - 0.4 * (1 - share) * (cost(parameters) / 24e6) ** 0.2)
+
+
+def halved_study(*, complete: int, stopped: int) -> tuple[optuna.Study, dict[int, dict[float, float]]]:
+    """Return random trials, a few of them trained to the end, and the accuracies of all after an eighth of the way."""
+    study = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=optuna.samplers.RandomSampler(seed=complete)
+    )
+    values = dict[int, dict[float, float]]()
+    for number in range(complete + stopped):
+        trial = study.ask(SPACE)
+        values[number] = {0.125: on_the_way(trial.params, 0.125)}
+        if number < complete:
+            values[number][1.0] = accuracy(trial.params)
+            study.tell(trial, (accuracy(trial.params), cost(trial.params)))
+        else:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    return study, values
+
+
+def next_proposal(study: optuna.Study, sampler: ParetoSampler) -> dict[str, Any]:
+    study.sampler = sampler
+    trial = study.ask(SPACE)
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    return trial.params
+
+
+def test_accuracies_on_the_way_tell_of_those_at_the_end() -> None:
+    study, values = halved_study(complete=6, stopped=40)
+    history = _History.of((), study.trials, SPACE, study.directions, 1, values)
+    assert len(history.known) == 52 and sorted(set(history.shares)) == [0.125, 1.0]
+    random = np.random.default_rng(0)
+    others = [{name: value_at(d, random.random()) for name, d in SPACE.items()} for _ in range(200)]
+    truth = np.log([1 - accuracy(parameters) for parameters in others])
+
+    def error(kept: np.ndarray[Any, Any]) -> float:
+        shares = history.shares[kept]
+        known = [parameters for parameters, keep in zip(history.known, kept, strict=True) if keep]
+        encode = _Encoder(SPACE, smallest_share=float(shares.min()))
+        points = encode(known, np.array([cost(parameters) for parameters in known]), shares)
+        process = GaussianProcess(points, np.log(history.errors[kept]), categorical=encode.categorical).fit()
+        whole = encode(others, np.array([cost(parameters) for parameters in others]), np.ones(len(others)))
+        return float(np.sqrt(np.mean((process.predict(whole).mean - truth) ** 2)))
+
+    assert error(history.shares > 0) < 0.5 * error(history.shares == 1)
+
+
+def test_proposals_with_accuracies_on_the_way_are_reproducible_and_none_were_seen() -> None:
+    study, values = halved_study(complete=6, stopped=30)
+    seen = proposed(study)
+
+    def propose(partial: dict[int, dict[float, float]] | None, **keywords: Any) -> dict[str, Any]:
+        told = None if partial is None else lambda: partial
+        ignore = lambda trial: trial.state is optuna.trial.TrialState.FAIL  # noqa: E731
+        return next_proposal(study, ParetoSampler(cost, seed=1, space=SPACE, partial=told, ignore=ignore, **keywords))
+
+    once = propose(values)
+    torch.rand(3), np.random.rand(3)
+    assert propose(values) == once and once not in seen
+    assert propose({}) == propose(None) != once
+    ends = {number: {1.0: trial.values[0]} for number, trial in enumerate(study.trials) if trial.values}
+    assert propose(ends) == propose(None)  # what is told of the end is what Optuna knows

@@ -102,6 +102,50 @@ def test_a_stopped_training_goes_on_to_the_same_end(
     assert not FILE.exists()
 
 
+@pytest.mark.parametrize("name", ["adamw, average", "plateau", "mixed"])
+def test_a_training_that_paused_is_the_same_in_the_end(name: str, network: Architecture, digits: Dataset) -> None:
+    recipe = RECIPES[name]
+    whole = train(network, digits, recipe, seed=5, device=CPU)
+
+    def until(last: int, *, lost: bool = False) -> TrainingResult:
+        if lost:
+            FILE.unlink()
+        return train(
+            network, digits, recipe, seed=5, device=CPU, checkpoint=FILE, go_on=lambda epoch: epoch.epoch < last
+        )
+
+    for lost in (False, True):
+        paused = until(1)
+        assert paused.paused and figures(paused.curve) == figures(whole.curve[:1]) and FILE.exists()
+        torch.rand(2)
+        assert len(until(2, lost=lost).curve) == 2 and FILE.exists()
+        rest = until(100, lost=lost)
+        assert not rest.paused and not FILE.exists()
+        same(whole, rest)
+
+
+def test_a_training_asks_again_where_it_was_stopped_before_the_answer(network: Architecture, digits: Dataset) -> None:
+    def stop(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            raise Stopped
+
+    asked: list[int] = []
+
+    def ask(epoch: Epoch) -> bool:
+        asked.append(epoch.epoch)
+        return epoch.epoch < 2
+
+    recipe, keywords = RECIPES["plateau"], {"seed": 5, "device": CPU, "checkpoint": FILE, "go_on": ask}
+    with pytest.raises(Stopped):
+        train(network, digits, recipe, on_epoch=stop, **keywords)
+    result = train(network, digits, recipe, **keywords)
+    assert asked == [1, 2] and result.paused and len(result.curve) == 2 and FILE.exists()
+    assert train(network, digits, recipe, **{**keywords, "go_on": None}).curve[:2] == result.curve
+    asked.clear()
+    train(network, digits, recipe, **{**keywords, "go_on": lambda epoch: bool(asked.append(epoch.epoch)) or True})
+    assert asked == [1, 2, 3]  # the end is no question
+
+
 def test_a_checkpoint_of_something_else_is_not_gone_on_from(network: Architecture, digits: Dataset) -> None:
     def stop(epoch: Epoch) -> None:
         raise Stopped

@@ -1,0 +1,486 @@
+"""Studies whose trainings pause at rungs: what is kept, what Optuna is told, and that interruptions change nothing."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+import yaml
+from conftest import TINY, Outcome
+
+from nas.analysis.pareto import front_of, pareto_front
+from nas.analysis.plots import curves_info, plot_curves
+from nas.analysis.report import render_report
+from nas.architecture.cost import count_cost
+from nas.config import StudyConfig
+from nas.data.sources import load_data
+from nas.errors import StudyError, TrainingDiverged
+from nas.export.bundle import choose_trial
+from nas.search import trainer
+from nas.search.abandoned import release_abandoned
+from nas.search.disk import FilesOnDisk, prune_checkpoints
+from nas.search.events import EpochFinished, Event, TrialFinished
+from nas.search.halving import promotable
+from nas.search.later import go_on
+from nas.search.sampler import PROMOTED, process_identity
+from nas.search.store import Store, TrialRecord
+from nas.search.study import Study, missing_trials, open_optuna_study, open_study, planned_trials, run_study
+from nas.search.trainer import CHECKPOINTS, Trainer
+
+Done = optuna.trial.TrialState
+RUNGS, EPOCHS, FACTOR = (1, 2), 5, 2
+
+
+def document(name: str, sampler: str, **search: Any) -> dict[str, Any]:
+    return {
+        **TINY,
+        "name": name,
+        "data": {"digits": True, "limit": 150},
+        "search": {
+            **TINY["search"],
+            "sampler": sampler,
+            "trials": 10,
+            "seed": 4,
+            "halving": {"factor": FACTOR},
+            **search,
+        },
+        "recipe": {**TINY["recipe"], "epochs": EPOCHS, "batch_size": 32},
+    }
+
+
+def halved(name: str, sampler: str = "random", **search: Any) -> StudyConfig:
+    return StudyConfig.model_validate(document(name, sampler, **search))
+
+
+def essence(study: Study) -> list[Any]:
+    """Return what interruptions must not change: all but numbers and times."""
+    curves, trials = study.curves(), [trial for trial in study.trials() if trial.state != "interrupted"]
+    place = {trial.number: index for index, trial in enumerate(trials)}
+    return [
+        (
+            *(trial.label, trial.digest, trial.flops, trial.state, trial.accuracy, trial.epochs, trial.seed),
+            None if trial.repeat_of is None else place[trial.repeat_of],
+            [(epoch.epoch, epoch.train_loss, epoch.val_accuracy) for epoch in curves.get(trial.number, [])],
+        )
+        for trial in trials
+    ]
+
+
+def told(study: Study) -> list[Any]:
+    """Return what Optuna knows, likewise."""
+    trials = open_optuna_study(study.config, study.storage).trials
+    return [
+        (t.state, t.values, t.params, PROMOTED in t.user_attrs, sorted(t.constraints.values()))
+        for t in trials
+        if t.state is not Done.FAIL
+    ]
+
+
+def copies(study: Study) -> list[int]:
+    trials = open_optuna_study(study.config, study.storage).trials
+    return [trial.user_attrs[PROMOTED] for trial in trials if PROMOTED in trial.user_attrs]
+
+
+@pytest.fixture(scope="module", params=["pareto", "tpe"])
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Return a halved study that was run at one go."""
+    path = tmp_path_factory.mktemp(request.param) / "whole.yaml"
+    path.write_text(yaml.safe_dump(document("whole", request.param)))
+    return run_study(path)
+
+
+@pytest.fixture(scope="module")
+def by_chance(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Return the same by random proposals, which take the least time."""
+    path = tmp_path_factory.mktemp("random") / "whole.yaml"
+    path.write_text(yaml.safe_dump(document("whole", "random")))
+    return run_study(path)
+
+
+def test_trainings_pause_at_rungs_and_few_are_trained_to_the_end(whole: Study) -> None:
+    trials, curves = whole.trials(), whole.curves()
+    known = [trial for trial in trials if trial.state in ("trained", "stopped")]
+    counts = Counter(trial.state for trial in known)
+    assert len(trials) == 10 and len({trial.digest for trial in known}) == len(known)
+    assert counts["trained"] >= len(known) // FACTOR**2 > 0 and counts["stopped"] >= len(known) // 2
+    for trial in known:
+        curve = curves[trial.number]
+        assert [epoch.epoch for epoch in curve] == list(range(1, len(curve) + 1))
+        assert len(curve) in (RUNGS if trial.state == "stopped" else (EPOCHS,))
+        assert (trial.epochs, trial.accuracy) == (len(curve), curve[-1].val_accuracy)
+        assert trial.train_seconds == pytest.approx(sum(epoch.seconds for epoch in curve))
+        assert whole.weights(trial).exists() == (trial.state == "trained")
+        assert checkpoint(whole, trial).exists() == (trial.state == "stopped")
+    store = Store(whole.storage, whole.name)
+    reached = store.reached(RUNGS)
+    assert promotable(reached, factor=FACTOR) is None
+    assert {r.number: r.accuracies for r in reached} == {
+        t.number: tuple(curves[t.number][rung - 1].val_accuracy for rung in RUNGS if rung <= len(curves[t.number]))
+        for t in known
+    }
+    records = {trial.number: trial for trial in trials}
+    assert all(t.accuracy == records[t.repeat_of].accuracy for t in trials if t.repeat_of is not None)
+    assert copies(whole)  # some were promoted later
+
+
+def checkpoint(study: Study, trial: TrialRecord) -> Path:
+    return study.weights_folder() / CHECKPOINTS / f"{trial.digest}.safetensors"
+
+
+def test_optuna_knows_paused_trials_as_pruned_and_promoted_ones_as_complete_copies(whole: Study) -> None:
+    study, records = open_optuna_study(whole.config, whole.storage), {t.number: t for t in whole.trials()}
+    originals = [trial for trial in study.trials if PROMOTED not in trial.user_attrs]
+    assert [trial.number for trial in originals] == list(records)
+    for trial in originals:
+        record = records[trial.number]
+        complete = record.state == "trained" and record.number not in copies(whole)
+        of = record if record.repeat_of is None else records[record.repeat_of]
+        assert complete or record.repeat_of is not None or trial.state is Done.PRUNED
+        if trial.state is Done.COMPLETE:
+            assert of.state == "trained" and trial.values == [of.accuracy, of.flops]
+    for trial in study.trials:
+        if PROMOTED in trial.user_attrs:
+            record, original = records[trial.user_attrs[PROMOTED]], study.trials[trial.user_attrs[PROMOTED]]
+            assert record.state == "trained" and trial.values == [record.accuracy, record.flops]
+            assert (trial.params, trial.constraints) == (original.params, original.constraints)
+    assert len(copies(whole)) == len(set(copies(whole)))
+    assert missing_trials(whole.config, study) == 0
+    best = {tuple(trial.values) for trial in study.best_trials}
+    assert best == {(trial.accuracy, trial.flops) for trial in pareto_front(whole)}
+    assert all(trial.state == "trained" for trial in pareto_front(whole))
+
+
+def test_some_and_some_more_are_the_same_as_all_at_once(whole: Study) -> None:
+    parts = halved("parts", whole.config.search.sampler)
+    run_study(parts, trials=3)
+    assert planned_trials(parts) == 7
+    run_study(parts, trials=4)
+    study = run_study(parts)
+    assert essence(study) == essence(whole) and told(study) == told(whole)
+    assert planned_trials(parts) == 0
+    before = study.trials()
+    assert run_study(parts).trials() == before  # nothing waits that should have gone on
+
+
+def interrupted_runs(config: StudyConfig, *, every: int) -> tuple[Study, set[str]]:
+    """Run a study that Ctrl-C ends at every so many moments, until it is through; tell in which trainings it came."""
+    passed, where = set[object](), set[str]()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, EpochFinished):
+            moment: object = (event.trial.digest, event.epoch.epoch)
+            kind = ("promoted" if event.trial.epochs else "new") + ", at a rung" * (event.epoch.epoch in RUNGS)
+        elif isinstance(event, TrialFinished):
+            moment, kind = (event.trial.label, event.trial.epochs), "between"
+        else:
+            return
+        if moment not in passed:
+            passed.add(moment)
+            if len(passed) % every == 0:
+                where.add(kind)
+                raise KeyboardInterrupt
+
+    for _ in range(100):
+        try:
+            return run_study(config, on_event=listen), where
+        except KeyboardInterrupt:
+            assert "running" not in {trial.state for trial in open_study(config).trials()}
+    raise AssertionError("it never came through")
+
+
+def test_ctrl_c_after_every_epoch_and_trial_changes_nothing(by_chance: Study) -> None:
+    study, where = interrupted_runs(halved("cut"), every=1)
+    assert where == {"new", "new, at a rung", "promoted", "promoted, at a rung", "between"}
+    assert essence(study) == essence(by_chance) and told(study) == told(by_chance)
+
+
+def test_ctrl_c_changes_nothing_for_samplers_that_learn(whole: Study) -> None:
+    study, where = interrupted_runs(halved("cut", whole.config.search.sampler), every=5)
+    assert len(where) > 2
+    assert essence(study) == essence(whole) and told(study) == told(whole)
+
+
+HOOKS: dict[str, tuple[Any, str]] = {
+    "begun": (Store, "begin"),
+    "epoch": (Store, "add_epoch"),
+    "claimed": (Store, "claim"),
+    "finished": (Store, "finish"),
+    "saved": (trainer, "save_weights"),
+    "copied": (optuna.Study, "add_trial"),
+    "told": (optuna.Study, "tell"),
+}
+KILLS = [
+    ("begun", 1),
+    ("epoch", 1),  # at a rung, before it is asked whether to go on
+    ("finished", 1),  # Optuna has not been told
+    ("told", 1),  # now it has
+    ("epoch", 5),  # of a promoted training, at its next rung
+    ("claimed", 1),
+    ("epoch", 3),  # of the same, past the rungs
+    ("saved", 1),  # its checkpoint is gone, and it still counts as running
+    ("finished", 1),  # it is trained, and Optuna has no copy
+    ("copied", 1),
+    ("begun", 4),
+]
+
+
+def run_until_killed(config: StudyConfig, hook: str, count: int) -> None:
+    """Run a study in this process, which kills itself right after a function was called for the ``count``-th time."""
+    owner, name = HOOKS[hook]
+    original, left = getattr(owner, name), count
+
+    def deadly(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal left
+        result = original(*arguments, **keywords)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, deadly)
+    run_study(config)
+
+
+@pytest.fixture
+def kill() -> Iterator[Callable[[StudyConfig, str, int], int | None]]:
+    """Return a function that runs a study in a process which kills itself, and returns how that ended."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nas.search.study", "test_halved_study"])
+
+    def run(config: StudyConfig, hook: str, count: int) -> int | None:
+        process = context.Process(target=run_until_killed, args=(config, hook, count))
+        process.start()
+        process.join(120)
+        return process.exitcode
+
+    yield run
+
+
+@pytest.mark.slow
+def test_kill_9_at_many_moments_changes_nothing(
+    by_chance: Study, kill: Callable[[StudyConfig, str, int], int | None]
+) -> None:
+    config = halved("killed")
+    assert {kill(config, hook, count) for hook, count in KILLS} == {-signal.SIGKILL}
+    study = run_study(config)
+    assert essence(study) == essence(by_chance) and told(study) == told(by_chance)
+
+
+@pytest.mark.slow
+def test_workers_share_rungs_and_leave_nothing_that_should_go_on(tmp_path: Path, by_chance: Study) -> None:
+    path = tmp_path / "shared.yaml"
+    path.write_text(yaml.safe_dump(document("shared", "random")))
+    finished = Counter[bool]()
+    epochs = Counter[tuple[int, int]]()
+
+    def note(event: Event) -> None:
+        if isinstance(event, TrialFinished):
+            finished[event.went_on] += 1
+        elif isinstance(event, EpochFinished):
+            epochs[event.trial.number, event.epoch.epoch] += 1
+
+    study = run_study(path, workers=2, on_event=note)
+    trials, curves = study.trials(), study.curves()
+    assert finished[False] == len(trials) == 10 and finished[True] > 0
+    assert {trial.state for trial in trials} <= {"trained", "stopped", "repeated", "infeasible"}
+    assert set(epochs.values()) == {1} and epochs.keys() == {(n, e.epoch) for n, c in curves.items() for e in c}
+    assert promotable(Store(study.storage, study.name).reached(RUNGS), factor=FACTOR) is None
+    assert sorted(copies(study)) == sorted(set(copies(study)))
+    figures = {t.digest: [e.val_accuracy for e in by_chance.curves().get(t.number, [])] for t in by_chance.trials()}
+    for trial in trials:  # the same proposals, and as far as both went the same curves
+        ours, theirs = [e.val_accuracy for e in curves.get(trial.number, [])], figures[trial.digest]
+        assert all(a == b for a, b in zip(ours, theirs, strict=False))
+
+
+def test_of_many_that_claim_a_paused_trial_one_gets_it(by_chance: Study, tmp_path: Path) -> None:
+    store = copied(by_chance, tmp_path)
+    number = next(trial.number for trial in store.trials() if trial.state == "stopped")
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda owner: Store(store.storage, store.study).claim(number, f"h/{owner}/0"), range(16)))
+    assert taken.count(True) == 1
+    assert store.owners()[0] == {number: f"h/{taken.index(True)}/0"}
+    store.wait_again(number, "h/99/0")
+    store.interrupt(number)
+    assert store.trial(number).state == "running"  # it is another's
+    store.wait_again(number, f"h/{taken.index(True)}/0")
+    assert store.trial(number) == by_chance.trials()[[t.number for t in by_chance.trials()].index(number)]
+
+
+def copied(study: Study, folder: Path) -> Store:
+    """Return a copy of a study's database."""
+    shutil.copy(study.directory / "study.db", folder / "study.db")
+    return Store(f"sqlite:///{folder / 'study.db'}", study.name)
+
+
+def test_what_another_process_does_meanwhile_is_left_alone(by_chance: Study, tmp_path: Path) -> None:
+    store = copied(by_chance, tmp_path)
+    study = open_optuna_study(by_chance.config, store.storage)
+    number = next(trial.number for trial in store.trials() if trial.state == "stopped")
+    assert store.claim(number, process_identity())
+    release_abandoned(study, store)
+    assert store.trial(number).state == "running"  # this process lives
+    store.wait_again(number, process_identity())
+    before, elsewhere = store.trials(), store.owners
+
+    def claimed_now() -> Any:
+        found = elsewhere()
+        store.claim(number, "another-host/1/0")
+        return found
+
+    store.owners = claimed_now  # type: ignore[method-assign]
+    release_abandoned(study, store)
+    assert store.trial(number).state == "running"
+    store.wait_again(number, "another-host/1/0")
+    assert store.trials() == before
+
+
+class Broken:
+    """Stands for ``train``, and fails where a paused training would go on, from the ``count``-th on."""
+
+    def __init__(self, error: Exception, *, spare: int = 0) -> None:
+        self.error, self.spare, self.train = error, spare, trainer.train
+
+    def __call__(self, *arguments: Any, checkpoint: Path, **keywords: Any) -> Any:
+        if checkpoint.exists():
+            self.spare -= 1
+            if self.spare < 0:
+                raise self.error
+        return self.train(*arguments, checkpoint=checkpoint, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(TrainingDiverged("the loss is nan"), "diverged"), (RuntimeError("no kernel"), "failed")]
+)
+def test_a_promoted_training_that_fails_is_kept_as_that_and_the_search_goes_on(
+    error: Exception, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "train", Broken(error))
+    study = run_study(halved("broken"))
+    trials = study.trials()
+    broken = [trial for trial in trials if trial.state == state]
+    assert len(trials) == 10 and broken
+    for trial in broken:
+        assert str(error) in str(trial.error) and trial.accuracy is None
+        assert len(study.curves()[trial.number]) in RUNGS
+    optunas = open_optuna_study(study.config, study.storage)
+    assert {optunas.trials[trial.number].state for trial in broken} == {Done.PRUNED} and not copies(study)
+    assert prune_checkpoints(study.weights_folder(), trials).count == len(broken)  # nobody goes on from theirs
+    assert all(checkpoint(study, trial).exists() for trial in trials if trial.state == "stopped")
+
+
+def test_a_full_disk_leaves_a_promoted_training_waiting(by_chance: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = halved("full")
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "train", Broken(StudyError("the checkpoint cannot be written"), spare=1))
+        with pytest.raises(StudyError, match="the checkpoint cannot be written"):
+            run_study(config)
+    trials = open_study(config).trials()
+    assert {trial.state for trial in trials} <= {"trained", "stopped", "repeated", "infeasible"}
+    assert len(trials) < 10
+    study = run_study(config)
+    assert essence(study) == essence(by_chance) and told(study) == told(by_chance)
+
+
+def test_a_lost_checkpoint_costs_time_and_nothing_else(by_chance: Study) -> None:
+    config = halved("lost")
+
+    def lose(event: Event) -> None:
+        if isinstance(event, TrialFinished):
+            shutil.rmtree(open_study(config).weights_folder() / CHECKPOINTS, ignore_errors=True)
+
+    study = run_study(config, on_event=lose)
+    assert essence(study) == essence(by_chance) and told(study) == told(by_chance)
+
+
+def test_networks_that_two_workers_began_at_once_are_one_when_they_go_on(by_chance: Study, tmp_path: Path) -> None:
+    store = copied(by_chance, tmp_path)
+    first = next(trial for trial in store.trials() if trial.state == "stopped")
+    study = open_optuna_study(by_chance.config, store.storage)
+    twin = replace(first, number=len(study.trials), state="running")
+    study.add_trial(optuna.trial.create_trial(state=Done.PRUNED))
+    architecture = store.architecture(first.digest)
+    store.begin(twin, architecture, count_cost(architecture))
+    store.finish(twin.number, "stopped", accuracy=first.accuracy, epochs=first.epochs)
+    data = load_data(by_chance.config.data)
+    made = Trainer(by_chance.config, data, store, weights=tmp_path, device=torch.device("cpu"), emit=lambda event: None)
+    for trial in (twin, first):
+        assert store.claim(trial.number, process_identity())
+    assert store.known(first.digest) == store.trial(first.number)  # proposed now it would not be trained either
+    done = go_on(store.trial(twin.number), study, store, made)
+    assert (done.state, done.repeat_of, done.accuracy) == ("repeated", first.number, first.accuracy)
+    trained = store.trial(first.number)
+    while trained.state != "trained":
+        made.rungs = ()
+        trained = go_on(replace(trained, epochs=EPOCHS), study, store, made)
+    assert trained.accuracy is not None and store.trial(twin.number).accuracy == trained.accuracy
+
+
+def test_looking_at_a_halved_study(nas_command: Callable[..., Outcome], whole: Study) -> None:
+    path, trials = whole.directory.with_suffix(".yaml"), whole.trials()
+    counts = Counter(trial.state for trial in trials)
+    best = max(trial.accuracy or 0 for trial in trials if trial.state == "trained")
+    status = json.loads(nas_command("status", path, "--json").out)
+    assert (status["trials"], status["best_accuracy"]) == (counts, best)
+    assert f"{counts['stopped']} stopped" in nas_command("status", path).out
+    front = json.loads(nas_command("front", path, "--json").out)["front"]
+    assert [entry["number"] for entry in front] == [trial.number for trial in front_of(trials)]
+    assert {entry["state"] for entry in front} == {"trained"}
+    text = re.sub(r"<script.*?</script>", "", render_report(whole), flags=re.DOTALL)
+    assert f"<dt>stopped early</dt><dd>{counts['stopped']}</dd>" in re.sub(r"\s*\n\s*", "", text)
+    assert f"{100 * best:.2f} %" in text and "those that stopped early end where they did" in text
+    assert len(plot_curves(whole).data) == len(curves_info(whole).curves) == counts["stopped"] + counts["trained"]
+    assert any("stopped after epoch 1" in (line.hovertemplate or "") for line in plot_curves(whole).data)
+
+
+def test_a_stopped_trial_cannot_be_exported(nas_command: Callable[..., Outcome], whole: Study) -> None:
+    stopped = next(trial for trial in whole.trials() if trial.state == "stopped")
+    path = whole.directory.with_suffix(".yaml")
+    outcome = nas_command("export", path, "--trial", stopped.number, "-o", "out")
+    reason = f"trial {stopped.number} of 'whole' was stopped after epoch {stopped.epochs} and has no weights; the front"
+    assert outcome.code == 2 and outcome.err.startswith(f"nas: {reason} has trials ") and outcome.err.count("\n") == 1
+    alone = run_study(halved("alone"), trials=1)
+    with pytest.raises(StudyError, match="was stopped after epoch 1 and has no weights; the front has no trial yet"):
+        choose_trial(alone, number=0)
+    assert "stopped early" in render_report(alone)
+
+
+def test_pruning_keeps_what_may_go_on(nas_command: Callable[..., Outcome], whole: Study) -> None:
+    stopped = [trial for trial in whole.trials() if trial.state == "stopped"]
+    removed = json.loads(nas_command("prune", whole.directory.with_suffix(".yaml"), "--json").out)
+    assert removed["checkpoints"] == asdict(FilesOnDisk(0, 0))
+    assert all(checkpoint(whole, trial).exists() for trial in stopped)
+
+
+def test_a_database_of_the_version_before_is_brought_up_to_date(tiny_config: StudyConfig) -> None:
+    run_study(tiny_config, trials=2, storage="sqlite:///third.db")
+    connection = sqlite3.connect("third.db")
+    for column in ("epochs", "owner"):
+        connection.execute(f"alter table nas_trial drop column {column}")
+    connection.execute("drop table nas_repeat")
+    connection.execute("update nas_schema set version = 3")
+    connection.commit()
+    connection.close()
+    study = open_study(tiny_config, storage="sqlite:///third.db")
+    assert [trial.epochs for trial in study.trials()] == [None] * 2 and study.repeats() == []
+    trials = run_study(tiny_config, trials=1, storage="sqlite:///third.db").trials()
+    assert len(trials) == 3 and trials[2].state in ("trained", "repeated", "infeasible")
+
+
+def test_another_halving_is_another_study(tiny_config: StudyConfig) -> None:
+    run_study(halved("mine"), trials=1)
+    with pytest.raises(StudyError, match="search.halving.factor was 2, is 3"):
+        run_study(halved("mine", halving={"factor": 3}))
