@@ -233,8 +233,9 @@ def settled(config: StudyConfig, stored: tuple[StudyConfig, str] | None, *, trai
     known = config.recipe.resolved(train_images) if stored is None else stored[0].recipe
     chosen = {key: getattr(known, key) for key in OPEN if getattr(config.recipe, key) is None}
     search = config.search
-    if stored is not None and "sampler" not in search.model_fields_set:  # another version may have another default
-        search = search.model_copy(update={"sampler": stored[0].search.sampler})
+    if stored is not None:  # another version may have other defaults
+        unsaid = {key for key in ("sampler", "startup_trials") if key not in search.model_fields_set}
+        search = search.model_copy(update={key: getattr(stored[0].search, key) for key in unsaid})
     return config.model_copy(update={"search": search, "recipe": config.recipe.model_copy(update=chosen)})
 
 

@@ -32,7 +32,7 @@ def plain_problem() -> Problem:
 
 
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "gp"])
-@pytest.mark.parametrize("halving", [None, Halving(factor=2)])
+@pytest.mark.parametrize("halving", [None, Halving(first=1, factor=2)])
 def test_a_replay_counts_what_it_spends(sampler: str, halving: Halving | None) -> None:
     moments = replay(plain_problem(), sampler, proposals=40, seed=1, halving=halving)
     assert moments[-1].proposals <= 40
@@ -63,20 +63,20 @@ def test_workers_save_time_and_no_compute() -> None:
 
 def test_halving_saves_compute_and_trains_fewer_to_the_end() -> None:
     whole = replay(plain_problem(), "random", proposals=40, seed=2)[-1]
-    halved = replay(plain_problem(), "random", proposals=40, seed=2, halving=Halving(factor=2))[-1]
+    halved = replay(plain_problem(), "random", proposals=40, seed=2, halving=Halving(first=1, factor=2))[-1]
     assert halved.compute < 0.7 * whole.compute
     assert 0 < halved.trainings < whole.trainings
 
 
 def test_a_replay_is_the_same_again() -> None:
     def once(seed: int) -> list[Moment]:
-        return replay(plain_problem(), "pareto", proposals=20, seed=seed, halving=Halving(factor=2), workers=2)
+        return replay(plain_problem(), "pareto", proposals=20, seed=seed, halving=Halving(first=1, factor=2), workers=2)
 
     assert once(5) == once(5)
     assert once(5) != once(6)
 
 
-@pytest.mark.parametrize("halving", [None, {"factor": 2}])
+@pytest.mark.parametrize("halving", [None, {"first": 1, "factor": 2}])
 def test_a_replay_goes_as_the_search_did(
     halving: dict[str, int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +98,7 @@ def test_a_replay_goes_as_the_search_did(
 
 
 def test_rules_are_compared_in_several_processes_as_in_one() -> None:
-    rules = [Rule("random"), Rule("pareto", Halving(factor=2))]
+    rules = [Rule("random"), Rule("pareto", Halving(first=1, factor=2))]
     assert [str(rule) for rule in rules] == ["random", "pareto, halving by 2"]
     several, told = replay_rules(plain_problem, rules, seeds=2, proposals=12, processes=2), list[Course]()
     one = replay_rules(partial(plain_problem), rules, seeds=2, proposals=12, processes=1, on_course=told.append)
