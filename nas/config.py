@@ -102,8 +102,8 @@ class SearchConfig(Strict):
         trials: Number of proposals; infeasible and repeated ones count.
         sampler: ``pareto`` (learns accuracy only, since the cost is known, and proposes no network twice nor outside
             the bounds of closed form; ``nas/search/pareto_sampler.py``), ``tpe`` (multivariate) or ``random``.
-        startup_trials: Proposals before it begins to learn: at random for ``tpe``, spread over the cost for ``pareto``, for
-            which a few are enough; give ``tpe`` ten or more.
+        startup_trials: Proposals before it begins to learn: at random for ``tpe``, spread over the cost for ``pareto``,
+            where few are enough; give ``tpe`` ten or more.
         seed: Of the proposals and of every trial's training.
         halving: Early stopping; without it every network within the budget is trained to the end.
         replicates: Further trainings once all proposals were made; does not change what is searched.

@@ -137,6 +137,7 @@ def test_rungs_lie_within_the_first_half(first: int, factor: int, epochs: int) -
 
 
 def halved(epochs: int = 6, trials: int = 12, **halving: Any) -> dict[str, Any]:
+    halving = {"first": 1, **halving}
     search = {**TINY["search"], "trials": trials, "halving": halving}
     return {**TINY, "search": search, "recipe": {**TINY["recipe"], "epochs": epochs}}
 

@@ -19,7 +19,7 @@ from sklearn.gaussian_process.kernels import Matern
 from nas.search.gaussian_process import GaussianProcess, Prediction
 from nas.search.improvement import expected_improvement, front_steps, hypervolume
 from nas.search.pareto_sampler import ParetoSampler, _Encoder, _History
-from nas.search.points import value_at
+from nas.search.points import values_at
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -155,7 +155,7 @@ def test_proposals_are_feasible_distinct_and_depend_on_nothing_but_the_past() ->
 
 
 def test_the_first_proposals_are_spread_over_the_cost() -> None:
-    costs = np.log([cost(parameters) for parameters in proposed(run(ParetoSampler(cost, space=SPACE), 12))])
+    costs = np.log([cost(parameters) for parameters in proposed(run(ParetoSampler(cost, space=SPACE, startup_trials=12), 12))])
     low, high = math.log(cost({"width": 0.25, "depth": 1, "family": "deep"})), math.log(24e6)
     strata = ((costs - low) / (high - low) * 12).astype(int).clip(0, 11)
     assert len(set(strata)) >= 10
@@ -266,7 +266,7 @@ def test_accuracies_on_the_way_tell_of_those_at_the_end() -> None:
     history = _History.of((), study.trials, SPACE, study.directions, 1, values)
     assert len(history.known) == 52 and sorted(set(history.shares)) == [0.125, 1.0]
     random = np.random.default_rng(0)
-    others = [{name: value_at(d, random.random()) for name, d in SPACE.items()} for _ in range(200)]
+    others = [{name: values_at(d, [random.random()])[0] for name, d in SPACE.items()} for _ in range(200)]
     truth = np.log([1 - accuracy(parameters) for parameters in others])
 
     def error(kept: np.ndarray[Any, Any]) -> float:
