@@ -37,15 +37,16 @@ def _listed(given: Any) -> Any:
 class Halving(Strict):
     """Early stopping by what comes of the others: trainings pause at rungs, and few go on from each.
 
-    At a rung a trial is compared with all that reached it, by FLOPs and validation accuracy there (``nas/search/halving
-    .py``). Those that pause keep their checkpoint and go on later, should they come to be among the best.
+    At a rung a trial is compared with all that reached it, by FLOPs and validation accuracy there
+    (``nas/search/halving.py``). Those that pause keep their checkpoint and go on later, should they come to be among
+    the best.
 
     Attributes:
         first: Epochs before the first rung.
         factor: Each rung lies at so many times the epochs of the one before, and one trial in so many goes on from it.
     """
 
-    first: PositiveInt = 1
+    first: PositiveInt = 3
     factor: int = Field(3, ge=2)
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
@@ -101,7 +102,8 @@ class SearchConfig(Strict):
         trials: Number of proposals; infeasible and repeated ones count.
         sampler: ``pareto`` (learns accuracy only, since the cost is known, and proposes no network twice nor outside
             the bounds of closed form; ``nas/search/pareto_sampler.py``), ``tpe`` (multivariate) or ``random``.
-        startup_trials: Proposals before it begins to learn: at random for ``tpe``, spread over the cost for ``pareto``.
+        startup_trials: Proposals before it begins to learn: at random for ``tpe``, spread over the cost for ``pareto``, for
+            which a few are enough; give ``tpe`` ten or more.
         seed: Of the proposals and of every trial's training.
         halving: Early stopping; without it every network within the budget is trained to the end.
         replicates: Further trainings once all proposals were made; does not change what is searched.
@@ -118,7 +120,7 @@ class SearchConfig(Strict):
     squeeze_excitation: OneOrMore[bool] | None = None
     trials: PositiveInt = 50
     sampler: Literal["pareto", "tpe", "random"] = "pareto"
-    startup_trials: PositiveInt = 10
+    startup_trials: PositiveInt = 4
     seed: int = 0
     halving: Halving | None = None
     replicates: Replicates | None = None

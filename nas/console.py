@@ -61,16 +61,15 @@ def data_line(dataset: Dataset) -> str:
 class SearchProgress:
     """Live progress of a search: a line for each finished trial and, on a terminal, a bar with the current epoch."""
 
-    def __init__(self, console: Console, *, total: int, epochs: int | None) -> None:
-        """Prepare a bar of ``total`` trials; it shows when entered."""
+    def __init__(self, console: Console, *, total: int | None, epochs: int | None) -> None:
+        """Prepare a bar of ``total`` trials, or of as many as it takes; it shows when entered."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("trials"),
             TimeElapsedColumn(),
-            TextColumn("left:"),
-            TimeRemainingColumn(),
+            *(() if total is None else (TextColumn("left:"), TimeRemainingColumn())),
         )
         self._console = console
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
@@ -89,14 +88,14 @@ class SearchProgress:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        from nas.search.events import EpochFinished, ImagesLoaded, NothingLeft, RepeatFinished, Stagnant
+        from nas.search.events import EpochFinished, ImagesLoaded, NothingLeft, RepeatFinished, Stagnant, TimeIsUp
 
         if isinstance(event, NothingLeft):
             if not self._ended:  # each worker says so
                 self._console.print(f"all {event.networks} networks within the budget were proposed", highlight=False)
             self._ended = True
             return
-        if isinstance(event, Stagnant):
+        if isinstance(event, Stagnant | TimeIsUp):
             if not self._ended:
                 self._console.print(event.reason, highlight=False, soft_wrap=True, markup=False)
             self._ended = True

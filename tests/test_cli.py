@@ -19,11 +19,16 @@ from typing import Any
 import pytest
 import yaml
 from conftest import TINY, Outcome
+from rich.console import Console
 
 from nas.architecture.presets import preset
 from nas.architecture.serialization import architecture_to_json
 from nas.cli import main
+from nas.console import SearchProgress
 from nas.files import shipped
+from nas.search.events import TrialFinished
+from nas.search.progress import Growth
+from nas.search.store import TrialRecord
 
 Command = Callable[..., Outcome]
 
@@ -194,6 +199,34 @@ def test_searching_and_continuing(nas_command: Command) -> None:
     assert document["exact"] and (document["points"], document["feasible_points"]) == (32, 28)
 
 
+def test_a_search_says_why_it_ends_early(nas_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("mine.yaml").write_text(yaml.safe_dump({**TINY, "name": "mine"}))
+    hours = nas_command("search", "mine.yaml", "--max-hours", "1e-9")
+    assert hours.code == 0 and "time is up after 1e-09 h: nothing new begins\n" in hours.out and "#0" not in hours.out
+    reasons = iter([None, None, "stagnant: the last part added too little"])
+    monkeypatch.setattr("nas.search.study.stagnation", lambda *arguments, **keywords: next(reasons))
+    stagnant = nas_command("search", "mine.yaml", "--until", "stagnant")
+    assert stagnant.code == 0 and "\nstagnant: the last part added too little\n" in stagnant.out
+    assert "#1 " in stagnant.out and "#2 " not in stagnant.out and "has all its trials" not in stagnant.out
+    assert json.loads(nas_command("status", "mine.yaml", "--json").out)["growth"] is None
+    assert "hypervolume" not in nas_command("status", "mine.yaml").out
+    growth = Growth(10, 30, compute=0.34, gain=0.004)
+    monkeypatch.setattr("nas.search.study.Study.growth", lambda study: growth)
+    line = "the last 34 % of the compute (10 of 30 networks) added 0.4 % of the hypervolume beyond noise: stagnant\n"
+    assert line in nas_command("status", "mine.yaml").out
+    assert json.loads(nas_command("status", "mine.yaml", "--json").out)["growth"]["stagnant"] is True
+
+
+def test_a_bar_without_an_end_counts_trials() -> None:
+    for total, shown in ((None, ("1/? trials",)), (4, ("1/4 trials", "left:"))):
+        console = Console(file=io.StringIO(), force_terminal=True, width=120, legacy_windows=False)
+        with SearchProgress(console, total=total, epochs=2) as progress:
+            progress(TrialFinished(TrialRecord(0, "s", 1.0, 1.0, 8, "d", 1, 1, 1, state="infeasible")))
+            progress._progress.refresh()
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())
+        assert all(part in text for part in shown) and ("left:" in text) == (total is not None)
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on() -> None:
     document = {**TINY, "recipe": {**TINY["recipe"], "epochs": 40}, "name": "long"}
@@ -269,6 +302,9 @@ def _epochs(database: Path) -> int:
             ("search", "good.yaml", "--trials", "-1"),
             "'--trials': Input should be greater than or equal to 0, but '-1' was given",
         ),
+        (("search", "good.yaml", "--until", "bored"), "until: unknown condition 'bored'; known: stagnant"),
+        (("search", "good.yaml", "--max-hours", "0"), "max hours must be a number above 0, but is 0"),
+        (("search", "good.yaml", "--max-hours", "x"), "unable to parse string as a number, but 'x' was given"),
         (("search", "good.yaml", "--storage", "here.db"), "storage is not a database URL"),
         (("search", "blocked.yaml"), "cannot be written"),
         (("check", "tight.yaml"), "is below the cheapest network of the search"),

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nas.analysis.latency import FrontLatency
 from nas.analysis.pareto import FrontPoint, front_with_noise, pareto_front
+from nas.search.progress import Growth, Moment, front_history
 from nas.search.store import TrialRecord
 from nas.search.study import Study
 from nas.training.result import Epoch
-from nas.units import format_count, format_share
+from nas.units import format_count, format_seconds, format_share
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -47,6 +48,22 @@ class CurvesInfo(NamedTuple):
     front: frozenset[int]
 
 
+class ProgressInfo(NamedTuple):
+    """What the progress plot shows.
+
+    Attributes:
+        title: Of the figure.
+        moments: One for each network that was trained to the end, in the order of their ends, with its trial.
+        compute: Of all trainings.
+        growth: What the last part of the search has added; None where it is too short to tell.
+    """
+
+    title: str
+    moments: list[tuple[TrialRecord, Moment]]
+    compute: int
+    growth: Growth | None
+
+
 def front_info(study: Study) -> FrontInfo:
     """Collect what ``plot_front`` draws."""
     trials, found = study.trials(), front_with_noise(study)
@@ -69,6 +86,14 @@ def curves_info(study: Study) -> CurvesInfo:
     states = ("trained", "stopped")
     shown = [(trial, curves[trial.number]) for trial in trials if trial.state in states and trial.number in curves]
     return CurvesInfo(f"{study.name}: learning curves", shown, frozenset(t.number for t in pareto_front(study)))
+
+
+def progress_info(study: Study) -> ProgressInfo:
+    """Collect what ``plot_progress`` draws."""
+    trials, ended = {trial.number: trial for trial in study.trials()}, study.ended()
+    moments = [(trials[moment.number], moment) for moment in front_history(ended)]
+    title = f"{study.name}: hypervolume against compute"
+    return ProgressInfo(title, moments, sum(training.compute for training in ended), study.growth())
 
 
 def plot_front(study: Study) -> go.Figure:
@@ -124,6 +149,29 @@ def plot_curves(study: Study) -> go.Figure:
         )
     figure.update_xaxes(title="Epoch", dtick=max(1, max((len(c) for _, c in info.curves), default=1) // 10))
     figure.update_yaxes(title="Validation accuracy (%)")
+    return laid_out(figure, info.title)
+
+
+def plot_progress(study: Study) -> go.Figure:
+    """Draw what the front was worth against the compute spent on it, and the part that tells whether to go on."""
+    import plotly.graph_objects as go
+
+    info = progress_info(study)
+    xs = [moment.compute for _, moment in info.moments]
+    ys = [100 * moment.hypervolume for _, moment in info.moments]
+    line, marker = {"color": PALETTE[0], "width": 2.5, "shape": "hv"}, {"size": 6}
+    texts = [f"{_hover(trial)}<br>after {format_seconds(moment.seconds)} of training" for trial, moment in info.moments]
+    hover = "%{text}<br>%{y:.1f} % of the hypervolume<extra></extra>"
+    figure = go.Figure(
+        go.Scatter(x=xs, y=ys, mode="lines+markers", line=line, marker=marker, text=texts, hovertemplate=hover)
+    )
+    if info.growth is not None:
+        label = f"last part: {100 * info.growth.gain:.1f} % beyond noise"
+        begin = (1 - info.growth.compute) * info.compute
+        place = {"annotation_position": "bottom right", "annotation_text": label}
+        figure.add_vrect(x0=begin, x1=info.compute, fillcolor=PALETTE[-1], opacity=0.15, line_width=0, **place)
+    figure.update_xaxes(title="Epochs × FLOPs, over all trainings", exponentformat="SI")
+    figure.update_yaxes(title="Hypervolume (% of the last front's)", rangemode="tozero")
     return laid_out(figure, info.title)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nas.analysis.latency import stored_front_latency
 from nas.analysis.pareto import front_with_noise
-from nas.analysis.plots import plot_curves, plot_front, plot_latency
+from nas.analysis.plots import plot_curves, plot_front, plot_latency, plot_progress
 from nas.errors import ExportError
 from nas.search.study import Study
 from nas.training.recipe import Recipe
@@ -85,6 +85,8 @@ def render_report(study: Study) -> str:
     figures = {"front_plot": plot_front(study), "curves_plot": plot_curves(study)}
     if latency is not None:
         figures["latency_plot"] = plot_latency(study, latency)
+    if front.points:
+        figures["progress_plot"] = plot_progress(study)
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template("report.html.jinja").render(
         study=study,
@@ -93,6 +95,7 @@ def render_report(study: Study) -> str:
         noise=str(front.noise),
         share=format_share,
         latency=latency,
+        growth=study.growth(),
         count=format_count,
         bytes=format_bytes,
         recipe=describe_recipe(study.config.recipe),

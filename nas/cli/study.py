@@ -83,6 +83,11 @@ def search(
     study: StudyArgument,
     trials: Annotated[int | None, typer.Option(min=0, help="Further trials; else those the study still lacks.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 1,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="stagnant", help="Propose until it brings too little, past the study's trials."),
+    ] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Begin nothing new after so many hours of this run.")] = None,
     device: Device = "auto",
     storage: Storage = None,
     as_json: AsJson = False,
@@ -97,7 +102,7 @@ def search(
         from nas.analysis.pareto import front_with_noise
         from nas.search.study import planned_trials, run_study
 
-        planned = planned_trials(study, storage=storage) if trials is None else trials
+        planned = trials if trials is not None or until else planned_trials(study, storage=storage)
     try:
         with interruptible() as check, SearchProgress(console, total=planned, epochs=config.recipe.epochs) as progress:
 
@@ -105,7 +110,16 @@ def search(
                 check()
                 progress(event)
 
-            ran = run_study(study, trials=trials, workers=workers, device=device, storage=storage, on_event=show)
+            ran = run_study(
+                study,
+                trials=trials,
+                workers=workers,
+                device=device,
+                storage=storage,
+                until=until,  # type: ignore[arg-type]  # another word is refused there
+                max_hours=max_hours,
+                on_event=show,
+            )
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept, and nas search {study} continues") from None
     front = front_with_noise(ran)
@@ -141,6 +155,7 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
     shares = [trial.data_share for trial in trials if trial.data_share is not None]
     halved = sum(trial.micro_batch is not None for trial in trials)
     disk = disk_use(opened.weights_folder())
+    growth = opened.growth()
     document = {
         "study": opened.name,
         "storage": without_password(opened.storage),
@@ -149,6 +164,7 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
         "further_trainings": further,
         "best_accuracy": best,
         "train_seconds": seconds,
+        "growth": None if growth is None else {**asdict(growth), "stagnant": growth.stagnant},
         "data_share": median(shares) if shares else None,
         "trials_in_micro_batches": halved,
         "disk": asdict(disk),
@@ -161,6 +177,8 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
         if states or name == "trials":
             typer.echo(f"  {name}: {', '.join(f'{count} {state}' for state, count in states.most_common()) or 'none'}")
     typer.echo(f"  best validation accuracy {100 * best:.2f} %; {seconds:.0f} s of training")
+    if growth is not None:
+        typer.echo(f"  {growth}: {'stagnant' if growth.stagnant else 'worth going on'}")
     if shares:
         share = median(shares)
         typer.echo(f"  making batches took {100 * share:.1f} % of the steps, in the median{_held_up(share)}")

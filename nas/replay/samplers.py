@@ -10,8 +10,9 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 
 from nas.config import Halving
 from nas.replay.problem import Problem
-from nas.replay.simulate import PROMOTED, Moment, Simulation, cost_of
+from nas.replay.simulate import Moment, Simulation, cost_of
 from nas.search.pareto_sampler import ParetoSampler
+from nas.search.sampler import PROMOTED, THRIFT
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler] | None] = {
     "pareto": None,
@@ -35,7 +36,7 @@ def replay(
     seed: int,
     halving: Halving | None = None,
     workers: int = 1,
-    startup_trials: int = 10,
+    startup_trials: int = 4,
 ) -> list[Moment]:
     """Replay a search.
 
@@ -59,6 +60,7 @@ def replay(
             cost_of(problem),
             seed=seed,
             startup_trials=startup_trials,
+            thrift=THRIFT,
             space=problem.space,
             feasible=problem.allowed,
             identity=problem.identity,

@@ -13,10 +13,9 @@ from optuna.trial import TrialState
 
 from nas.config import Halving
 from nas.replay.problem import Entry, Problem, Yardstick
-from nas.search.halving import Reached, promotable, survivors
+from nas.search.halving import Reached, goes_on, promotable
 from nas.search.points import Parameters
-
-PROMOTED = "promoted"
+from nas.search.sampler import PROMOTED
 
 
 class Moment(NamedTuple):
@@ -163,10 +162,9 @@ class Simulation:
         running.epochs = until
         if until in self._rungs:
             running.paused = True
-            rung = self._rungs.index(until) + 1
             assert self.halving is not None
-            goes_on = running.number in survivors(self._reached(), rung=rung, factor=self.halving.factor)
-            if not goes_on and not running.told:
+            stops = not goes_on(self._reached(), running.number, factor=self.halving.factor)
+            if stops and not running.told:
                 self._study.tell(running.trial, state=TrialState.PRUNED)
                 running.told = True
             return False

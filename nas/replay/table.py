@@ -138,15 +138,15 @@ def read_table(path: Path) -> Table:
         study = StudyConfig.model_validate(document["study"])
         kind = ImageKind(range(document["classes"]), document["channels"])
         frame = pd.read_csv(StringIO(body))
-        missing = {*_NETWORK, *_TRAINING, *_EPOCH} - set(frame.columns)
-        if missing or frame.empty:
-            raise StudyError(f"{path}: is no table of trainings ({_complaint(missing)})")
     except ValidationError as error:
         raise StudyError(f"{path}: {explain(error)}") from None
     except OSError as error:
         raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, EOFError) as error:
         raise StudyError(f"{path}: is no table of trainings ({' '.join(str(error).split())[:100]})") from None
+    missing = {*_NETWORK, *_TRAINING, *_EPOCH} - set(frame.columns)
+    if missing or frame.empty:
+        raise StudyError(f"{path}: is no table of trainings ({_complaint(missing)})")
     return Table(study, kind, frame, dict(document.get("facts", {})))
 
 

@@ -56,4 +56,11 @@ class Stagnant:
     reason: str
 
 
-Event: TypeAlias = ImagesLoaded | EpochFinished | TrialFinished | RepeatFinished | NothingLeft | Stagnant
+@dataclass(frozen=True, slots=True)
+class TimeIsUp:
+    """A search has ended early: its hours are over."""
+
+    reason: str
+
+
+Event: TypeAlias = ImagesLoaded | EpochFinished | TrialFinished | RepeatFinished | NothingLeft | Stagnant | TimeIsUp

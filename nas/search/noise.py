@@ -12,7 +12,7 @@ import numpy as np
 
 from nas.config import Replicates
 from nas.search.gaussian_process import Array
-from nas.search.store import Repeat, TrialRecord
+from nas.search.store import Repeat, Store, TrialRecord
 
 _DRAWS = 4000
 WORTH_REPEATING = 0.05
@@ -127,6 +127,11 @@ def seed_noise(accuracies: Collection[Sequence[float]], *, val_images: int) -> N
         share = float(np.median([values[0] for values in accuracies])) if accuracies else 0.5
         std = math.sqrt(share * (1 - share) / val_images)
     return Noise(max(std, least), further, val_images)
+
+
+def images_behind(store: Store, trials: Iterable[TrialRecord]) -> int:
+    """Return a study's number of validation images, or the least that its accuracies allow where it was not noted."""
+    return store.val_images() or fewest_images(trial.accuracy for trial in trials if trial.accuracy is not None)
 
 
 def fewest_images(accuracies: Iterable[float]) -> int:

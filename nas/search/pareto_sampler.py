@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.models.device import cpu_threads
 from nas.search.gaussian_process import Array, GaussianProcess
 from nas.search.improvement import expected_improvement, front_members, front_steps
-from nas.search.points import Parameters, drawn_points, mutations, unit, value_at
+from nas.search.points import Parameters, drawn_points, mutations, unit, values_at
 
 _DRAWN = 2000  # random candidates for a proposal
 _STRATA_DRAWN = 1000  # from which the first proposals are chosen
@@ -52,7 +52,8 @@ class ParetoSampler(BaseSampler):
         cost: Callable[[Parameters], float],
         *,
         seed: int = 0,
-        startup_trials: int = 12,
+        startup_trials: int = 4,
+        thrift: float = 0.0,
         cost_index: int = 1,
         space: Mapping[str, BaseDistribution] | None = None,
         feasible: Callable[[Parameters], bool] | None = None,
@@ -67,6 +68,8 @@ class ParetoSampler(BaseSampler):
             cost: Of a candidate, by its parameters; the study's other objective.
             seed: Of all randomness, together with the number of the trial.
             startup_trials: Proposals before anything is learned, spread evenly over the logarithm of the cost.
+            thrift: Power of the cost by which what a candidate promises is divided. 0 makes the most of each proposal,
+                1 the most of what is spent, where trying a candidate takes as much as its cost.
             cost_index: Which of the study's two objectives is the cost.
             space: Distributions of the parameters; without it, those that all earlier trials share, so that the first
                 proposal is random.
@@ -82,6 +85,7 @@ class ParetoSampler(BaseSampler):
         self._cost_of = cost
         self._seed = seed
         self._startup = startup_trials
+        self._thrift = thrift
         self._cost_index = cost_index
         self._space = None if space is None else dict(space)
         self._feasible = feasible or (lambda parameters: True)
@@ -176,6 +180,8 @@ class ParetoSampler(BaseSampler):
             scale(known_costs), np.exp(believed), reference_cost=1.0, reference_error=math.exp(reference)
         )
         gains = expected_improvement(steps, scale(costs), prediction)
+        if self._thrift:
+            gains /= np.maximum(costs, 1e-300) ** self._thrift
         return pool[int(gains.argmax())].parameters
 
     def _fitted(self, points: Array, values: Array, categorical: npt.NDArray[np.bool_]) -> Array:
@@ -262,7 +268,9 @@ class _History:
 
         def named(trial: FrozenTrial) -> Parameters:
             # a parameter that did not apply to a trial, as its first value: it makes no difference there
-            return {name: trial.params.get(name, value_at(distribution, 0.0)) for name, distribution in space.items()}
+            return {
+                name: trial.params.get(name, values_at(distribution, [0.0])[0]) for name, distribution in space.items()
+            }
 
         learned = 1 - cost_index
 

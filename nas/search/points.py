@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -44,18 +44,19 @@ def drawn_points(space: dict[str, BaseDistribution], count: int, random: np.rand
     points = all_points(space)
     if points is not None:
         return [points[index] for index in random.permutation(len(points))]
-    return [
-        {name: value_at(distribution, random.random()) for name, distribution in space.items()} for _ in range(count)
-    ]
+    columns = [values_at(distribution, random.random(count).tolist()) for distribution in space.values()]
+    return [dict(zip(space, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def value_at(distribution: BaseDistribution, share: float) -> Any:
-    """Return the value that lies at a share, in 0 to 1, of a distribution."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[min(int(share * len(distribution.choices)), len(distribution.choices) - 1)]
+def values_at(distribution: BaseDistribution, shares: Iterable[float]) -> list[Any]:
+    """Return the values that lie at shares, in 0 to 1, of a distribution."""
     grid = _grid(distribution)
-    if grid is not None:
-        return grid[min(int(share * len(grid)), len(grid) - 1)]
+    if grid is None:
+        return [_between(distribution, share) for share in shares]
+    return [grid[min(int(share * len(grid)), len(grid) - 1)] for share in shares]
+
+
+def _between(distribution: BaseDistribution, share: float) -> Any:
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     low, high = float(distribution.low), float(distribution.high)
     if distribution.log:
@@ -103,6 +104,6 @@ def mutations(
         else:
             at = float(unit(np.array([distribution.to_internal_repr(parameters[name])]), distribution)[0])
             near = np.clip(at + random.normal(0, 0.1, 6), 0, 1)
-            values = [value_at(distribution, float(share)) for share in (*near, *random.random(4))]
+            values = values_at(distribution, (*near.tolist(), *random.random(4).tolist()))
         found += [{**parameters, name: value} for value in values if value != parameters[name]]
     return found

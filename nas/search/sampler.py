@@ -27,6 +27,8 @@ OWNER = "nas:owner"
 """User attribute of a trial: the process that runs it."""
 ERROR = "nas:error"
 """User attribute of a trial that failed by itself; a failed one without it was interrupted."""
+THRIFT = 0.5
+"""Of a study's proposals: between the most for each network and the most for each FLOP of its training."""
 PROMOTED = "nas:promoted"
 """User attribute of a copy, made when a paused trial was trained to the end: that trial's number."""
 
@@ -49,6 +51,7 @@ def make_sampler(
             lambda parameters: networks(parameters).flops,
             seed=search.seed,
             startup_trials=search.startup_trials,
+            thrift=THRIFT,
             space=distributions(search),
             feasible=lambda parameters: networks(parameters).allowed,
             identity=lambda parameters: networks(parameters).digest,

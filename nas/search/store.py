@@ -324,6 +324,13 @@ class Store:
                 curves.setdefault(number, []).append(Epoch(*values))
         return curves
 
+    def spent(self) -> dict[int, tuple[int, float]]:
+        """Return epochs and seconds of each trial that has a curve, by number."""
+        columns = (EPOCH.c.number, sa.func.count(), sa.func.sum(EPOCH.c.seconds))
+        query = sa.select(*columns).where(EPOCH.c.study == self.study).group_by(EPOCH.c.number)
+        with self._engine.connect() as connection:
+            return {number: (epochs, float(seconds)) for number, epochs, seconds in connection.execute(query)}
+
     def architecture(self, digest: str) -> Architecture:
         """Return a network of the study."""
         query = sa.select(NETWORK.c.architecture).where(NETWORK.c.digest == digest)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import optuna
 from optuna.trial import TrialState
@@ -28,10 +29,12 @@ from nas.search.database import (
     without_password,
 )
 from nas.search.disk import prune_checkpoints
-from nas.search.events import Event, ImagesLoaded, NothingLeft, RepeatFinished, TrialFinished
+from nas.search.events import Event, ImagesLoaded, NothingLeft, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
 from nas.search.later import claim_paused, claim_repeat, go_on
-from nas.search.noise import fewest_images
+from nas.search.limits import ENDLESS, Limits, make_limits
+from nas.search.noise import images_behind
 from nas.search.objective import Objective
+from nas.search.progress import Ended, Growth, read_ended, read_growth, stagnation
 from nas.search.proposals import Networks, distributions
 from nas.search.sampler import (
     PROMOTED,
@@ -83,13 +86,23 @@ class Study:
     def val_images(self) -> int:
         """Return the number of validation images, or the least that the accuracies allow where it was not noted."""
         with database_errors(self.storage):
-            accuracies = (trial.accuracy for trial in self.trials() if trial.accuracy is not None)
-            return self._store().val_images() or fewest_images(accuracies)
+            return images_behind(self._store(), self.trials())
 
     def curves(self) -> dict[int, list[Epoch]]:
         """Return the learning curve of each trained trial, by number."""
         with database_errors(self.storage):
             return self._store().curves()
+
+    def ended(self) -> list[Ended]:
+        """Return the trainings that have ended, in that order, with what they took."""
+        with database_errors(self.storage):
+            return read_ended(self._store(), open_optuna_study(self.config, self.storage))
+
+    def growth(self) -> Growth | None:
+        """Return what the last part of the search has added to its front; None where it is too short to tell."""
+        with database_errors(self.storage):
+            opened = open_optuna_study(self.config, self.storage)
+            return read_growth(self._store(), opened, startup_trials=self.config.search.startup_trials)
 
     def architecture(self, trial: TrialRecord) -> Architecture:
         """Return a trial's network."""
@@ -151,16 +164,22 @@ def run_study(
     workers: int = 1,
     device: str = "auto",
     storage: str | None = None,
+    until: Literal["stagnant"] | None = None,
+    max_hours: float | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Study:
     """Run a study, or continue it.
 
     Args:
         study: A study file, the name of a shipped study, or a definition (whose folder is ``./studies/NAME``).
-        trials: Number of further trials; without it, as many as the study's ``trials`` still lack.
+        trials: Number of further trials; without it, as many as the study's ``trials`` still lack, or with ``until`` as
+            many as it takes.
         workers: Processes that run trials side by side.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` spreads workers over all GPUs.
         storage: Database URL; without it, SQLite in the study's folder.
+        until: ``stagnant``: no new proposal once the last third of the compute has added less than 1 % to the
+            hypervolume of the front (``nas/search/progress.py``); paused trainings that deserve it still go on.
+        max_hours: Nothing new begins once this run has taken so long; what runs is trained to its end.
         on_event: Called with each finished epoch and trial.
 
     Returns:
@@ -171,6 +190,7 @@ def run_study(
         NasError: Several trials in a row failed.
         KeyboardInterrupt: Finished trials are kept, and running again continues.
     """
+    limits = make_limits(until=until, max_hours=max_hours)
     config, directory = resolve_study(study)
     url = storage or default_storage(directory)
     parse_storage(url)
@@ -188,15 +208,23 @@ def run_study(
         optuna_study = retry_creation(lambda: open_optuna_study(config, url))
         release_abandoned(optuna_study, store)
         prune_checkpoints(weights_folder(store, directory), store.trials(), store.repeats())
-        count = missing_trials(config, optuna_study) if trials is None else trials
+        count = trials if trials is not None else ENDLESS if until else missing_trials(config, optuna_study)
         if on_event is not None:
             on_event(ImagesLoaded(dataset))
         if workers > 1:
             from nas.search.workers import run_workers
 
-            run_workers(config, directory, url, trials=count, workers=workers, device=device, on_event=on_event)
+            run_workers(
+                *(config, directory, url),
+                trials=count,
+                workers=workers,
+                device=device,
+                limits=limits,
+                on_event=on_event,
+            )
         else:
-            run_trials(config, directory, url, dataset, tickets=range(count), device=device, on_event=on_event)
+            own = range(count)
+            run_trials(config, directory, url, dataset, tickets=own, device=device, limits=limits, on_event=on_event)
     return Study(config, directory, url, dataset.fingerprint)
 
 
@@ -205,8 +233,9 @@ def settled(config: StudyConfig, stored: tuple[StudyConfig, str] | None, *, trai
     known = config.recipe.resolved(train_images) if stored is None else stored[0].recipe
     chosen = {key: getattr(known, key) for key in OPEN if getattr(config.recipe, key) is None}
     search = config.search
-    if stored is not None and "sampler" not in search.model_fields_set:  # another version may have another default
-        search = search.model_copy(update={"sampler": stored[0].search.sampler})
+    if stored is not None:  # another version may have other defaults
+        unsaid = {key for key in ("sampler", "startup_trials") if key not in search.model_fields_set}
+        search = search.model_copy(update={key: getattr(stored[0].search, key) for key in unsaid})
     return config.model_copy(update={"search": search, "recipe": config.recipe.model_copy(update=chosen)})
 
 
@@ -218,6 +247,7 @@ def run_trials(
     *,
     tickets: Iterable[object],
     device: str,
+    limits: Limits,
     on_event: Callable[[Event], None] | None,
 ) -> None:
     """Run one trial per ticket in this process.
@@ -236,37 +266,51 @@ def run_trials(
         emit=emit,
     )
     networks = Networks(config, dataset)
+    startup = config.search.startup_trials
     everything = networks.all_allowed(distributions(config.search)) if config.search.sampler == "pareto" else None
     sampler = make_sampler(config.search, networks, partial=trainer.partial_accuracies if trainer.rungs else None)
     optuna_study = open_optuna_study(config, storage, sampler=sampler)
     objective = Objective(config, dataset, store, trainer)
     waiting = iter(tickets)
-    while True:
+    while not limits.time_is_up():
         paused = claim_paused(config, store, rungs=trainer.rungs)
         if paused is not None:
             emit(TrialFinished(go_on(paused, optuna_study, store, trainer), went_on=True))
         elif everything is not None and everything <= store.proposed():
             emit(NothingLeft(len(everything)))
             break
+        elif limits.until_stagnant and (reason := stagnation(store, optuna_study, startup_trials=startup)) is not None:
+            emit(Stagnant(reason))
+            break
         elif next(waiting, None) is None:
             break
         else:
             _propose(optuna_study, objective, store, emit)
-    _repeat_trainings(config, store, trainer, emit, val_images=len(dataset.validation))
+    _repeat_trainings(config, store, trainer, emit, val_images=len(dataset.validation), limits=limits)
 
 
 def _repeat_trainings(
-    config: StudyConfig, store: Store, trainer: Trainer, emit: Callable[[Event], None], *, val_images: int
+    config: StudyConfig,
+    store: Store,
+    trainer: Trainer,
+    emit: Callable[[Event], None],
+    *,
+    val_images: int,
+    limits: Limits,
 ) -> None:
     """Make the further trainings that a study asks for."""
     failures = 0
-    while (claimed := claim_repeat(config, store, val_images=val_images)) is not None:
+    while not limits.time_is_up():
+        claimed = claim_repeat(config, store, val_images=val_images)
+        if claimed is None:
+            return
         trial, repeat = claimed
         done = trainer.repeat(trial, store.architecture(trial.digest), repeat)
         emit(RepeatFinished(trial, done))
         failures = failures + 1 if done.state == "failed" else 0
         if failures == FAILURES_IN_A_ROW:
             raise NasError(f"{failures} further trainings in a row failed, the last with: {done.error}")
+    emit(TimeIsUp(f"time is up after {limits.hours:g} h: nothing new begins"))
 
 
 def _propose(study: optuna.Study, objective: Objective, store: Store, emit: Callable[[Event], None]) -> None:

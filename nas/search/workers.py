@@ -15,7 +15,8 @@ from typing import Any
 from nas.config import StudyConfig
 from nas.errors import NasError, UserError
 from nas.interrupts import interruptible, interrupts_held, let_interrupts_through
-from nas.search.events import Event
+from nas.search.events import Event, Stagnant
+from nas.search.limits import Limits
 
 
 def run_workers(
@@ -26,6 +27,7 @@ def run_workers(
     trials: int,
     workers: int,
     device: str,
+    limits: Limits,
     on_event: Callable[[Event], None] | None,
 ) -> None:
     """Run ``trials`` trials in ``workers`` processes and pass their events on.
@@ -37,7 +39,7 @@ def run_workers(
     """
     context = multiprocessing.get_context("spawn")
     tickets, events = context.Value("i", trials), context.Queue()
-    arguments = (config, directory, storage, tickets, events)
+    arguments = (config, directory, storage, tickets, events, limits)
     processes = [
         context.Process(target=_work, args=(*arguments, _device_of(device, i)), name=f"worker {i}")
         for i in range(workers)
@@ -79,7 +81,9 @@ def _pass_on(processes: list[SpawnProcess], events: Any, on_event: Callable[[Eve
             on_event(event)
 
 
-def _work(config: StudyConfig, directory: Path, storage: str, tickets: Any, events: Any, device: str) -> None:
+def _work(
+    config: StudyConfig, directory: Path, storage: str, tickets: Any, events: Any, limits: Limits, device: str
+) -> None:
     """Run trials until the tickets are gone; the body of a worker process."""
     from nas.data.sources import load_data
     from nas.search.study import run_trials
@@ -89,17 +93,24 @@ def _work(config: StudyConfig, directory: Path, storage: str, tickets: Any, even
         let_interrupts_through()
 
         def emit(event: Event) -> None:
+            if isinstance(event, Stagnant):
+                _stop_all(tickets)
             events.put(event)
             check()
             _end_with_parent()
 
         dataset = load_data(config.data)
         try:
-            run_trials(config, directory, storage, dataset, tickets=_take(tickets), device=device, on_event=emit)
+            own = _take(tickets)
+            run_trials(config, directory, storage, dataset, tickets=own, device=device, limits=limits, on_event=emit)
         except UserError as error:
-            with tickets.get_lock():
-                tickets.value = 0  # what stops one stops all
+            _stop_all(tickets)
             events.put(error)
+
+
+def _stop_all(tickets: Any) -> None:
+    with tickets.get_lock():
+        tickets.value = 0
 
 
 def _take(tickets: Any) -> Iterator[int]:

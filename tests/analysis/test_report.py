@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from nas.analysis.pareto import front_of, front_with_noise
-from nas.analysis.plots import curves_info, front_info, plot_curves, plot_front
-from nas.analysis.report import write_report
+from nas.analysis.plots import curves_info, front_info, plot_curves, plot_front, plot_progress, progress_info
+from nas.analysis.report import render_report, write_report
 from nas.config import StudyConfig
 from nas.errors import ExportError
+from nas.search.progress import Growth
 from nas.search.study import Study, run_study
 
 FRONT, PERHAPS = "Pareto front (± 1 standard error)", "may be on the front"
@@ -41,6 +42,22 @@ def test_the_curve_plot_has_a_line_per_trained_network(finished_study: Study) ->
     assert info.front == {trial.number for trial in front_of(finished_study.trials())}
 
 
+def test_the_progress_plot_rises_to_the_last_front(finished_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = progress_info(finished_study)
+    trained = [trial for trial in finished_study.trials() if trial.state == "trained"]
+    assert [trial for trial, _ in info.moments] == trained and info.growth is None
+    assert info.compute == info.moments[-1][1].compute == sum(2 * trial.flops for trial in trained)
+    figure = plot_progress(finished_study)
+    assert figure.data[0].y[-1] == 100 and list(figure.data[0].y) == sorted(figure.data[0].y)
+    assert not figure.layout.shapes and "trial 0" in figure.data[0].text[0] and "of training" in figure.data[0].text[0]
+    assert "The search is too short to tell" in render_report(finished_study)
+    monkeypatch.setattr(Study, "growth", lambda study: Growth(10, 30, compute=0.4, gain=0.004))
+    (shade,) = plot_progress(finished_study).layout.shapes
+    assert shade.x0 == pytest.approx(0.6 * info.compute) and shade.x1 == info.compute
+    text = " ".join(render_report(finished_study).split())
+    assert "added 0.4 % of the hypervolume beyond noise. The search is stagnant." in text
+
+
 def test_the_report_is_one_file_that_needs_no_network(finished_study: Study) -> None:
     path = write_report(finished_study, "deep/report.html")
     text = path.read_text()
@@ -57,7 +74,7 @@ def test_descriptions_cannot_smuggle_markup(tiny_config: StudyConfig) -> None:
     study = run_study(tiny_config.model_copy(update={"description": "<script>alert(1)</script>"}), trials=0)
     text = write_report(study).read_text()
     assert "<script>alert(1)</script>" not in text and "&lt;script&gt;alert(1)" in text
-    assert "No network has been trained yet" in text
+    assert "No network has been trained yet" in text and "What the compute brought" not in text
 
 
 def test_an_unwritable_report_is_an_error(finished_study: Study) -> None:

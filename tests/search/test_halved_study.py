@@ -56,7 +56,7 @@ def document(name: str, sampler: str, **search: Any) -> dict[str, Any]:
             "sampler": sampler,
             "trials": 10,
             "seed": 4,
-            "halving": {"factor": FACTOR},
+            "halving": {"first": 1, "factor": FACTOR},
             **search,
         },
         "recipe": {**TINY["recipe"], "epochs": EPOCHS, "batch_size": 32},
@@ -522,4 +522,4 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(tiny_config: Stu
 def test_another_halving_is_another_study(tiny_config: StudyConfig) -> None:
     run_study(halved("mine"), trials=1)
     with pytest.raises(StudyError, match="search.halving.factor was 2, is 3"):
-        run_study(halved("mine", halving={"factor": 3}))
+        run_study(halved("mine", halving={"first": 1, "factor": 3}))

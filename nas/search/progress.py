@@ -1,0 +1,249 @@
+"""What a search has gained for the compute it spent, and when it gains too little to go on.
+
+The front is worth its hypervolume: the area between the trained networks and a reference, in the plane of the logarithm
+of the FLOPs and the validation error. The reference lies a tenth of the front's extent beyond its dearest member and
+beyond the error of its cheapest, so that the area is measured by the front itself: neither the number of classes nor a
+network that others beat moves it. As the front of all trainings sets the reference, the whole history is measured anew
+with each of them.
+
+Compute is epochs times FLOPs of one image, summed over trainings. That counts forward passes at the network's own
+resolution; times the number of training images, which all trainings share, it is the FLOPs of all forward passes, and a
+step backward takes about twice as many again. Further trainings from other seeds look for no network and are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+
+from nas.search.gaussian_process import Array
+from nas.search.improvement import front_members, hypervolume
+from nas.search.noise import images_behind, over_seeds, seed_noise
+from nas.search.sampler import PROMOTED
+from nas.search.store import Store, TrialRecord
+
+WORTH_GOING_ON = 0.01
+"""Share of the hypervolume that the last part of a search must have added, beyond noise."""
+IDLE_PROPOSALS = 200
+"""So many proposals in a row that were not trained end a search that waits for stagnation."""
+
+_LAST_PART = 1 / 3
+_LAST_NETWORKS = 10
+_LAST_TO_THE_END = 5
+_MARGIN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A training that has ended, to the end or a part of the way.
+
+    Attributes:
+        number: Of the trial.
+        flops: Of one image.
+        epochs: That were trained.
+        seconds: That they took.
+        accuracy: On the validation images, of a network that was trained to the end; None for others.
+    """
+
+    number: int
+    flops: int
+    epochs: int
+    seconds: float
+    accuracy: float | None
+
+    @property
+    def compute(self) -> int:
+        """Epochs times FLOPs of one image."""
+        return self.epochs * self.flops
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a search was when a network had been trained to the end.
+
+    Attributes:
+        number: Of the trial.
+        compute: Spent so far: epochs times FLOPs of one image.
+        seconds: Of training so far, summed over workers.
+        hypervolume: Of the front so far, as a share of that of the last front, in 0 to 1.
+    """
+
+    number: int
+    compute: int
+    seconds: float
+    hypervolume: float
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What the last part of a search has added.
+
+    Attributes:
+        networks: In the last part, whatever became of them.
+        of: Networks in all.
+        compute: Share of all compute that the last part took, in 0 to 1.
+        gain: Share of the hypervolume that it added beyond noise, in 0 to 1.
+    """
+
+    networks: int
+    of: int
+    compute: float
+    gain: float
+
+    @property
+    def stagnant(self) -> bool:
+        """Whether that is too little."""
+        return self.gain < WORTH_GOING_ON
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return (
+            f"the last {100 * self.compute:.0f} % of the compute ({self.networks} of {self.of} networks) added"
+            f" {100 * self.gain:.1f} % of the hypervolume beyond noise"
+        )
+
+
+def front_history(ended: Sequence[Ended]) -> list[Moment]:
+    """Return where a search was after each network that was trained to the end.
+
+    Args:
+        ended: Its trainings in the order in which they ended.
+    """
+    plane = _Plane(ended)
+    whole, compute, seconds = plane.hypervolume(len(ended)), 0, 0.0
+    moments = list[Moment]()
+    for index, training in enumerate(ended):
+        compute, seconds = compute + training.compute, seconds + training.seconds
+        if training.accuracy is not None:
+            moments.append(Moment(training.number, compute, seconds, plane.hypervolume(index + 1) / whole))
+    return moments
+
+
+def recent_growth(ended: Sequence[Ended], *, startup_trials: int, noise: float = 0.0) -> Growth | None:
+    """Return what the last part of a search has added, or None where there is not enough of it to tell.
+
+    The last part is a third of the compute, and at least ten networks of which five were trained to the end. Before it
+    lie at least the ``startup_trials``, which were not chosen by what was learned.
+
+    Args:
+        ended: The search's trainings in the order in which they ended.
+        startup_trials: As in the study.
+        noise: Standard deviation of one training's accuracy. A network of the last part counts where it is more
+            accurate, by more than that, than all of at most its FLOPs before the last part: the rest may be luck.
+    """
+    start = _last_part(ended)
+    if start is None or start < max(1, startup_trials):
+        return None
+    compute = [training.compute for training in ended]
+    gain = _Plane(ended).gain(start, noise=noise)
+    return Growth(len(ended) - start, len(ended), sum(compute[start:]) / sum(compute), gain)
+
+
+def idle(states: Sequence[str]) -> bool:
+    """Tell whether the last of a study's trials, given their states in the order of numbers, were all untrained."""
+    last = states[-IDLE_PROPOSALS:]
+    return len(last) == IDLE_PROPOSALS and all(state in ("repeated", "infeasible") for state in last)
+
+
+def ended_trainings(
+    trials: Iterable[TrialRecord], spent: Mapping[int, tuple[int, float]], ends: Mapping[int, datetime]
+) -> list[Ended]:
+    """Return the trainings of a study that have ended, in that order.
+
+    An interrupted training that another trial goes on with is left out: that trial's curve holds its epochs too. One
+    that paused and went on stands where it ended last, with all its epochs.
+
+    Args:
+        trials: Of the study.
+        spent: Epochs and seconds of each trial that has a curve, by number.
+        ends: When each trial ended, by number; those that have not are missing.
+    """
+    began = sorted((trial for trial in trials if trial.number in spent), key=lambda trial: trial.number)
+    last = {trial.digest: trial.number for trial in began}
+    done = [t for t in began if t.number in ends and (t.state != "interrupted" or t.number == last[t.digest])]
+    return [
+        Ended(t.number, t.flops, *spent[t.number], t.accuracy if t.state == "trained" else None)
+        for t in sorted(done, key=lambda trial: (ends[trial.number], trial.number))
+    ]
+
+
+def trial_ends(study: optuna.Study) -> dict[int, datetime]:
+    """Return when each trial ended, by number; one that paused and was then trained to the end, when it was."""
+    found = dict[int, datetime]()
+    for trial in study.get_trials(deepcopy=False):
+        number = trial.user_attrs.get(PROMOTED, trial.number)
+        if trial.datetime_complete is not None:
+            found[number] = max(trial.datetime_complete, found.get(number, trial.datetime_complete))
+    return found
+
+
+def read_ended(store: Store, study: optuna.Study) -> list[Ended]:
+    """Return the trainings of a study that have ended, in that order, from the database."""
+    return ended_trainings(store.trials(), store.spent(), trial_ends(study))
+
+
+def read_growth(store: Store, study: optuna.Study, *, startup_trials: int) -> Growth | None:
+    """Return what the last part of a study has added, from the database."""
+    trials = store.trials()
+    ended = ended_trainings(trials, store.spent(), trial_ends(study))
+    noise = seed_noise(over_seeds(trials, store.repeats()).values(), val_images=images_behind(store, trials))
+    return recent_growth(ended, startup_trials=startup_trials, noise=noise.std)
+
+
+def stagnation(store: Store, study: optuna.Study, *, startup_trials: int) -> str | None:
+    """Say why a search need not go on, or return None."""
+    if idle([trial.state for trial in store.trials()]):
+        return f"stagnant: the last {IDLE_PROPOSALS} proposals were outside the budget or known"
+    growth = read_growth(store, study, startup_trials=startup_trials)
+    return f"stagnant: {growth}" if growth is not None and growth.stagnant else None
+
+
+def _last_part(ended: Sequence[Ended]) -> int | None:
+    """Return the index at which the last part begins; None where all is too short for one."""
+    wanted = _LAST_PART * sum(training.compute for training in ended)
+    compute = networks = to_the_end = 0
+    for index in reversed(range(len(ended))):
+        compute, networks = compute + ended[index].compute, networks + 1
+        to_the_end += ended[index].accuracy is not None
+        if compute >= wanted and networks >= _LAST_NETWORKS and to_the_end >= _LAST_TO_THE_END:
+            return index
+    return None
+
+
+class _Plane:
+    """The trainings as points; those that were not trained to the end lie at infinity."""
+
+    def __init__(self, ended: Sequence[Ended]) -> None:
+        self._costs = np.array([math.log(training.flops) for training in ended])
+        self._errors = np.array([math.inf if t.accuracy is None else 1 - t.accuracy for t in ended])
+        finite = np.flatnonzero(np.isfinite(self._errors))
+        members = finite[front_members(self._costs[finite], self._errors[finite])]
+        self._reference_cost = _beyond(self._costs[members])
+        self._reference_error = _beyond(self._errors[members])
+
+    def hypervolume(self, count: int) -> float:
+        """Return that of the first so many trainings."""
+        return self._hypervolume(np.arange(len(self._costs)) < count)
+
+    def gain(self, start: int, *, noise: float) -> float:
+        """Return the share of the hypervolume that trainings from an index on have added beyond noise."""
+        early = np.arange(len(self._costs)) < start
+        no_dearer = self._costs[early] <= self._costs[:, None]
+        best_before = np.where(no_dearer, self._errors[early], math.inf).min(axis=1)
+        counted = early | (self._errors + noise < best_before)
+        return (self._hypervolume(counted) - self._hypervolume(early)) / self.hypervolume(len(early))
+
+    def _hypervolume(self, counted: npt.NDArray[np.bool_]) -> float:
+        reference = {"reference_cost": self._reference_cost, "reference_error": self._reference_error}
+        return hypervolume(self._costs[counted], self._errors[counted], **reference)
+
+
+def _beyond(values: Array) -> float:
+    """Return a value beyond the largest by a tenth of their extent; by one where they have none."""
+    return float(values.max() + (_MARGIN * np.ptp(values) or 1.0)) if len(values) else 0.0

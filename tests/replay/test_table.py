@@ -1,0 +1,107 @@
+"""Tables of trainings: written, read, refused."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import TINY
+
+from nas.config import StudyConfig
+from nas.errors import StudyError
+from nas.replay.problem import Yardstick, problem_of
+from nas.replay.table import Table, read_table, table_of, write_table
+from nas.search.proposals import distributions
+from nas.search.study import Study, run_study
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Return a study whose networks were trained once, and two of them once more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("repeated"))
+        search = {**TINY["search"], "trials": 5, "replicates": {"seeds": 2, "of": "spread", "networks": 2}}
+        study = run_study(StudyConfig.model_validate({**TINY, "search": search}), device="cpu")
+        return Study(study.config, study.directory.resolve(), f"sqlite:///{study.directory.resolve()}/study.db")
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
+def test_a_table_is_read_as_it_was_written(repeated: Study, name: str, tmp_path: Path) -> None:
+    table = table_of(repeated, train_images=280)
+    write_table(table, tmp_path / name)
+    again = read_table(tmp_path / name)
+    assert again.study == table.study
+    assert again.kind == table.kind
+    assert again.facts["train_images"] == 280
+    pd.testing.assert_frame_equal(again.frame, table.frame, rtol=1e-2, check_dtype=False)
+    write_table(again, tmp_path / f"again_{name}")
+    assert (tmp_path / f"again_{name}").read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_a_table_has_every_training_of_a_study_with_its_whole_curve(repeated: Study) -> None:
+    table, trials = table_of(repeated), {trial.digest: trial for trial in repeated.trials() if trial.state == "trained"}
+    assert table.curves.keys() == trials.keys()
+    curves = repeated.curves()
+    for digest, trainings in table.curves.items():
+        assert list(trainings[0]) == curves[trials[digest].number]
+    repeats = [repeat for repeat in repeated.repeats() if repeat.state == "trained"]
+    digests = {trial.number: trial.digest for trial in repeated.trials()}
+    assert len(repeats) == 2
+    for repeat in repeats:
+        assert table.curves[digests[repeat.number]][repeat.repeat] == repeat.curve
+
+
+def test_any_point_of_the_space_is_a_network_of_the_table_without_its_images(repeated: Study, tmp_path: Path) -> None:
+    write_table(table_of(repeated), tmp_path / "table.csv")
+    table = read_table(tmp_path / "table.csv")
+    problem = problem_of(table)
+    for _, row in table.frame.drop_duplicates("digest").iterrows():
+        point = {name: row[name] for name in distributions(table.study.search)}
+        assert table.networks(point).digest == row["digest"]
+        assert problem.identity(point) == row["digest"]
+        assert problem.entries[row["digest"]].cost == row["flops"]
+    strange = {"space": "resnet_small", "width": 0.25, "depth": 0.25}
+    assert problem.allowed(strange)
+    assert problem.identity(strange) in problem.entries  # the nearest known
+
+
+def test_the_yardstick_gives_the_whole_front_one(repeated: Study) -> None:
+    problem = problem_of(table_of(repeated))
+    entries, measure = list(problem.entries.values()), Yardstick(problem)
+    assert measure.share(entries) == pytest.approx(1)
+    assert 0 <= measure.share(entries[:1]) < 1
+    assert measure.share([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "is no table of trainings"),
+        (b"digest,flops\na,1\n", "is no table of trainings"),
+        (b'# {"study": {}, "classes": 10, "channels": 1}\na\n', "name: is missing"),
+        (b"\xff\xfe", "is no table of trainings"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_one_line(content: bytes, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with pytest.raises(StudyError, match=complaint) as caught:
+        read_table(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_without_some_column_says_which(repeated: Study, tmp_path: Path) -> None:
+    table = table_of(repeated)
+    write_table(Table(table.study, table.kind, table.frame, {}), tmp_path / "table.csv.gz")
+    head, _, body = gzip.decompress((tmp_path / "table.csv.gz").read_bytes()).decode().partition("\n")
+    (tmp_path / "less.csv").write_text(f"{head}\n{body.replace('val_accuracy', 'accuracy')}")
+    with pytest.raises(StudyError, match="columns lacking: val_accuracy"):
+        read_table(tmp_path / "less.csv")
+    with pytest.raises(StudyError, match="cannot be read"):
+        read_table(tmp_path / "nowhere.csv")
+    (tmp_path / "broken.csv.gz").write_bytes(b"not packed")
+    with pytest.raises(StudyError, match="is no table|cannot be read"):
+        read_table(tmp_path / "broken.csv.gz")
