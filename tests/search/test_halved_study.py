@@ -28,15 +28,16 @@ from nas.analysis.report import render_report
 from nas.architecture.cost import count_cost
 from nas.config import StudyConfig
 from nas.data.sources import load_data
-from nas.errors import StudyError, TrainingDiverged
+from nas.errors import NasError, StudyError, TrainingDiverged
 from nas.export.bundle import choose_trial
+from nas.search import study as searching
 from nas.search import trainer
 from nas.search.abandoned import release_abandoned
 from nas.search.disk import FilesOnDisk, prune_checkpoints
 from nas.search.events import EpochFinished, Event, TrialFinished
 from nas.search.halving import promotable
 from nas.search.later import go_on
-from nas.search.sampler import PROMOTED, process_identity
+from nas.search.sampler import ERROR, PROMOTED, process_identity
 from nas.search.store import Store, TrialRecord
 from nas.search.study import Study, missing_trials, open_optuna_study, open_study, planned_trials, run_study
 from nas.search.trainer import CHECKPOINTS, Trainer
@@ -209,7 +210,7 @@ def test_ctrl_c_after_every_epoch_and_trial_changes_nothing(by_chance: Study) ->
 
 
 def test_ctrl_c_changes_nothing_for_samplers_that_learn(whole: Study) -> None:
-    study, where = interrupted_runs(halved("cut", whole.config.search.sampler), every=5)
+    study, where = interrupted_runs(halved("cut", whole.config.search.sampler), every=7)
     assert len(where) > 2
     assert essence(study) == essence(whole) and told(study) == told(whole)
 
@@ -234,7 +235,6 @@ KILLS = [
     ("saved", 1),  # its checkpoint is gone, and it still counts as running
     ("finished", 1),  # it is trained, and Optuna has no copy
     ("copied", 1),
-    ("begun", 4),
 ]
 
 
@@ -427,6 +427,45 @@ def test_networks_that_two_workers_began_at_once_are_one_when_they_go_on(by_chan
         made.rungs = ()
         trained = go_on(replace(trained, epochs=EPOCHS), study, store, made)
     assert trained.accuracy is not None and store.trial(twin.number).accuracy == trained.accuracy
+
+
+def test_the_sampler_is_told_of_accuracies_on_the_way(
+    tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    make = searching.make_sampler
+    monkeypatch.setattr(
+        searching, "make_sampler", lambda *a, partial: given.append(partial) or make(*a, partial=partial)
+    )
+    study = run_study(halved("mine"))
+    run_study(tiny_config, trials=0)
+    partial, none = given
+    assert none is None
+    assert partial() == {
+        number: {epoch.epoch / EPOCHS: epoch.val_accuracy for epoch in curve if epoch.epoch in (*RUNGS, EPOCHS)}
+        for number, curve in study.curves().items()
+    }
+
+
+def test_copies_do_not_hide_that_three_trials_in_a_row_failed() -> None:
+    class Failing:
+        stopped = finished = None
+
+        def __call__(self, trial: optuna.Trial) -> float:
+            trial.set_user_attr(ERROR, "no kernel")
+            raise RuntimeError("no kernel")
+
+    class Errors:
+        def trials(self) -> list[TrialRecord]:
+            return [TrialRecord(n, "s", 1.0, 1.0, 8, "d", 1, 1, 1, error="no kernel") for n in range(9)]
+
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    propose: Any = searching._propose
+    for _ in range(2):
+        propose(study, Failing(), Errors(), print)
+        study.add_trial(optuna.trial.create_trial(values=[1.0, 2.0], user_attrs={PROMOTED: 0}))
+    with pytest.raises(NasError, match="3 trials in a row failed, the last with: no kernel"):
+        propose(study, Failing(), Errors(), print)
 
 
 def test_looking_at_a_halved_study(nas_command: Callable[..., Outcome], whole: Study) -> None:

@@ -67,6 +67,12 @@ def test_the_ends_of_the_first_front_are_kept_before_all_others(points: list[Poi
         assert found[0] == front[0]
 
 
+@pytest.mark.parametrize("kept", [3, 5])
+def test_what_is_kept_of_a_front_is_spread_over_it(kept: int) -> None:
+    front = [(1000 * 2.0**step, 0.9 - step / 10) for step in range(9)]  # evenly spaced
+    assert sorted(order(front)[:kept]) == front[:: 8 // (kept - 1)]
+
+
 @st.composite
 def searches(draw: st.DrawFn) -> list[Reached]:
     """Draw trials that have come to up to three rungs, some of them waiting there."""
