@@ -44,7 +44,8 @@ class ParetoSampler(BaseSampler):
     earlier trials and what they gave, and on nothing else, so that a study can be continued.
 
     It works on any Optuna study of two objectives, with int, float and categorical parameters, whatever sampler it
-    began under.
+    began under. Up to 4,096 points of a space are all candidates; of larger ones some thousands are drawn, and those
+    beside the front.
     """
 
     def __init__(
@@ -65,7 +66,8 @@ class ParetoSampler(BaseSampler):
         """Keep how candidates are judged.
 
         Args:
-            cost: Of a candidate, by its parameters; the study's other objective.
+            cost: Of a candidate, by its parameters alone; the study's other objective. A proposal raises ValueError
+                where it is not a finite number, or not what a trial of the study had.
             seed: Of all randomness, together with the number of the trial.
             startup_trials: Proposals before anything is learned, spread evenly over the logarithm of the cost.
             thrift: Power of the cost by which what a candidate promises is divided. 0 makes the most of each proposal,
@@ -82,7 +84,7 @@ class ParetoSampler(BaseSampler):
                 the share of the way, above 0; the whole is 1. It is called before each proposal and replaces the values
                 of the trials that it names, whatever their state. How a part stands for the whole is learned.
         """
-        self._cost_of = cost
+        self._cost_by_user = cost
         self._seed = seed
         self._startup = startup_trials
         self._thrift = thrift
@@ -121,6 +123,7 @@ class ParetoSampler(BaseSampler):
         index = self._index(study, trial)
         random = np.random.default_rng(self._seed_of(index, "proposal"))
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number and not self._ignore(t)]
+        self._require_known_cost(others, search_space)
         history = _History.of(self._earlier, others, search_space, study.directions, self._cost_index, self._partial())
         seen = {self._identity(parameters) for parameters in history.all}
         if index < self._startup or len(history.errors) < 2:
@@ -199,6 +202,24 @@ class ParetoSampler(BaseSampler):
             self._fits = {key: GaussianProcess(points, values, categorical=categorical).fit().parameters}
         return self._fits[key]
 
+    def _cost_of(self, parameters: Parameters) -> float:
+        cost = float(self._cost_by_user(parameters))
+        if not math.isfinite(cost):
+            raise ValueError(f"the cost of {parameters} must be a finite number, but is {cost}")
+        return cost
+
+    def _require_known_cost(self, trials: Sequence[FrozenTrial], space: dict[str, BaseDistribution]) -> None:
+        """Raise ValueError where a trial of all these parameters had another cost than its parameters tell."""
+        for trial in trials:
+            if trial.state is not TrialState.COMPLETE or not space.keys() <= trial.params.keys():
+                continue
+            told, known = trial.values[self._cost_index], self._cost_of(trial.params)
+            if not math.isclose(told, known, rel_tol=1e-6, abs_tol=1e-12):
+                raise ValueError(
+                    f"objective {self._cost_index} of trial {trial.number} was {told:g}, but the cost of its parameters"
+                    f" is {known:g}: it must depend on the parameters alone; see cost and cost_index"
+                )
+
     def _candidates(self, drawn: Iterable[Parameters], seen: set[Hashable]) -> list[_Candidate]:
         """Return what is feasible, each once and none that was seen."""
         pool, known = [], set(seen)
@@ -208,7 +229,7 @@ class ParetoSampler(BaseSampler):
             identity = self._identity(parameters)
             if identity not in known:
                 known.add(identity)
-                pool.append(_Candidate(parameters, float(self._cost_of(parameters))))
+                pool.append(_Candidate(parameters, self._cost_of(parameters)))
         return pool
 
     def _index(self, study: Study, trial: FrozenTrial) -> int:

@@ -31,6 +31,9 @@ SPACE = {
 }
 
 
+POINT = {"family": "plain", "width": 1.0, "depth": 2, "rate": 0.1}
+
+
 def cost(parameters: dict[str, Any]) -> float:
     return 1e6 * parameters["width"] ** 2 * parameters["depth"] * (1.0 if parameters["family"] == "plain" else 0.5)
 
@@ -155,7 +158,8 @@ def test_proposals_are_feasible_distinct_and_depend_on_nothing_but_the_past() ->
 
 
 def test_the_first_proposals_are_spread_over_the_cost() -> None:
-    costs = np.log([cost(parameters) for parameters in proposed(run(ParetoSampler(cost, space=SPACE, startup_trials=12), 12))])
+    study = run(ParetoSampler(cost, space=SPACE, startup_trials=12), 12)
+    costs = np.log([cost(parameters) for parameters in proposed(study)])
     low, high = math.log(cost({"width": 0.25, "depth": 1, "family": "deep"})), math.log(24e6)
     strata = ((costs - low) / (high - low) * 12).astype(int).clip(0, 11)
     assert len(set(strata)) >= 10
@@ -230,6 +234,69 @@ def test_one_objective_is_refused() -> None:
     study = optuna.create_study(sampler=ParetoSampler(cost, space=SPACE))
     with pytest.raises(ValueError, match="needs a study of two objectives, but it has 1"):
         study.ask(SPACE)
+
+
+def test_three_objectives_are_refused() -> None:
+    study = optuna.create_study(directions=["maximize", "minimize", "minimize"], sampler=ParetoSampler(cost))
+    study.add_trial(optuna.trial.create_trial(params=POINT, distributions=SPACE, values=[0.5, cost(POINT), 1.0]))
+    with pytest.raises(ValueError, match="needs a study of two objectives, but it has 3"):
+        study.ask(SPACE)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_cost_that_is_no_number_is_refused(value: float) -> None:
+    study = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=ParetoSampler(lambda p: value, space=SPACE)
+    )
+    with pytest.raises(ValueError, match="must be a finite number"):
+        study.ask(SPACE)
+
+
+def test_what_a_cost_function_raises_is_seen() -> None:
+    sampler = ParetoSampler(lambda p: p["missing"], space=SPACE)
+    with pytest.raises(KeyError, match="missing"):
+        optuna.create_study(directions=["maximize", "minimize"], sampler=sampler).ask(SPACE)
+
+
+def test_a_cost_that_depends_on_more_than_the_parameters_is_refused() -> None:
+    study = run(ParetoSampler(cost, space=SPACE), 3)
+    study.add_trial(optuna.trial.create_trial(params=POINT, distributions=SPACE, values=[0.5, 2 * cost(POINT)]))
+    with pytest.raises(ValueError, match="of trial 3 was .*, but the cost of its parameters is .* parameters alone"):
+        study.ask(SPACE)
+
+
+def test_costs_below_zero_are_taken_as_they_are() -> None:
+    sampler = ParetoSampler(lambda p: cost(p) - 3e6, space=SPACE, thrift=0.5)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    study.optimize(lambda trial: (objective(trial)[0], cost(trial.params) - 3e6), n_trials=12)
+    assert len({tuple(trial.params.values()) for trial in study.trials}) == 12
+
+
+def test_equal_observations_and_failed_trials_are_no_obstacle() -> None:
+    equal = optuna.create_study(directions=["maximize", "minimize"], sampler=ParetoSampler(cost, space=SPACE))
+    equal.optimize(lambda trial: (0.5 + 0 * objective(trial)[0], cost(trial.params)), n_trials=10)
+    failed = optuna.create_study(directions=["maximize", "minimize"], sampler=ParetoSampler(cost, space=SPACE))
+    failed.optimize(lambda trial: 1 / (0 * objective(trial)[0]), n_trials=10, catch=(ZeroDivisionError,))
+    for study in (equal, failed):
+        assert len({tuple(trial.params.values()) for trial in study.trials}) == 10
+
+
+def test_a_thrifty_search_proposes_cheaper_networks() -> None:
+    costs = [sum(map(cost, proposed(run(ParetoSampler(cost, space=SPACE, thrift=thrift), 20)))) for thrift in (0, 1)]
+    assert costs[1] < 0.7 * costs[0]
+
+
+def test_a_study_of_thousands_of_trials_still_proposes() -> None:
+    random, study = np.random.default_rng(0), run(ParetoSampler(cost, space=SPACE), 2)
+    trials = []
+    for _ in range(3000):
+        params = {name: values_at(d, [random.random()])[0] for name, d in SPACE.items()}
+        values = [accuracy(params), cost(params)]
+        trials.append(optuna.trial.create_trial(params=params, distributions=SPACE, values=values))
+    study.add_trials(trials)
+    before = max(accuracy(trial.params) for trial in study.trials if cost(trial.params) < 1e6)
+    found = next_proposal(study, ParetoSampler(cost, space=SPACE))
+    assert accuracy(found) > before - 0.1
 
 
 def on_the_way(parameters: dict[str, Any], share: float) -> float:
