@@ -12,6 +12,7 @@ from nas.errors import ConfigError, Interrupted
 from nas.interrupts import interruptible
 
 if TYPE_CHECKING:
+    from nas.analysis.replays import ReplaySummary
     from nas.config import Halving
     from nas.replay.problem import Problem
     from nas.search.events import Event
@@ -110,7 +111,7 @@ def replay(
     if output is not None:
         write_replays(problem, courses, output, name=Path(source).stem)
     if as_json:
-        print_json({"source": source, "networks": len(problem.entries), "rules": [s._asdict() for s in summaries]})
+        print_json({"source": source, "networks": len(problem.entries), "rules": [_finite(s) for s in summaries]})
         return
     from nas.tables import replay_table
 
@@ -123,6 +124,11 @@ def replay(
         )
     if output is not None:
         typer.echo(f"Figures: {output}  (open it in a browser)")
+
+
+def _finite(summary: ReplaySummary) -> dict[str, Any]:
+    """Return a summary as JSON knows it: what was not reached is null."""
+    return {key: None if value == float("inf") else value for key, value in summary._asdict().items()}
 
 
 def _load(source: str, storage: str | None) -> Problem:
