@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import optuna
@@ -68,44 +68,41 @@ class Simulation:
     halving: Halving | None = None
     workers: int = 1
     completes_infeasible: bool = False
-    _trials: dict[int, _Running] = field(default_factory=dict)
-    _known: dict[object, int] = field(default_factory=dict)
-    _proposed: int = 0
-    _compute: float = 0.0
-    _done: list[Entry] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing."""
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        sampler = self.make_sampler(self._on_the_way)
+        self._study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+        self._epochs = self.problem.epochs
+        self._rungs = self.halving.rungs(self._epochs) if self.halving else ()
+        self._trials: dict[int, _Running] = {}
+        self._known: dict[Hashable, int] = {}
+        self._done: list[Entry] = []
+        self._moments: list[Moment] = []
+        self._proposed, self._compute, self._now, self._share = 0, 0.0, 0.0, 0.0
 
     def run(self) -> list[Moment]:
         """Return the course of the search: a moment for each proposal without training and each end or pause of one."""
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study = optuna.create_study(
-            directions=["maximize", "minimize"], sampler=self.make_sampler(self._on_the_way)
-        )
-        self._epochs = self.problem.epochs
-        self._rungs = self.halving.rungs(self._epochs) if self.halving else ()
-        measure, moments = Yardstick(self.problem), list[Moment]()
-        busy: list[tuple[float, int, _Running]] = []
-        share, now, idle, order = 0.0, 0.0, self.workers, 0
-
-        def note() -> None:
-            moments.append(Moment(self._proposed, len(self._done), self._compute, now, share))
-
+        yardstick = Yardstick(self.problem)
+        busy: list[tuple[float, int, _Running]] = []  # when it pauses or ends, and the order of beginning
+        begun, idle = 0, self.workers
         while True:
-            while idle:
-                work = self._next(note)
-                if work is None:
-                    break
-                idle -= 1
-                heapq.heappush(busy, (now + self._seconds(work), order, work))
-                order += 1
+            while idle and (work := self._next()) is not None:
+                idle, begun = idle - 1, begun + 1
+                heapq.heappush(busy, (self._now + self._seconds(work), begun, work))
             if not busy:
-                return moments
-            now, _, ended = heapq.heappop(busy)
+                return self._moments
+            self._now, _, ended = heapq.heappop(busy)
             idle += 1
             if self._advance(ended):
-                share = measure.share(self._done)
-            note()
+                self._share = yardstick.share(self._done)
+            self._note()
 
-    def _next(self, note: Callable[[], None]) -> _Running | None:
+    def _note(self) -> None:
+        self._moments.append(Moment(self._proposed, len(self._done), self._compute, self._now, self._share))
+
+    def _next(self) -> _Running | None:
         """Return what a worker trains next: a paused network that should go on, else a new one."""
         number = promotable(self._reached(), factor=self.halving.factor) if self.halving else None
         if number is not None:
@@ -115,7 +112,7 @@ class Simulation:
             proposed = self._propose()
             if proposed is not None:
                 return proposed
-            note()
+            self._note()
         return None
 
     def _propose(self) -> _Running | None:
