@@ -10,7 +10,7 @@ found by trying everything, and public tables as ``--public NAME=FILE.csv`` (col
 and those of ``--parameters``, a prefix). 400 proposals of Optuna's samplers, 200 of ours, with as many seeds as given.
 
 Run as ``python tests/benchmarks/search.py -o studies/results/search [--seeds 20]``; it writes search.csv, figures and
-search.md. The figures need kaleido.
+RESULTS.md, with remarks.md at its end. The figures need kaleido.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import itertools
 import math
 import os
 import platform
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -34,9 +35,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from nas.analysis.replays import ENOUGH, plot_replays
 from nas.config import Halving
+from nas.models.device import cpu_threads
 from nas.replay.problem import Entry, Problem, problem_of
 from nas.replay.rules import Course, Rule, median_spent, replay_rules
+from nas.replay.simulate import cost_of
 from nas.replay.table import read_table
+from nas.search.pareto_sampler import ParetoSampler
+from nas.search.points import values_at
 
 TABLE = Path("studies/results/scaling_table/table_cifar10.csv.gz")
 OURS, PEERS = Rule("pareto"), tuple(map(Rule, ("tpe", "tpe-multivariate", "nsga2", "nsga2-20", "random")))
@@ -84,7 +89,10 @@ def main() -> None:
     frame.to_csv(given.output / "search.csv", index=False, float_format="%.4g")
     for name, (problem, courses) in found.items():
         draw(name, problem, courses, given.output)
-    (given.output / "search.md").write_text(page(found, frame, given.seeds, given.gp_seeds), encoding="utf-8")
+    text = page(found, frame, given.seeds, given.gp_seeds)
+    remarks = given.output / "remarks.md"  # what figures do not say by themselves
+    text += f"\n{remarks.read_text(encoding='utf-8')}" if remarks.exists() else ""
+    (given.output / "RESULTS.md").write_text(text, encoding="utf-8")
 
 
 def scaling_table(path: Path) -> Problem:
@@ -216,7 +224,38 @@ def page(found: Mapping[str, Found], frame: pd.DataFrame, seeds: int, gp_seeds: 
         kinds = ("proposals", "compute") if problem.epochs > 1 else ("proposals",)
         lines += [""] + [f"![{name}, {kind}]({stem}_{kind}.png)" for kind in kinds]
         lines += ["", *verdicts(rows)]
+    lines += [
+        "",
+        "## Time of a proposal",
+        "",
+        "`ParetoSampler` on the categorical problem, median of five, in seconds of one core:",
+        "",
+    ]
+    lines += ["| finished trials | seconds |", "|---|---|"]
+    lines += [f"| {count:,} | {proposal_seconds(count):.2f} |" for count in (200, 1000, 10_000)]
     return "\n".join(lines) + "\n"
+
+
+def proposal_seconds(count: int) -> float:
+    """Return how long a proposal takes in a study of so many finished trials."""
+    problem, random = categorical(), np.random.default_rng(0)
+    sampler = ParetoSampler(cost_of(problem), space=problem.space, identity=problem.identity)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    trials = []
+    for _ in range(count):
+        params = {name: values_at(d, [random.random()])[0] for name, d in problem.space.items()}
+        entry = problem.entries[problem.identity(params)]
+        values = [entry.accuracies[-1], entry.cost]
+        trials.append(optuna.trial.create_trial(params=params, distributions=dict(problem.space), values=values))
+    study.add_trials(trials)
+    seconds = []
+    with cpu_threads(1):
+        for _ in range(5):
+            started = time.process_time()
+            trial = study.ask(dict(problem.space))
+            seconds.append(time.process_time() - started)
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    return statistics.median(seconds)
 
 
 def cell(row: Mapping[str, Any], mark: int) -> str:
