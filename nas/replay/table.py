@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from nas.architecture.space import DIMENSIONS
 from nas.config import StudyConfig
+from nas.data.sources import PATHS
 from nas.errors import StudyError
 from nas.files import explain
 from nas.search.proposals import Networks
@@ -106,7 +107,7 @@ def write_table(table: Table, path: Path) -> None:
         StudyError: The file cannot be written.
     """
     head = {
-        "study": table.study.model_dump(mode="json"),
+        "study": _without_places(table.study),
         "classes": len(table.kind.classes),
         "channels": table.kind.channels,
         "facts": table.facts,
@@ -148,6 +149,15 @@ def read_table(path: Path) -> Table:
     if missing or frame.empty:
         raise StudyError(f"{path}: is no table of trainings ({_complaint(missing)})")
     return Table(study, kind, frame, dict(document.get("facts", {})))
+
+
+def _without_places(study: StudyConfig) -> dict[str, Any]:
+    """Return a study as JSON; of where its images lay only the last name, for others have them elsewhere."""
+    document = study.model_dump(mode="json")
+    for key in PATHS:
+        if document["data"].get(key):
+            document["data"][key] = Path(document["data"][key]).name
+    return document
 
 
 def _complaint(missing: set[str]) -> str:

@@ -45,7 +45,7 @@ from nas.search.points import values_at
 
 TABLE = Path("studies/results/scaling_table/table_cifar10.csv.gz")
 OURS, PEERS = Rule("pareto"), tuple(map(Rule, ("tpe", "tpe-multivariate", "nsga2", "nsga2-20", "random")))
-HALVED = tuple(Rule("pareto", Halving(first=3, factor=factor)) for factor in (2, 3))
+HALVED = (Rule("pareto", Halving(first=3, factor=3)),)
 PROPOSALS, PEERS_PROPOSALS = 200, 400
 
 
@@ -62,7 +62,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--public", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--parameters", default="edge_")
-    parser.add_argument("--gp-seeds", type=int, default=0, help="also Optuna's GP sampler, 100 proposals: it is slow")
+    parser.add_argument(
+        "--gp-seeds",
+        type=int,
+        default=0,
+        help="also Optuna's GP sampler on the scaling table, 100 proposals: it is slow",
+    )
     given = parser.parse_args()
     loads: dict[str, Callable[[], Problem]] = {
         "scaling table": partial(scaling_table, TABLE),
@@ -80,7 +85,7 @@ def main() -> None:
         courses = replay_rules(load, rules, seeds=given.seeds, proposals=PROPOSALS)
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
         courses |= replay_rules(load, PEERS, seeds=given.seeds, proposals=PEERS_PROPOSALS)
-        if given.gp_seeds:
+        if given.gp_seeds and problem.epochs > 1:
             courses |= replay_rules(load, [Rule("gp")], seeds=given.gp_seeds, proposals=100)
         found[name] = Found(problem, courses)
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)

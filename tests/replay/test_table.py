@@ -10,6 +10,7 @@ import pytest
 from conftest import TINY
 
 from nas.config import StudyConfig
+from nas.data.sources import DataConfig
 from nas.errors import StudyError
 from nas.replay.problem import Yardstick, problem_of
 from nas.replay.table import Table, read_table, table_of, write_table
@@ -73,6 +74,15 @@ def test_the_yardstick_gives_the_whole_front_one(repeated: Study) -> None:
     assert measure.share(entries) == pytest.approx(1)
     assert 0 <= measure.share(entries[:1]) < 1
     assert measure.share([]) == 0
+
+
+def test_a_table_does_not_tell_where_its_images_lay(repeated: Study, tmp_path: Path) -> None:
+    table = table_of(repeated)
+    data = DataConfig(cifar=tmp_path / "secret" / "cifar-10-batches-bin")
+    moved = Table(table.study.model_copy(update={"data": data}), table.kind, table.frame, {})
+    write_table(moved, tmp_path / "table.csv")
+    assert "secret" not in (tmp_path / "table.csv").read_text()
+    assert str(read_table(tmp_path / "table.csv").study.data.cifar) == "cifar-10-batches-bin"
 
 
 @pytest.mark.parametrize(
