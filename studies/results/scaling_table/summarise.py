@@ -107,7 +107,8 @@ def draw(once: pd.DataFrame, front: pd.DataFrame) -> go.Figure:
         figure.add_scatter(x=rows["flops"], y=100 * rows["val_accuracy"], mode="markers", name=str(name), marker=marker)
     line = {"color": "#1f2430", "width": 2, "shape": "hv"}
     figure.add_scatter(x=front["flops"], y=100 * front["val_accuracy"], mode="lines", name="Pareto front", line=line)
-    figure.update_xaxes(title="FLOPs of one image (log scale)", type="log", dtick="D2", exponentformat="SI")
+    figure.update_xaxes(title="FLOPs of one image (log scale)", type="log", dtick="D2")
+    figure.update_xaxes(exponentformat="SI", minorloglabels="complete")
     figure.update_yaxes(title="Validation accuracy after eight epochs (%)")
     return laid_out(figure, "The scaling table: accuracy against FLOPs")
 
