@@ -91,7 +91,7 @@ def test_a_sampler_that_repeats_itself_does_not_run_for_ever(
     monkeypatch.setattr(progress, "IDLE_PROPOSALS", 12)
     narrow = changed(tiny_config, search={"width": 0.25, "depth": 0.25}, recipe={"epochs": 1})
     told: list[Event] = []
-    states = [trial.state for trial in run_study(narrow, until="stagnant", on_event=told.append).trials()]
+    states = [trial.state for trial in run_study(narrow, trials=40, until="stagnant", on_event=told.append).trials()]
     assert states[-12:] == ["repeated"] * 12 and states[-13] == "trained"
     assert told[-1] == Stagnant("stagnant: the last 12 proposals were outside the budget or known")
 
