@@ -28,7 +28,7 @@ lint: install  ## ruff and mypy
 
 test: lint  ## lint, types and tests with the coverage floor
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

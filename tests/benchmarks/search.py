@@ -9,7 +9,7 @@ studies/table_cifar10.yaml``), a purely categorical problem and one of strong in
 found by trying everything, and public tables as ``--public NAME=FILE.csv`` (columns ``accuracy`` in 0 to 1, ``flops``,
 and those of ``--parameters``, a prefix). 400 proposals of Optuna's samplers, 200 of ours, with as many seeds as given.
 
-Run as ``python tests/benchmarks/search.py -o studies/results/search [--seeds 20]``; it writes search.csv, figures and
+Run as ``python tests/benchmarks/search.py [-o studies/results/search] [--seeds 20]``; it writes search.csv, figures and
 RESULTS.md, with remarks.md at its end. The figures need kaleido.
 """
 
@@ -58,7 +58,7 @@ class Found(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, default=Path("studies/results/search"))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--public", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--parameters", default="edge_")
