@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -181,6 +182,10 @@ def finished_study(finished: Path) -> Study:
 
     return open_study(finished)
 
+
+# pytest-xdist's workers ignore Ctrl-C, and what they start would too
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # more threads than free cores wait for each other: on a busy machine a hundred times longer than one takes
 torch.set_num_threads(1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 
@@ -38,7 +39,7 @@ def test_a_second_signal_is_ignored_where_one_is_enough() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_an_interrupt_that_was_held_comes_afterwards() -> None:
+def hold_and_let_through() -> None:
     held = []
     with pytest.raises(KeyboardInterrupt):
         with interrupts_held():
@@ -51,3 +52,11 @@ def test_an_interrupt_that_was_held_comes_afterwards() -> None:
         let_interrupts_through()
         for _ in range(1000):
             pass
+
+
+def test_an_interrupt_that_was_held_comes_afterwards() -> None:
+    # in a process of one thread: where a test runner has more, another of them takes what this one holds
+    process = multiprocessing.get_context("spawn").Process(target=hold_and_let_through)
+    process.start()
+    process.join()
+    assert process.exitcode == 0

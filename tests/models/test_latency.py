@@ -84,7 +84,6 @@ def test_batches_are_measured_in_turn() -> None:
     one, many = found.latencies
     assert (one.batch, many.batch) == (1, 32)
     assert many.median_ms > one.median_ms
-    assert many.images_per_second > one.images_per_second
     assert many.images_per_second == pytest.approx(32_000 / many.median_ms)
 
 

@@ -210,7 +210,7 @@ def test_ctrl_c_after_every_epoch_and_trial_changes_nothing(by_chance: Study) ->
 
 
 def test_ctrl_c_changes_nothing_for_samplers_that_learn(whole: Study) -> None:
-    study, where = interrupted_runs(halved("cut", whole.config.search.sampler), every=7)
+    study, where = interrupted_runs(halved("cut", whole.config.search.sampler), every=5)
     assert len(where) > 2
     assert essence(study) == essence(whole) and told(study) == told(whole)
 
