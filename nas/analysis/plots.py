@@ -16,7 +16,7 @@ from nas.units import format_count, format_seconds, format_share
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-PALETTE = ("#2a6fbb", "#d9822b", "#3a9a5b", "#8a56ac", "#b8428c", "#7a7a7a")
+PALETTE = ("#2a6fbb", "#d9822b", "#3a9a5b", "#8a56ac", "#b8428c", "#7a7a7a", "#1fa3a3", "#8c6d31", "#c0392b")
 _FRONT, _PERHAPS, _LIMIT, _OUTSIDE = "#1f2430", "#9aa1ad", "#c0392b", "#c9a7a2"
 
 
@@ -169,7 +169,7 @@ def plot_progress(study: Study) -> go.Figure:
         label = f"last part: {100 * info.growth.gain:.1f} % beyond noise"
         begin = (1 - info.growth.compute) * info.compute
         place = {"annotation_position": "bottom right", "annotation_text": label}
-        figure.add_vrect(x0=begin, x1=info.compute, fillcolor=PALETTE[-1], opacity=0.15, line_width=0, **place)
+        figure.add_vrect(x0=begin, x1=info.compute, fillcolor=PALETTE[5], opacity=0.15, line_width=0, **place)
     figure.update_xaxes(title="Epochs × FLOPs, over all trainings", exponentformat="SI")
     figure.update_yaxes(title="Hypervolume (% of the last front's)", rangemode="tozero")
     return laid_out(figure, info.title)

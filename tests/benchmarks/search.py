@@ -216,7 +216,7 @@ def page(found: Mapping[str, Found], frame: pd.DataFrame, seeds: int, gp_seeds: 
     ]
     for name, (problem, _) in found.items():
         rows = frame[frame["problem"] == name]
-        lines += ["", f"## {name.capitalize()}: {len(problem.entries):,} networks", ""]
+        lines += ["", f"## {name[:1].upper()}{name[1:]}: {len(problem.entries):,} networks", ""]
         lines += [
             "| rule | 50 | 100 | 200 | 400 | proposals to 95 % | compute to 95 % |",
             "|---|---|---|---|---|---|---|",
