@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, Interrupted
+from nas.interrupts import interruptible
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from nas.models.backends import Backend, Latency
+    from nas.search.events import Event
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 Storage = Annotated[
@@ -63,6 +68,35 @@ def split_names(option: str, text: str, known: Iterable[str] | None, *, what: st
         if listed is not None and name not in listed:
             raise ConfigError(f"{option}: unknown {what} {name!r}; known: {', '.join(listed)}")
     return names
+
+
+@contextmanager
+def shown_search(
+    console: Console, *, epochs: int | None, planned: int | None, command: str
+) -> Iterator[Callable[[Event], None]]:
+    """Show a search while it runs: give what to call with its events.
+
+    Args:
+        console: Where.
+        epochs: Of a training, where the recipe counts it in epochs.
+        planned: Trials to come; None where nobody knows.
+        command: That continues the search.
+
+    Raises:
+        Interrupted: By Ctrl-C; it says how to continue.
+    """
+    from nas.console import SearchProgress
+
+    try:
+        with interruptible() as check, SearchProgress(console, total=planned, epochs=epochs) as progress:
+
+            def show(event: Event) -> None:
+                check()
+                progress(event)
+
+            yield show
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; finished trials are kept, and {command} continues") from None
 
 
 def split_integers(option: str, text: str) -> list[int]:

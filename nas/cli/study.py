@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, print_json
-from nas.errors import ConfigError, Interrupted
-from nas.interrupts import interruptible
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, print_json, shown_search
+from nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from nas.analysis.pareto import FrontPoint, NoisyFront
-    from nas.search.events import Event
 
 
 def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False) -> None:
@@ -94,7 +92,7 @@ def search(
 ) -> None:
     """Run a study, or continue it."""
     from nas.config import load_study_config
-    from nas.console import SearchProgress, make_console
+    from nas.console import make_console
 
     config, _ = load_study_config(study)
     console = make_console(stderr=as_json)
@@ -103,25 +101,17 @@ def search(
         from nas.search.study import planned_trials, run_study
 
         planned = trials if trials is not None or until else planned_trials(study, storage=storage)
-    try:
-        with interruptible() as check, SearchProgress(console, total=planned, epochs=config.recipe.epochs) as progress:
-
-            def show(event: Event) -> None:
-                check()
-                progress(event)
-
-            ran = run_study(
-                study,
-                trials=trials,
-                workers=workers,
-                device=device,
-                storage=storage,
-                until=until,  # type: ignore[arg-type]  # another word is refused there
-                max_hours=max_hours,
-                on_event=show,
-            )
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; finished trials are kept, and nas search {study} continues") from None
+    with shown_search(console, epochs=config.recipe.epochs, planned=planned, command=f"nas search {study}") as show:
+        ran = run_study(
+            study,
+            trials=trials,
+            workers=workers,
+            device=device,
+            storage=storage,
+            until=until,  # type: ignore[arg-type]  # another word is refused there
+            max_hours=max_hours,
+            on_event=show,
+        )
     front = front_with_noise(ran)
     if planned == 0:
         console.print(f"{config.name} has all its trials; nas search {study} --trials N runs N more", highlight=False)

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, print_json, split_names
-from nas.errors import ConfigError, Interrupted
-from nas.interrupts import interruptible
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, print_json, shown_search, split_names
+from nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from nas.analysis.replays import ReplaySummary
     from nas.config import Halving
     from nas.replay.problem import Problem
-    from nas.search.events import Event
 
 table = typer.Typer(name="table", help="Tables of trainings: build one, replay searches on it.", no_args_is_help=True)
 
@@ -31,7 +29,7 @@ def build(
 ) -> None:
     """Run a study to its end, or continue it, and write all its trainings as one CSV file (packed by .gz)."""
     from nas.config import load_study_config
-    from nas.console import SearchProgress, make_console
+    from nas.console import make_console
 
     config, _ = load_study_config(study)
     console = make_console(stderr=as_json)
@@ -42,16 +40,10 @@ def build(
         from nas.search.study import planned_trials, run_study
 
         planned = planned_trials(study, storage=storage)
-    try:
-        with interruptible() as check, SearchProgress(console, total=planned, epochs=config.recipe.epochs) as progress:
-
-            def show(event: Event) -> None:
-                check()
-                progress(event)
-
-            ran = run_study(study, workers=workers, device=device, storage=storage, on_event=show)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; finished trainings are kept, and nas table build {study} continues") from None
+    with shown_search(
+        console, epochs=config.recipe.epochs, planned=planned, command=f"nas table build {study}"
+    ) as show:
+        ran = run_study(study, workers=workers, device=device, storage=storage, on_event=show)
     images = load_data(ran.config.data)
     made = table_of(
         ran, train_images=len(images.train), val_images=len(images.validation), versions=describe_versions()

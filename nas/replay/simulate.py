@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 
 from nas.config import Halving
 from nas.replay.problem import Entry, Problem, Yardstick
+from nas.search.abandoned import complete_copy
 from nas.search.halving import Reached, goes_on, promotable
 from nas.search.points import Parameters
-from nas.search.sampler import PROMOTED
 
 
 class Moment(NamedTuple):
@@ -170,16 +170,8 @@ class Simulation:
         if not running.told:
             self._study.tell(running.trial, values)
         else:
-            frozen = self._study.get_trials(deepcopy=False)[running.number]
-            self._study.add_trial(
-                optuna.trial.create_trial(
-                    params=frozen.params,
-                    distributions=frozen.distributions,
-                    values=values,
-                    user_attrs={PROMOTED: running.number},
-                    system_attrs=frozen.system_attrs,
-                )
-            )
+            paused = self._study.get_trials(deepcopy=False)[running.number]
+            self._study.add_trial(complete_copy(paused, values))
         return True
 
     def _reached(self) -> list[Reached]:

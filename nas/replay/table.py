@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
@@ -23,6 +23,7 @@ from nas.config import StudyConfig
 from nas.data.sources import PATHS
 from nas.errors import StudyError
 from nas.files import explain
+from nas.search.noise import over_seeds
 from nas.search.proposals import Networks
 from nas.search.store import TrialRecord
 from nas.search.study import Study
@@ -85,15 +86,16 @@ def table_of(study: Study, **facts: Any) -> Table:
         StudyError: Nothing was trained yet.
     """
     curves, repeats = study.curves(), study.repeats()
-    trained = [trial for trial in study.trials() if trial.state == "trained"]
-    if not trained:
+    digests = {trial.number: trial.digest for trial in study.trials()}
+    networks = {trial.digest: trial for trial in over_seeds(study.trials(), ())}  # each once, whoever trained it too
+    if not networks:
         raise StudyError(f"study {study.name!r} has trained no network yet: run it with nas search")
+    trained = sorted(networks.values(), key=lambda trial: trial.number)
     architecture = study.architecture(trained[0])
     rows = [row for trial in trained for row in _rows(trial, 0, trial.seed or 0, curves[trial.number])]
-    by_number = {trial.number: trial for trial in trained}
     for repeat in repeats:
         if repeat.state == "trained":
-            rows += _rows(by_number[repeat.number], repeat.repeat, repeat.seed, repeat.curve)
+            rows += _rows(networks[digests[repeat.number]], repeat.repeat, repeat.seed, repeat.curve)
     kind = ImageKind(range(architecture.num_classes), architecture.in_channels)
     chosen = [name for name in DIMENSIONS if any(name in row for row in rows)]
     frame = pd.DataFrame(rows, columns=[*_NETWORK, *chosen, *_TRAINING, *_EPOCH])
@@ -167,4 +169,4 @@ def _complaint(missing: set[str]) -> str:
 def _rows(trial: TrialRecord, repeat: int, seed: int, curve: Sequence[Epoch]) -> Iterator[dict[str, Any]]:
     network = {name: getattr(trial, name) for name in _NETWORK} | dict(trial.choices)
     for epoch in curve:
-        yield {**network, "repeat": repeat, "seed": seed, **asdict(replace(epoch))}
+        yield {**network, "repeat": repeat, "seed": seed, **asdict(epoch)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -41,14 +41,18 @@ def add_copies(study: optuna.Study, records: Iterable[TrialRecord]) -> None:
     for record in records:
         paused = trials[record.number]
         if record.state == "trained" and paused.state is TrialState.PRUNED and record.number not in copied:
-            complete = optuna.trial.create_trial(
-                params=paused.params,
-                distributions=paused.distributions,
-                values=[record.accuracy or 0.0, float(record.flops)],
-                user_attrs={PROMOTED: record.number},
-                system_attrs=paused.system_attrs,
-            )
-            study.add_trial(complete)
+            study.add_trial(complete_copy(paused, [record.accuracy or 0.0, float(record.flops)]))
+
+
+def complete_copy(paused: FrozenTrial, values: Sequence[float]) -> FrozenTrial:
+    """Return a trial that stands for one that was pruned and has values since."""
+    return optuna.trial.create_trial(
+        params=paused.params,
+        distributions=paused.distributions,
+        values=values,
+        user_attrs={PROMOTED: paused.number},
+        system_attrs=paused.system_attrs,
+    )
 
 
 def _tell(study: optuna.Study, trial: FrozenTrial, records: dict[int, TrialRecord]) -> None:
