@@ -14,7 +14,7 @@ from nas.units import format_count
 if TYPE_CHECKING:
     from nas.data.sources import Dataset
     from nas.search.events import Event
-    from nas.search.store import Repeat, TrialRecord
+    from nas.search.records import Repeat, TrialRecord
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult
     from nas.training.result import Epoch, StepDone

@@ -8,7 +8,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from nas.search.store import Store, TrialRecord
+from nas.search.records import TrialRecord
+from nas.search.store import Store
 from nas.search.study import default_storage
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))

@@ -16,7 +16,7 @@ from nas.architecture.cost import count_cost
 from nas.architecture.presets import PRESETS, preset
 from nas.models.backends import Latency
 from nas.search.noise import Noise
-from nas.search.store import TrialRecord
+from nas.search.records import TrialRecord
 from nas.tables import bar, compare_table, front_latency_table, front_notes, front_table, stage_table
 
 

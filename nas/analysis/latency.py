@@ -12,7 +12,7 @@ from nas.errors import MeasurementError, StudyError
 from nas.models.backends import Backend, Latency
 from nas.models.latency import measure_latency
 from nas.search.noise import mean, over_seeds
-from nas.search.store import TrialRecord
+from nas.search.records import TrialRecord
 from nas.search.study import Study
 
 

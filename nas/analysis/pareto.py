@@ -12,7 +12,7 @@ import pandas as pd
 
 from nas.architecture.space import DIMENSIONS
 from nas.search.noise import WORTH_REPEATING, Measured, Noise, mean, measured, over_seeds, seed_noise
-from nas.search.store import Repeat, TrialRecord
+from nas.search.records import Repeat, TrialRecord
 from nas.search.study import Study
 
 

@@ -16,7 +16,7 @@ from nas.interrupts import interruptible
 if TYPE_CHECKING:
     from nas.architecture.spec import Architecture
     from nas.data.sources import DataConfig, Dataset
-    from nas.search.store import TrialRecord
+    from nas.search.records import TrialRecord
     from nas.search.study import Study
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult

@@ -25,7 +25,7 @@ from nas.errors import StudyError
 from nas.files import explain
 from nas.search.noise import over_seeds
 from nas.search.proposals import Networks
-from nas.search.store import TrialRecord
+from nas.search.records import TrialRecord
 from nas.search.study import Study
 from nas.training.result import Epoch
 

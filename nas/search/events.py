@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from nas.data.sources import Dataset
-from nas.search.store import Repeat, TrialRecord
+from nas.search.records import Repeat, TrialRecord
 from nas.training.result import Epoch
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from nas.config import Replicates
 from nas.search.gaussian_process import Array
-from nas.search.store import Repeat, Store, TrialRecord
+from nas.search.records import Repeat, TrialRecord
+from nas.search.store import Store
 
 _DRAWS = 4000
 WORTH_REPEATING = 0.05

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from optuna import Study
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import intersection_search_space
 from optuna.study import StudyDirection
@@ -24,12 +24,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.models.device import cpu_threads
 from nas.search.gaussian_process import Array, GaussianProcess
+from nas.search.history import CostScale, Encoder, History, clipped, reference, telling
 from nas.search.improvement import expected_improvement, front_members, front_steps
-from nas.search.points import Parameters, drawn_points, mutations, unit, values_at
+from nas.search.points import Parameters, drawn_points, mutations
 
 _DRAWN = 2000  # random candidates for a proposal
 _STRATA_DRAWN = 1000  # from which the first proposals are chosen
-_CLIP = 0.5  # of the logarithm of an error, above the reference
 _FITTED_EACH = 30  # values up to which the kernel is fitted for each proposal
 _FITTED_MOST = 250  # values that the kernel is fitted to at most
 _LEARNED_FROM = 1000  # values that predictions come from at most
@@ -124,7 +124,7 @@ class ParetoSampler(BaseSampler):
         random = np.random.default_rng(self._seed_of(index, "proposal"))
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number and not self._ignore(t)]
         self._require_known_cost(others, search_space)
-        history = _History.of(self._earlier, others, search_space, study.directions, self._cost_index, self._partial())
+        history = History.of(self._earlier, others, search_space, study.directions, self._cost_index, self._partial())
         seen = {self._identity(parameters) for parameters in history.all}
         if index < self._startup or len(history.errors) < 2:
             chosen = self._spread_out(search_space, index, seen, random)
@@ -149,7 +149,7 @@ class ParetoSampler(BaseSampler):
     def _most_promising(
         self,
         space: dict[str, BaseDistribution],
-        history: _History,
+        history: History,
         seen: set[Hashable],
         random: np.random.Generator,
         directions: Sequence[StudyDirection],
@@ -157,17 +157,17 @@ class ParetoSampler(BaseSampler):
         sign = 1.0 if directions[self._cost_index] == StudyDirection.MINIMIZE else -1.0
         known_costs = np.array([self._cost_of(parameters) for parameters in history.known])
         if len(known_costs) > _LEARNED_FROM:
-            history = history.take(_telling(sign * known_costs, history.errors, _LEARNED_FROM))
+            history = history.take(telling(sign * known_costs, history.errors, _LEARNED_FROM))
             known_costs = np.array([self._cost_of(parameters) for parameters in history.known])
-        encode = _Encoder(space, smallest_share=float(history.shares.min()))
+        encode = Encoder(space, smallest_share=float(history.shares.min()))
         log_errors = np.log(history.errors)
         points = encode(history.known, known_costs, history.shares)
-        clipped = _clipped(sign * known_costs, log_errors, history.shares)
-        process = GaussianProcess(points, clipped, categorical=encode.categorical)
-        process.parameters = self._fitted(points, clipped, encode.categorical)
+        errors = clipped(sign * known_costs, log_errors, history.shares)
+        process = GaussianProcess(points, errors, categorical=encode.categorical)
+        process.parameters = self._fitted(points, errors, encode.categorical)
         whole = np.ones(len(points))
         believed = process.predict(encode(history.known, known_costs, whole)).mean
-        reference = _reference(sign * known_costs, log_errors if (history.shares == 1).all() else believed)
+        limit = reference(sign * known_costs, log_errors if (history.shares == 1).all() else believed)
         members = front_members(sign * known_costs, believed)
         mutants = (mutant for index in members for mutant in mutations(history.known[index], space, random))
         pool = self._candidates([*mutants, *drawn_points(space, _DRAWN, random)], seen)
@@ -176,12 +176,10 @@ class ParetoSampler(BaseSampler):
         costs = np.array([candidate.cost for candidate in pool])
         running_costs = np.array([self._cost_of(parameters) for parameters in history.running])
         running = encode(history.running, running_costs, np.ones(len(running_costs)))
-        scale = _CostScale.over(np.concatenate([known_costs, costs]), sign)
+        scale = CostScale.over(np.concatenate([known_costs, costs]), sign)
         candidates = encode([candidate.parameters for candidate in pool], costs, np.ones(len(costs)))
         prediction = process.predict(candidates, pretended=running)
-        steps = front_steps(
-            scale(known_costs), np.exp(believed), reference_cost=1.0, reference_error=math.exp(reference)
-        )
+        steps = front_steps(scale(known_costs), np.exp(believed), reference_cost=1.0, reference_error=math.exp(limit))
         gains = expected_improvement(steps, scale(costs), prediction)
         if self._thrift:
             gains /= np.maximum(costs, 1e-300) ** self._thrift
@@ -245,157 +243,3 @@ class ParetoSampler(BaseSampler):
 class _Candidate:
     parameters: Parameters
     cost: float
-
-
-@dataclass(frozen=True, slots=True)
-class _History:
-    """What was proposed and what it gave.
-
-    Attributes:
-        known: One entry for each value that was seen.
-        errors: Those values as positive errors, to be minimised.
-        shares: Of the way after which they were seen, in (0, 1].
-        running: What still runs.
-        all: Everything proposed.
-    """
-
-    known: list[Parameters]
-    errors: Array
-    shares: Array
-    running: list[Parameters]
-    all: list[Parameters]
-
-    def take(self, chosen: list[int]) -> _History:
-        """Return only some of the values."""
-        known = [self.known[index] for index in chosen]
-        return _History(known, self.errors[chosen], self.shares[chosen], self.running, self.all)
-
-    @classmethod
-    def of(
-        cls,
-        earlier: Sequence[FrozenTrial],
-        trials: Sequence[FrozenTrial],
-        space: dict[str, BaseDistribution],
-        directions: Sequence[StudyDirection],
-        cost_index: int,
-        partial: Mapping[int, Mapping[float, float]],
-    ) -> _History:
-        def inside(trial: FrozenTrial) -> bool:
-            return bool(trial.params) and all(
-                space[name]._contains(space[name].to_internal_repr(value))
-                for name, value in trial.params.items()
-                if name in space
-            )
-
-        def named(trial: FrozenTrial) -> Parameters:
-            # a parameter that did not apply to a trial, as its first value: it makes no difference there
-            return {
-                name: trial.params.get(name, values_at(distribution, [0.0])[0]) for name, distribution in space.items()
-            }
-
-        learned = 1 - cost_index
-
-        def seen(trial: FrozenTrial, on_the_way: Mapping[float, float]) -> Mapping[float, float]:
-            if on_the_way:
-                return on_the_way
-            complete = trial.state is TrialState.COMPLETE and trial.values is not None
-            return {1.0: trial.values[learned]} if complete else {}
-
-        values = [
-            (named(trial), share, value)
-            for trial, on_the_way in [*((t, {}) for t in earlier), *((t, partial.get(t.number, {})) for t in trials)]
-            if inside(trial)
-            for share, value in seen(trial, on_the_way).items()
-        ]
-        errors = _errors(np.array([value for *_, value in values], dtype=float), directions[learned])
-        shares = np.array([share for _, share, _ in values], dtype=float)
-        running = [named(t) for t in trials if t.state is TrialState.RUNNING and inside(t)]
-        return cls([p for p, *_ in values], errors, shares, running, [named(t) for t in trials if inside(t)])
-
-
-def _errors(values: Array, direction: StudyDirection) -> Array:
-    """Return values as positive errors: those of a share in 0 to 1 are what it lacks of 1."""
-    if not len(values):
-        return values
-    maximised = direction == StudyDirection.MAXIMIZE
-    if maximised and values.min() >= 0 and values.max() <= 1:
-        lacking = 1 - values
-    elif not maximised and values.min() > 0:
-        lacking = values
-    else:
-        losses = -values if maximised else values
-        lacking = losses - losses.min() + 0.1 * max(np.ptp(losses), 1e-12)
-    return np.maximum(lacking, 1e-6)
-
-
-def _telling(costs: Array, errors: Array, count: int) -> list[int]:
-    """Return the indices of the values that tell most: half of them nearest to the front, half spread over the rest."""
-    steps = front_steps(costs, errors, reference_cost=math.inf, reference_error=math.inf)
-    above = errors / steps.levels[np.searchsorted(steps.ends[:-1], costs, side="right")]
-    order = np.argsort(above, kind="stable")
-    near, rest = order[: count // 2], np.sort(order[count // 2 :])
-    spread = rest[np.linspace(0, len(rest) - 1, count - len(near)).round().astype(int)]
-    return sorted({*near.tolist(), *spread.tolist()})
-
-
-def _clipped(costs: Array, log_errors: Array, shares: Array) -> Array:
-    """Return errors without outliers, which would eat the model; what is one depends on the share of the way."""
-    clipped = log_errors.copy()
-    for share in np.unique(shares):
-        alike = shares == share
-        clipped[alike] = np.minimum(log_errors[alike], _reference(costs[alike], log_errors[alike]) + _CLIP)
-    return clipped
-
-
-def _reference(costs: Array, log_errors: Array) -> float:
-    """Return the logarithm of the error from which on a point is worth nothing: that of the cheapest members."""
-    members = front_members(costs, log_errors)
-    return float(max(np.median(log_errors), log_errors[members].max()) + 0.05)
-
-
-@dataclass(frozen=True, slots=True)
-class _CostScale:
-    """Costs to be minimised, in 0 to 1 over what is known and possible; logarithmic where all are positive."""
-
-    low: float
-    high: float
-    logarithmic: bool
-    sign: float
-
-    @classmethod
-    def over(cls, costs: Array, sign: float) -> _CostScale:
-        logarithmic = bool(costs.min() > 0)
-        values = sign * (np.log(costs) if logarithmic else costs)
-        margin = 0.02 * max(float(np.ptp(values)), 1e-12)  # so that the dearest candidate is worth something too
-        return cls(float(values.min()), float(values.max()) + margin, logarithmic, sign)
-
-    def __call__(self, costs: Array) -> Array:
-        values: Array = self.sign * (np.log(costs) if self.logarithmic else costs)
-        return (values - self.low) / (self.high - self.low)
-
-
-class _Encoder:
-    """Parameters as points: ordered ones in 0 to 1, categories as numbers, the logarithms of cost and share of the way.
-
-    The share is a dimension only where some differ.
-    """
-
-    def __init__(self, space: dict[str, BaseDistribution], *, smallest_share: float) -> None:
-        self._space = space
-        self._log_share = math.log(smallest_share)
-        extra = 1 if smallest_share == 1 else 2
-        self.categorical = np.array([isinstance(d, CategoricalDistribution) for d in space.values()] + [False] * extra)
-        self._cost_range: tuple[float, float] | None = None
-
-    def __call__(self, listed: Sequence[Parameters], costs: Array, shares: Array) -> Array:
-        points = np.empty((len(listed), len(self.categorical)))
-        for column, (name, distribution) in enumerate(self._space.items()):
-            values = [distribution.to_internal_repr(parameters[name]) for parameters in listed]
-            points[:, column] = unit(np.array(values, dtype=float), distribution)
-        logs = np.log(np.maximum(costs, 1e-300)) if len(costs) and costs.min() > 0 else np.asarray(costs, dtype=float)
-        if self._cost_range is None:
-            self._cost_range = float(logs.min()), max(float(np.ptp(logs)), 1e-12)
-        points[:, len(self._space)] = (logs - self._cost_range[0]) / self._cost_range[1]
-        if self._log_share:
-            points[:, -1] = np.log(shares) / self._log_share
-        return points

@@ -25,8 +25,9 @@ import optuna
 from nas.search.gaussian_process import Array
 from nas.search.improvement import front_members, hypervolume
 from nas.search.noise import images_behind, over_seeds, seed_noise
+from nas.search.records import TrialRecord
 from nas.search.sampler import PROMOTED
-from nas.search.store import Store, TrialRecord
+from nas.search.store import Store
 
 WORTH_GOING_ON = 0.01
 """Share of the hypervolume that the last part of a search must have added, beyond noise."""

@@ -15,7 +15,8 @@ from nas.errors import StudyError, TrainingDiverged
 from nas.models.device import describe_device
 from nas.search.events import EpochFinished, Event
 from nas.search.halving import goes_on
-from nas.search.store import Repeat, Store, TrialRecord, TrialState
+from nas.search.records import Repeat, TrialRecord, TrialState
+from nas.search.store import Store
 from nas.training.checkpoint import save_weights
 from nas.training.loop import train, trial_seed
 from nas.training.result import Epoch, TrainingResult

@@ -86,7 +86,7 @@ def _work(
 ) -> None:
     """Run trials until the tickets are gone; the body of a worker process."""
     from nas.data.sources import load_data
-    from nas.search.study import run_trials
+    from nas.search.trials import run_trials
 
     # a terminal signals the whole group and the parent signals again: the second must not disturb the putting away
     with suppress(KeyboardInterrupt), interruptible(once=True) as check:

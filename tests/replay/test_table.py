@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,7 @@ from nas.errors import StudyError
 from nas.replay.problem import Yardstick, problem_of
 from nas.replay.table import Table, read_table, table_of, write_table
 from nas.search.proposals import distributions
+from nas.search.records import Repeat
 from nas.search.study import Study, run_study
 
 
@@ -115,3 +117,19 @@ def test_a_table_without_some_column_says_which(repeated: Study, tmp_path: Path)
     (tmp_path / "broken.csv.gz").write_bytes(b"not packed")
     with pytest.raises(StudyError, match="is no table|cannot be read"):
         read_table(tmp_path / "broken.csv.gz")
+
+
+def test_a_network_that_two_workers_trained_is_in_a_table_once(
+    repeated: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, trials = table_of(repeated), repeated.trials()
+    trained, number = next(trial for trial in trials if trial.state == "trained"), len(trials)
+    curves = {**repeated.curves(), number: repeated.curves()[trained.number]}
+    again = Repeat(number, 1, "trained", accuracy=0.5, curve=tuple(curves[number]))
+    monkeypatch.setattr(Study, "trials", lambda study: [*trials, replace(trained, number=number)])
+    monkeypatch.setattr(Study, "curves", lambda study: curves)
+    monkeypatch.setattr(Study, "repeats", lambda study: [again])
+    twice = table_of(repeated)
+    assert len(twice.curves) == len(once.curves)
+    assert twice.curves[trained.digest].keys() == {0, 1}
+    assert len(twice.frame) == sum(len(curve) for found in twice.curves.values() for curve in found.values())

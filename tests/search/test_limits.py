@@ -16,7 +16,7 @@ import pytest
 from nas.config import StudyConfig
 from nas.data.sources import load_data
 from nas.errors import ConfigError
-from nas.search import progress, study, trainer, workers
+from nas.search import progress, trainer, trials, workers
 from nas.search.events import Event, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
 from nas.search.halving import promotable
 from nas.search.limits import Limits, make_limits
@@ -106,7 +106,7 @@ def test_paused_trainings_that_deserve_it_go_on_before_a_stagnant_search_ends(
         waiting.append(promotable(store.reached((1, 2)), factor=2))
         return "enough" if len(waiting) > 7 else None
 
-    monkeypatch.setattr(study, "stagnation", stagnation)
+    monkeypatch.setattr(trials, "stagnation", stagnation)
     ran = run_study(config, until="stagnant")
     assert waiting == [None] * 8
     states = [trial.state for trial in ran.trials()]
@@ -175,7 +175,7 @@ def test_a_worker_that_finds_stagnation_stops_all(wide: StudyConfig, monkeypatch
         on_event(Stagnant("enough"))
         taken.append(next(tickets, None))
 
-    monkeypatch.setattr(study, "run_trials", run_trials)
+    monkeypatch.setattr(trials, "run_trials", run_trials)
     monkeypatch.setattr("nas.data.sources.load_data", lambda data: load_data(wide.data))
     context = multiprocessing.get_context("spawn")
     tickets, events = context.Value("i", 5), SimpleNamespace(put=taken.append)

@@ -24,7 +24,7 @@ from nas.search.noise import (
     seed_noise,
     wanted_repeats,
 )
-from nas.search.store import Repeat, TrialRecord
+from nas.search.records import Repeat, TrialRecord
 
 BASE = TrialRecord(0, "s", 1.0, 1.0, 8, "d", 1, 1, 1, state="trained")
 TOLERANCE = 0.035

@@ -17,8 +17,9 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
 from nas.search.gaussian_process import GaussianProcess, Prediction
+from nas.search.history import Encoder, History
 from nas.search.improvement import expected_improvement, front_steps, hypervolume
-from nas.search.pareto_sampler import ParetoSampler, _Encoder, _History
+from nas.search.pareto_sampler import ParetoSampler
 from nas.search.points import values_at
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -330,7 +331,7 @@ def next_proposal(study: optuna.Study, sampler: ParetoSampler) -> dict[str, Any]
 
 def test_accuracies_on_the_way_tell_of_those_at_the_end() -> None:
     study, values = halved_study(complete=6, stopped=40)
-    history = _History.of((), study.trials, SPACE, study.directions, 1, values)
+    history = History.of((), study.trials, SPACE, study.directions, 1, values)
     assert len(history.known) == 52 and sorted(set(history.shares)) == [0.125, 1.0]
     random = np.random.default_rng(0)
     others = [{name: values_at(d, [random.random()])[0] for name, d in SPACE.items()} for _ in range(200)]
@@ -339,7 +340,7 @@ def test_accuracies_on_the_way_tell_of_those_at_the_end() -> None:
     def error(kept: np.ndarray[Any, Any]) -> float:
         shares = history.shares[kept]
         known = [parameters for parameters, keep in zip(history.known, kept, strict=True) if keep]
-        encode = _Encoder(SPACE, smallest_share=float(shares.min()))
+        encode = Encoder(SPACE, smallest_share=float(shares.min()))
         points = encode(known, np.array([cost(parameters) for parameters in known]), shares)
         process = GaussianProcess(points, np.log(history.errors[kept]), categorical=encode.categorical).fit()
         whole = encode(others, np.array([cost(parameters) for parameters in others]), np.ones(len(others)))

@@ -21,7 +21,7 @@ from nas.search.progress import (
     idle,
     recent_growth,
 )
-from nas.search.store import TrialRecord
+from nas.search.records import TrialRecord
 
 RECORD = TrialRecord(0, "s", 1.0, 1.0, 8, "d", 1, 1, 1)
 

@@ -23,8 +23,9 @@ from nas.search import later, trainer
 from nas.search.disk import prune_checkpoints
 from nas.search.events import EpochFinished, Event, RepeatFinished, TrialFinished
 from nas.search.noise import WORTH_REPEATING
+from nas.search.records import Repeat
 from nas.search.sampler import process_identity
-from nas.search.store import Repeat, Store
+from nas.search.store import Store
 from nas.search.study import Study, open_study, planned_trials, run_study
 from nas.search.trainer import CHECKPOINTS
 from nas.training.loop import trial_seed

@@ -36,8 +36,9 @@ from nas.search.database import SCHEMA_VERSION
 from nas.search.disk import FilesOnDisk, disk_use, prune_checkpoints
 from nas.search.events import EpochFinished, Event, NothingLeft, TrialFinished
 from nas.search.proposals import Networks
+from nas.search.records import TrialRecord
 from nas.search.sampler import ReproducibleSampler, make_sampler
-from nas.search.store import Store, TrialRecord
+from nas.search.store import Store
 from nas.search.study import Study, open_optuna_study, open_study, planned_trials, run_study
 from nas.search.timing import measured_alike
 from nas.search.trainer import CHECKPOINTS

@@ -1,0 +1,146 @@
+"""What a process does for a study: it proposes, trains, lets paused trainings go on, and trains some once more."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from nas.config import StudyConfig
+from nas.data.sources import Dataset
+from nas.errors import NasError, StudyError
+from nas.models.device import resolve_device
+from nas.search.database import engine_options, without_password
+from nas.search.events import Event, NothingLeft, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
+from nas.search.later import claim_paused, claim_repeat, go_on
+from nas.search.limits import Limits
+from nas.search.objective import Objective
+from nas.search.progress import stagnation
+from nas.search.proposals import Networks, distributions
+from nas.search.sampler import PROMOTED, make_sampler, was_interrupted
+from nas.search.store import Store
+from nas.search.trainer import Trainer
+
+FAILURES_IN_A_ROW = 3
+"""A search stops after so many: the next would fail too."""
+
+
+def run_trials(
+    config: StudyConfig,
+    directory: Path,
+    storage: str,
+    dataset: Dataset,
+    *,
+    tickets: Iterable[object],
+    device: str,
+    limits: Limits,
+    on_event: Callable[[Event], None] | None,
+) -> None:
+    """Run one trial per ticket in this process.
+
+    Raises:
+        NasError: Several trials in a row failed.
+        StudyError: What a trial made cannot be written.
+    """
+    emit, store = on_event or (lambda event: None), Store(storage, config.name)
+    trainer = Trainer(
+        config,
+        dataset,
+        store,
+        weights=weights_folder(store, directory),
+        device=resolve_device(device),
+        emit=emit,
+    )
+    networks = Networks(config, dataset)
+    startup = config.search.startup_trials
+    everything = networks.all_allowed(distributions(config.search)) if config.search.sampler == "pareto" else None
+    sampler = make_sampler(config.search, networks, partial=trainer.partial_accuracies if trainer.rungs else None)
+    optuna_study = open_optuna_study(config, storage, sampler=sampler)
+    objective = Objective(config, dataset, store, trainer)
+    waiting = iter(tickets)
+    while not limits.time_is_up():
+        paused = claim_paused(config, store, rungs=trainer.rungs)
+        if paused is not None:
+            emit(TrialFinished(go_on(paused, optuna_study, store, trainer), went_on=True))
+        elif everything is not None and everything <= store.proposed():
+            emit(NothingLeft(len(everything)))
+            break
+        elif limits.until_stagnant and (reason := stagnation(store, optuna_study, startup_trials=startup)) is not None:
+            emit(Stagnant(reason))
+            break
+        elif next(waiting, None) is None:
+            break
+        else:
+            _propose(optuna_study, objective, store, emit)
+    _repeat_trainings(config, store, trainer, emit, val_images=len(dataset.validation), limits=limits)
+
+
+def _repeat_trainings(
+    config: StudyConfig,
+    store: Store,
+    trainer: Trainer,
+    emit: Callable[[Event], None],
+    *,
+    val_images: int,
+    limits: Limits,
+) -> None:
+    """Make the further trainings that a study asks for."""
+    failures = 0
+    while not limits.time_is_up():
+        claimed = claim_repeat(config, store, val_images=val_images)
+        if claimed is None:
+            return
+        trial, repeat = claimed
+        done = trainer.repeat(trial, store.architecture(trial.digest), repeat)
+        emit(RepeatFinished(trial, done))
+        failures = failures + 1 if done.state == "failed" else 0
+        if failures == FAILURES_IN_A_ROW:
+            raise NasError(f"{failures} further trainings in a row failed, the last with: {done.error}")
+    emit(TimeIsUp(f"time is up after {limits.hours:g} h: nothing new begins"))
+
+
+def _propose(study: optuna.Study, objective: Objective, store: Store, emit: Callable[[Event], None]) -> None:
+    study.optimize(objective, n_trials=1, catch=(Exception,))
+    if objective.stopped is not None:
+        raise objective.stopped
+    if objective.finished is not None:
+        emit(TrialFinished(objective.finished))  # only now: what a listener raises cannot undo the trial
+    trials = [trial for trial in study.get_trials(deepcopy=False) if PROMOTED not in trial.user_attrs]
+    last = trials[-FAILURES_IN_A_ROW:]
+    if len(last) == FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL and not was_interrupted(t) for t in last):
+        errors = {record.number: record.error for record in store.trials()}
+        raise NasError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last with: {errors[last[-1].number]}")
+
+
+def open_optuna_study(
+    config: StudyConfig, storage: str, *, sampler: optuna.samplers.BaseSampler | None = None
+) -> optuna.Study:
+    """Open or create the Optuna study: accuracy up, FLOPs down; without a sampler, to look at it.
+
+    Raises:
+        StudyError: The database was written by a version of Optuna that this one cannot read.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
+            backend = optuna.storages.RDBStorage(
+                storage, engine_kwargs=engine_options(storage), heartbeat_interval=30, grace_period=180
+            )
+    except RuntimeError as error:
+        raise StudyError(f"{without_password(storage)}: {' '.join(str(error).split())}") from None
+    return optuna.create_study(
+        study_name=config.name,
+        storage=backend,
+        directions=["maximize", "minimize"],
+        sampler=sampler,
+        load_if_exists=True,
+    )
+
+
+def weights_folder(store: Store, directory: Path) -> Path:
+    """Return where weights lie: apart for each definition, which another database may hold under the same name."""
+    return directory / "weights" / store.definition_digest()
