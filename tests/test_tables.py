@@ -17,7 +17,9 @@ from nas.architecture.presets import PRESETS, preset
 from nas.models.backends import Latency
 from nas.search.noise import Noise
 from nas.search.records import TrialRecord
-from nas.tables import bar, compare_table, front_latency_table, front_notes, front_table, stage_table
+from nas.tables.latency import front_latency_table
+from nas.tables.networks import bar, compare_table, stage_table
+from nas.tables.studies import front_notes, front_table
 
 
 def printed(table: object, width: int) -> str:

@@ -30,7 +30,7 @@ def latency(
 ) -> None:
     """Measure the front of a study, and rank it by latency; the report then shows it too."""
     from nas.console import make_console
-    from nas.tables import disagreement_lines, front_latency_table
+    from nas.tables.latency import disagreement_lines, front_latency_table
 
     chosen, *others = known_backends(backend)
     if others:

@@ -285,7 +285,7 @@ def export(
 
 
 def _show_front(console: Console, study: str, front: NoisyFront) -> None:
-    from nas.tables import front_notes, front_table
+    from nas.tables.studies import front_notes, front_table
 
     console.print(front_table(front, title=f"Pareto front of {study}", width=console.width))
     for note in front_notes(front):

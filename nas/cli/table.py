@@ -105,7 +105,7 @@ def replay(
     if as_json:
         print_json({"source": source, "networks": len(problem.entries), "rules": [_finite(s) for s in summaries]})
         return
-    from nas.tables import replay_table
+    from nas.tables.studies import replay_table
 
     title = f"{proposals} proposals on {len(problem.entries)} networks, {seeds} seeds, medians"
     console.print(replay_table(summaries, title=title, width=console.width))

@@ -64,7 +64,7 @@ def train(
     """Train a network over several seeds; the test images are looked at once for each, at the end."""
     from nas.console import TrainingProgress, data_line, make_console
     from nas.models.device import describe_device, describe_versions, resolve_device
-    from nas.tables import seeds_table
+    from nas.tables.studies import seeds_table
 
     chosen = resolve_device(device)
     console = make_console(stderr=as_json)

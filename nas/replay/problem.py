@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from nas.replay.table import Table
 from nas.search.gaussian_process import Array
-from nas.search.improvement import hypervolume
+from nas.search.improvement import front_reference, hypervolume
 from nas.search.points import Parameters, unit
 from nas.search.proposals import distributions
 
@@ -61,27 +61,23 @@ class Problem:
 class Yardstick:
     """Measures fronts by their share of the hypervolume of the whole table's front.
 
-    The hypervolume lies between the logarithm of the cost and the error, below the dearest network and the error of the
-    cheapest member of the front, or the median error where that is larger.
+    As for a study (``nas/search/progress.py``), in the plane of the logarithm of the cost and the error.
     """
 
     def __init__(self, problem: Problem) -> None:
         """Measure the whole front."""
-        costs = np.array([math.log(entry.cost) for entry in problem.entries.values()])
-        errors = np.array([1 - entry.accuracies[-1] for entry in problem.entries.values()])
-        cheapest = errors[costs == costs.min()].min()
-        self._costs, self._errors = float(costs.max()) + 0.05, float(max(cheapest, np.median(errors))) + 1e-3
-        self._whole = self._volume(costs, errors)
+        entries = list(problem.entries.values())
+        self._reference = front_reference(*_plane(entries))
+        self._whole = hypervolume(*_plane(entries), **self._reference._asdict())
 
-    def share(self, entries: list[Entry]) -> float:
+    def share(self, entries: Sequence[Entry]) -> float:
         """Return the share, in 0 to 1, that some fully trained networks have."""
-        if not entries:
-            return 0.0
-        costs = np.array([math.log(entry.cost) for entry in entries])
-        return self._volume(costs, np.array([1 - entry.accuracies[-1] for entry in entries])) / self._whole
+        return hypervolume(*_plane(entries), **self._reference._asdict()) / self._whole
 
-    def _volume(self, costs: Array, errors: Array) -> float:
-        return hypervolume(costs, errors, reference_cost=self._costs, reference_error=self._errors)
+
+def _plane(entries: Sequence[Entry]) -> tuple[Array, Array]:
+    costs = np.array([math.log(entry.cost) for entry in entries])
+    return costs, np.array([1 - entry.accuracies[-1] for entry in entries])
 
 
 def problem_of(table: Table) -> Problem:

@@ -16,6 +16,7 @@ from nas.search.sampler import PROMOTED, THRIFT
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler] | None] = {
     "pareto": None,
+    "pareto-plain": None,
     "random": lambda seed: RandomSampler(seed=seed),
     "tpe": lambda seed: TPESampler(seed=seed),
     "tpe-multivariate": lambda seed: TPESampler(seed=seed, multivariate=True),
@@ -23,7 +24,10 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler] | None] = {
     "nsga2-20": lambda seed: NSGAIISampler(seed=seed, population_size=20),
     "gp": lambda seed: GPSampler(seed=seed, deterministic_objective=False),
 }
-"""How each is made from a seed; ``pareto`` needs the problem too."""
+"""How each is made from a seed; ours need the problem too."""
+
+_THRIFT = {"pareto": THRIFT, "pareto-plain": 0.0}
+"""Of ours: as in studies, and making the most of each proposal."""
 
 _LEARNS_FROM_COMPLETE_TRIALS = ("nsga2", "nsga2-20", "gp")
 
@@ -60,7 +64,7 @@ def replay(
             cost_of(problem),
             seed=seed,
             startup_trials=startup_trials,
-            thrift=THRIFT,
+            thrift=_THRIFT[sampler],
             space=problem.space,
             feasible=problem.allowed,
             identity=problem.identity,
@@ -68,7 +72,7 @@ def replay(
             partial=partial if halving else None,
         )
 
-    if sampler == "pareto":
+    if sampler in _THRIFT:
         proposals = min(proposals, len(problem.entries))
     return Simulation(
         problem,

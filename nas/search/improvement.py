@@ -51,6 +51,26 @@ def hypervolume(costs: Array, errors: Array, *, reference_cost: float, reference
     return float((np.diff(steps.ends) * (reference_error - steps.levels[1:])).sum())
 
 
+class Reference(NamedTuple):
+    """Where cost and error of a front begin to count for nothing."""
+
+    reference_cost: float
+    reference_error: float
+
+
+def front_reference(costs: Array, errors: Array) -> Reference:
+    """Return the reference that the front of some points sets: a tenth of its extent beyond both its ends.
+
+    Points that others beat do not move it. Where the front has no extent, it lies one beyond.
+    """
+    members = front_members(costs, errors)
+    return Reference(_beyond(costs[members]), _beyond(errors[members]))
+
+
+def _beyond(values: Array) -> float:
+    return float(values.max() + (0.1 * np.ptp(values) or 1.0)) if len(values) else 0.0
+
+
 def expected_improvement(steps: Steps, costs: Array, log_errors: Prediction) -> Array:
     """Return the expected growth of the hypervolume with each candidate, of which only the error is uncertain.
 

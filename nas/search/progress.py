@@ -22,8 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 
-from nas.search.gaussian_process import Array
-from nas.search.improvement import front_members, hypervolume
+from nas.search.improvement import front_reference, hypervolume
 from nas.search.noise import images_behind, over_seeds, seed_noise
 from nas.search.records import TrialRecord
 from nas.search.sampler import PROMOTED
@@ -37,7 +36,6 @@ IDLE_PROPOSALS = 200
 _LAST_PART = 1 / 3
 _LAST_NETWORKS = 10
 _LAST_TO_THE_END = 5
-_MARGIN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +222,7 @@ class _Plane:
         self._costs = np.array([math.log(training.flops) for training in ended])
         self._errors = np.array([math.inf if t.accuracy is None else 1 - t.accuracy for t in ended])
         finite = np.flatnonzero(np.isfinite(self._errors))
-        members = finite[front_members(self._costs[finite], self._errors[finite])]
-        self._reference_cost = _beyond(self._costs[members])
-        self._reference_error = _beyond(self._errors[members])
+        self._reference = front_reference(self._costs[finite], self._errors[finite])
 
     def hypervolume(self, count: int) -> float:
         """Return that of the first so many trainings."""
@@ -241,10 +237,4 @@ class _Plane:
         return (self._hypervolume(counted) - self._hypervolume(early)) / self.hypervolume(len(early))
 
     def _hypervolume(self, counted: npt.NDArray[np.bool_]) -> float:
-        reference = {"reference_cost": self._reference_cost, "reference_error": self._reference_error}
-        return hypervolume(self._costs[counted], self._errors[counted], **reference)
-
-
-def _beyond(values: Array) -> float:
-    """Return a value beyond the largest by a tenth of their extent; by one where they have none."""
-    return float(values.max() + (_MARGIN * np.ptp(values) or 1.0)) if len(values) else 0.0
+        return hypervolume(self._costs[counted], self._errors[counted], **self._reference._asdict())

@@ -22,7 +22,7 @@ from nas.models.backends import Latency
 from nas.models.latency import Failure, Measured
 from nas.search.records import TrialRecord
 from nas.search.study import Study, run_study
-from nas.tables import disagreement_lines
+from nas.tables.latency import disagreement_lines
 
 
 def took(median_ms: float, *, spread: float = 0.0, **changes: Any) -> Latency:

@@ -44,7 +44,11 @@ from nas.search.pareto_sampler import ParetoSampler
 from nas.search.points import values_at
 
 TABLE = Path("studies/results/scaling_table/table_cifar10.csv.gz")
-OURS, PEERS = Rule("pareto"), tuple(map(Rule, ("tpe", "tpe-multivariate", "nsga2", "nsga2-20", "random")))
+OURS, PLAIN, PEERS = (
+    Rule("pareto"),
+    Rule("pareto-plain"),
+    tuple(map(Rule, ("tpe", "tpe-multivariate", "nsga2", "nsga2-20", "random"))),
+)
 HALVED = (Rule("pareto", Halving(first=3, factor=3)),)
 PROPOSALS, PEERS_PROPOSALS = 200, 400
 
@@ -80,7 +84,7 @@ def main() -> None:
     found = {}
     for name, load in loads.items():
         problem = load()
-        rules = (OURS, *HALVED) if problem.epochs > 1 else (OURS,)
+        rules = (OURS, PLAIN, *HALVED) if problem.epochs > 1 else (OURS, PLAIN)
         started = time.perf_counter()
         courses = replay_rules(load, rules, seeds=given.seeds, proposals=PROPOSALS)
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)

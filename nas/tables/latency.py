@@ -1,0 +1,94 @@
+"""Latencies as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from nas.tables.fitted import Column, fitted_table
+from nas.units import format_bytes, format_count
+
+if TYPE_CHECKING:
+    from nas.analysis.latency import FrontLatency, Orders
+    from nas.models.backends import Latency
+
+
+_LATENCY_COLUMNS = (
+    Column("median"),
+    Column("p10 to p90", drop=5),
+    Column("images/s", drop=4),
+    Column("peak memory", drop=2),
+)
+
+
+def _latency_cells(item: Latency) -> tuple[str, ...]:
+    return (
+        f"{item.median_ms:.2f} ms",
+        f"{item.p10_ms:.2f} to {item.p90_ms:.2f}",
+        f"{item.images_per_second:,.0f}",
+        "-" if item.peak_memory is None else format_bytes(item.peak_memory),
+    )
+
+
+def latency_table(names: Iterable[str], latencies: Iterable[list[Latency]], *, width: int) -> Table:
+    """Return measurements of networks, one row for each backend and batch; the title says where and with what."""
+    items = [(name, item) for name, found in zip(names, latencies, strict=True) for item in found]
+    columns = [
+        Column("network", justify="left", folds=True),
+        Column("backend", justify="left"),
+        Column("batch"),
+        *_LATENCY_COLUMNS,
+        Column("repeats", drop=1),
+    ]
+    rows = [(name, item.backend, str(item.batch), *_latency_cells(item), str(item.repeats)) for name, item in items]
+    title = f"{_where(items[0][1])}, float32\n{items[0][1].versions}" if items else ""
+    return fitted_table(columns, rows, width=width, title=title)
+
+
+def front_latency_table(front: FrontLatency, *, width: int) -> Table:
+    """Return the front of a study by latency, fastest first."""
+    first = front.ranked[0].latency
+    columns = [
+        Column("rank", drop=3),
+        *(Column(header) for header in ("trial", "accuracy", "FLOPs")),
+        Column("rank by FLOPs", drop=1),
+        *_LATENCY_COLUMNS,
+        Column("front by latency", justify="left"),
+    ]
+    rows = [
+        (
+            str(entry.latency_rank),
+            f"#{entry.trial.number}",
+            f"{100 * entry.accuracy:.2f} %",
+            format_count(entry.trial.flops),
+            str(entry.flops_rank),
+            *_latency_cells(entry.latency),
+            "yes" if entry.beaten_by is None else f"beaten by #{entry.beaten_by}",
+        )
+        for entry in front.ranked
+    ]
+    title = (
+        f"Front of {front.study} by latency\n{_where(first)}, {first.backend}, batch {first.batch}\n{first.versions}"
+    )
+    return fitted_table(columns, rows, width=width, title=title)
+
+
+def _where(item: Latency) -> str:
+    return f"{item.device}, {item.threads} thread{'s' * (item.threads > 1)}"
+
+
+def disagreement_lines(orders: Orders, *, setting: str) -> list[str]:
+    """Return where the orders by FLOPs and by latency disagree, in words."""
+    if orders.tau is None:
+        reason = "one network has no order" if orders.pairs == 0 else "all networks are equal in FLOPs or in latency"
+        return [f"{setting}: {reason}"]
+    lines = [
+        f"{setting}: Kendall's tau of FLOPs and latency {orders.tau:.3f},"
+        f" {len(orders.swapped)} of {orders.pairs} pairs swapped"
+    ]
+    for pair in orders.swapped:
+        noise = " (within noise)" if pair.within_noise else ""
+        lines.append(f"  {pair.fewer_flops} has fewer FLOPs, but {pair.faster} is faster{noise}")
+    return lines
