@@ -293,12 +293,12 @@ def verdicts(rows: pd.DataFrame) -> list[str]:
             ours.share_100 >= best_400, f"100 proposals {ours.share_100:.3f}, the best other after 400 {best_400:.3f}."
         ),
         said(
-            ours.proposals_95 * 3 <= fewest,
+            math.isfinite(ours.proposals_95) and ours.proposals_95 * 3 <= fewest,
             f"to 95 % in a third of the best other's proposals: {text(ours.proposals_95, '{:.0f}')} against"
             f" {text(fewest, '{:.0f}')}.",
         ),
         said(
-            ours.proposals_95 * 10 <= random.proposals_95,
+            math.isfinite(ours.proposals_95) and ours.proposals_95 * 10 <= random.proposals_95,
             f"to 95 % in a tenth of random's: {text(ours.proposals_95, '{:.0f}')} against"
             f" {text(random.proposals_95, '{:.0f}')}.",
         ),
@@ -309,7 +309,7 @@ def verdicts(rows: pd.DataFrame) -> list[str]:
         most = halved.loc[halved["compute_95"].idxmin()]
         lines.append(
             said(
-                most.compute_95 * 6 <= least,
+                math.isfinite(most.compute_95) and most.compute_95 * 6 <= least,
                 f"with halving a sixth of the best other's compute to 95 %: {text(most.compute_95, '{:.4f}')}"
                 f" ({most.rule}) against {text(least, '{:.4f}')}; without halving {text(ours.compute_95, '{:.4f}')}.",
             )

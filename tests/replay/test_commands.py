@@ -43,7 +43,7 @@ def test_a_table_is_built_and_replayed(table: Path, nas_command: Callable[..., O
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--samplers", "best"), "--samplers: unknown sampler 'best'; known: pareto, random, tpe"),
+        (("--samplers", "best"), "--samplers: unknown sampler 'best'; known: pareto, pareto-plain, random"),
         (("--halving", "1"), "--halving: '1' is neither off nor a whole number above one"),
         (("--halving", "3"), "--halving: trainings of 2 epochs are too short for rungs"),
         (("--halving", "off,off"), "--halving: a value is named twice"),
