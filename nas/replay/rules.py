@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -54,7 +55,7 @@ class Course(NamedTuple):
 
 
 class _Task(NamedTuple):
-    load: Callable[[], Problem]
+    load: bytes  # pickled here, so that a process can tell that it is the same as before
     rule: Rule
     seed: int
     proposals: int
@@ -82,7 +83,8 @@ def replay_rules(
         processes: Real ones; as many as there are cores without it.
         on_course: Called after each replay.
     """
-    tasks = [_Task(load, rule, seed, proposals, workers) for seed in range(seeds) for rule in rules]
+    pickled = pickle.dumps(load)
+    tasks = [_Task(pickled, rule, seed, proposals, workers) for seed in range(seeds) for rule in rules]
     found: dict[Rule, list[Course]] = {rule: [] for rule in rules}
     for course in _courses(tasks, processes or os.cpu_count() or 1):
         found[course.rule].append(course)
@@ -117,6 +119,7 @@ def _run(task: _Task) -> Course:
     return Course(task.rule, task.seed, moments)
 
 
-@cache
-def _loaded(load: Callable[[], Problem]) -> Problem:
-    return load()
+@lru_cache(maxsize=1)
+def _loaded(load: bytes) -> Problem:
+    problem: Problem = pickle.loads(load)()
+    return problem
