@@ -63,7 +63,7 @@ def page(table: Table, last: pd.DataFrame, once: pd.DataFrame, front: pd.DataFra
         f" {recipe.learning_rate:g}, weight decay {recipe.weight_decay:g}, {recipe.schedule}, label smoothing"
         f" {recipe.label_smoothing:g}, random shifts and mirroring; float32, one thread.",
         f"- **Seeds**: one for all; {spread.ngroups} networks, spread evenly over the logarithm of the FLOPs, from"
-        f" {f'{spread.size().min()} to {spread.size().max()}' if len(several) else 1} seeds."
+        f" {' to '.join(map(str, sorted({spread.size().min(), spread.size().max()}))) if len(several) else 1} seeds."
         f" Noise of one training, pooled over those: ± {100 * noise:.2f} % accuracy.",
         f"- **Time**: {last.shape[0]} trainings, {hours:.1f} hours of one core beside other work ({facts['device']};"
         f" {facts['versions']}), so `seconds` tells more of the order than of the size.",
