@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -15,7 +16,7 @@ from torch import Tensor
 Array: TypeAlias = npt.NDArray[np.float64]
 
 _JITTER = 1e-8
-_PRIORS = {"weight": (math.log(2.0), 1.5), "scale": (math.log(0.5), 1.0), "noise": (math.log(0.01), 1.5)}
+_PRIORS = {"weight": (math.log(0.7), 1.0), "scale": (math.log(0.5), 1.0), "noise": (math.log(0.01), 1.5)}
 """Mean and standard deviation of each logarithm's normal prior: weak, for standardised values and [0, 1] inputs."""
 
 
@@ -34,6 +35,8 @@ class GaussianProcess:
     of the same kernel of each alone, plus noise. The additive part carries what one dimension does whatever the others
     are (Duvenaud et al. 2011, arXiv:1112.4394), the product what they do together.
     """
+
+    _solved: tuple[Tensor, Tensor] | None  # of a prediction, what does not depend on where it is made
 
     def __init__(self, points: Array, values: Array, *, categorical: npt.NDArray[np.bool_]) -> None:
         """Keep data; ``fit`` must follow.
@@ -68,28 +71,44 @@ class GaussianProcess:
         self.parameters = found.x
         return self
 
-    def predict(self, points: Array, *, pretended: Array | None = None) -> Prediction:
-        """Predict the noiseless function.
+    def believing(self, points: Array) -> GaussianProcess:
+        """Return this with what is predicted at points, (others, dimensions), as if it had been seen.
 
-        Args:
-            points: Of shape (points, dimensions).
-            pretended: Points of trials that still run, (others, dimensions): the prediction there is taken for a value
-                (the kriging believer of Ginsbourger et al. 2010), so that points nearby promise less.
+        So points near trials that still run promise less (the kriging believer of Ginsbourger et al. 2010).
         """
-        known, values = self._points, self._values
-        if pretended is not None and len(pretended):
-            believed = (self.predict(pretended).mean - self._center) / self._spread
-            known = torch.cat([known, torch.from_numpy(pretended)])
-            values = torch.cat([values, torch.from_numpy(believed)])
+        if not len(points):
+            return self
+        believed = (self.predict(points).mean - self._center) / self._spread
+        other = copy.copy(self)
+        other._points = torch.cat([self._points, torch.from_numpy(points)])
+        other._values = torch.cat([self._values, torch.from_numpy(believed)])
+        other._solved = None
+        return other
+
+    def predict(self, points: Array) -> Prediction:
+        """Predict the noiseless function at points of shape (points, dimensions)."""
         theta = torch.from_numpy(self.parameters)
         with torch.no_grad():
-            factor = self._factor(theta, _differences(known, known, self._categorical))
+            if self._solved is None:
+                factor = self._factor(theta, _differences(self._points, self._points, self._categorical))
+                self._solved = factor, torch.cholesky_solve(self._values[:, None], factor)[:, 0]
+            factor, weights = self._solved
             others = torch.from_numpy(np.ascontiguousarray(points))
-            cross = self._kernel(theta, _differences(others, known, self._categorical))
-            mean = cross @ torch.cholesky_solve(values[:, None], factor)[:, 0]
+            cross = self._kernel(theta, _differences(others, self._points, self._categorical))
             explained = torch.linalg.solve_triangular(factor, cross.T, upper=False).square().sum(dim=0)
             variance = (theta[-3].exp() + theta[-2].exp() - explained).clamp_min(1e-12)
-        return Prediction(self._center + self._spread * mean.numpy(), self._spread * variance.sqrt().numpy())
+        mean = (cross @ weights).numpy()
+        return Prediction(self._center + self._spread * mean, self._spread * variance.sqrt().numpy())
+
+    @property
+    def parameters(self) -> Array:
+        """Logarithms of the kernel's parameters: a weight for each dimension, two scales, the variance of the noise."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, parameters: Array) -> None:
+        self._parameters = parameters
+        self._solved = None
 
     @property
     def noise(self) -> float:

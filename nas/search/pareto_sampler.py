@@ -29,6 +29,8 @@ from nas.search.improvement import expected_improvement, front_members, front_st
 from nas.search.points import Parameters, drawn_points, mutations
 
 _DRAWN = 2000  # random candidates for a proposal
+_CLIMBERS = 5  # of the candidates, the most promising, beside which others are tried
+_CLIMBS = 8  # times at most, as long as there is a better one
 _STRATA_DRAWN = 1000  # from which the first proposals are chosen
 _FITTED_EACH = 30  # values up to which the kernel is fitted for each proposal
 _FITTED_MOST = 250  # values that the kernel is fitted to at most
@@ -45,7 +47,7 @@ class ParetoSampler(BaseSampler):
 
     It works on any Optuna study of two objectives, with int, float and categorical parameters, whatever sampler it
     began under. Up to 4,096 points of a space are all candidates; of larger ones some thousands are drawn, and those
-    beside the front.
+    beside the front and beside the most promising.
     """
 
     def __init__(
@@ -173,16 +175,29 @@ class ParetoSampler(BaseSampler):
         pool = self._candidates([*mutants, *drawn_points(space, _DRAWN, random)], seen)
         if not pool:
             return None
-        costs = np.array([candidate.cost for candidate in pool])
         running_costs = np.array([self._cost_of(parameters) for parameters in history.running])
-        running = encode(history.running, running_costs, np.ones(len(running_costs)))
-        scale = CostScale.over(np.concatenate([known_costs, costs]), sign)
-        candidates = encode([candidate.parameters for candidate in pool], costs, np.ones(len(costs)))
-        prediction = process.predict(candidates, pretended=running)
+        process = process.believing(encode(history.running, running_costs, np.ones(len(running_costs))))
+        scale = CostScale.over(np.concatenate([known_costs, [candidate.cost for candidate in pool]]), sign)
         steps = front_steps(scale(known_costs), np.exp(believed), reference_cost=1.0, reference_error=math.exp(limit))
-        gains = expected_improvement(steps, scale(costs), prediction)
-        if self._thrift:
-            gains /= np.maximum(costs, 1e-300) ** self._thrift
+
+        def promises(candidates: Sequence[_Candidate]) -> Array:
+            costs = np.array([candidate.cost for candidate in candidates])
+            encoded = encode([candidate.parameters for candidate in candidates], costs, np.ones(len(costs)))
+            gains = expected_improvement(steps, scale(costs), process.predict(encoded))
+            return gains / np.maximum(costs, 1e-300) ** self._thrift if self._thrift else gains
+
+        gains = promises(pool)
+        judged = seen | {self._identity(candidate.parameters) for candidate in pool}
+        for _ in range(_CLIMBS):
+            best = [pool[index].parameters for index in np.argsort(-gains, kind="stable")[:_CLIMBERS]]
+            beside = self._candidates((m for point in best for m in mutations(point, space, random)), judged)
+            if not beside:
+                break
+            judged |= {self._identity(candidate.parameters) for candidate in beside}
+            highest = gains.max()
+            pool, gains = [*pool, *beside], np.concatenate([gains, promises(beside)])
+            if gains.max() <= highest:
+                break
         return pool[int(gains.argmax())].parameters
 
     def _fitted(self, points: Array, values: Array, categorical: npt.NDArray[np.bool_]) -> Array:

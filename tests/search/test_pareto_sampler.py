@@ -138,9 +138,10 @@ def test_what_still_runs_is_taken_for_known() -> None:
     points = random.random((20, 2))
     process = GaussianProcess(points, points.sum(axis=1), categorical=np.array([False, False])).fit()
     near, plain = np.array([[0.9, 0.05]]), process.predict(np.array([[0.9, 0.05]]))
-    believed = process.predict(near, pretended=near)
+    believed = process.believing(near).predict(near)
     assert believed.mean == pytest.approx(plain.mean, abs=1e-3)
     assert believed.std < plain.std
+    assert process.predict(near).std == plain.std  # which is as it was
 
 
 def test_proposals_are_feasible_distinct_and_depend_on_nothing_but_the_past() -> None:
