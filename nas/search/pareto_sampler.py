@@ -187,13 +187,11 @@ class ParetoSampler(BaseSampler):
             return gains / np.maximum(costs, 1e-300) ** self._thrift if self._thrift else gains
 
         gains = promises(pool)
-        judged = seen | {self._identity(candidate.parameters) for candidate in pool}
         for _ in range(_CLIMBS):
             best = [pool[index].parameters for index in np.argsort(-gains, kind="stable")[:_CLIMBERS]]
-            beside = self._candidates((m for point in best for m in mutations(point, space, random)), judged)
+            beside = self._candidates((m for point in best for m in mutations(point, space, random)), seen)
             if not beside:
                 break
-            judged |= {self._identity(candidate.parameters) for candidate in beside}
             highest = gains.max()
             pool, gains = [*pool, *beside], np.concatenate([gains, promises(beside)])
             if gains.max() <= highest:
@@ -234,14 +232,14 @@ class ParetoSampler(BaseSampler):
                 )
 
     def _candidates(self, drawn: Iterable[Parameters], seen: set[Hashable]) -> list[_Candidate]:
-        """Return what is feasible, each once and none that was seen."""
-        pool, known = [], set(seen)
+        """Return what is feasible, each once and none that was seen; from now on it was."""
+        pool = []
         for parameters in drawn:
             if not self._feasible(parameters):
                 continue
             identity = self._identity(parameters)
-            if identity not in known:
-                known.add(identity)
+            if identity not in seen:
+                seen.add(identity)
                 pool.append(_Candidate(parameters, self._cost_of(parameters)))
         return pool
 

@@ -32,10 +32,7 @@ from nas.search.limits import ENDLESS, make_limits
 from nas.search.noise import images_behind
 from nas.search.progress import Ended, Growth, read_ended, read_growth
 from nas.search.records import Purpose, Repeat, TrialRecord
-from nas.search.sampler import (
-    counts_for_nothing,
-    owner_is_gone,
-)
+from nas.search.sampler import counts_for_nothing, owner_is_gone
 from nas.search.store import Store
 from nas.search.trials import open_optuna_study, run_trials, weights_folder
 from nas.training.recipe import OPEN

@@ -46,11 +46,8 @@ from nas.search.pareto_sampler import ParetoSampler
 from nas.search.points import values_at
 
 TABLE = Path("studies/results/scaling_table/table_cifar10.csv.gz")
-OURS, PLAIN, PEERS = (
-    Rule("pareto"),
-    Rule("pareto-plain"),
-    tuple(map(Rule, ("tpe", "tpe-multivariate", "nsga2", "nsga2-20", "random"))),
-)
+OURS, PLAIN = Rule("pareto"), Rule("pareto-plain")
+PEERS = tuple(map(Rule, ("tpe", "tpe-multivariate", "nsga2", "nsga2-20", "random")))
 HALVED = (Rule("pareto", Halving(first=3, factor=3)),)
 PROPOSALS, PEERS_PROPOSALS = 200, 400
 
