@@ -47,10 +47,15 @@ class Batch(NamedTuple):
 
 
 class _Cut(NamedTuple):
-    """Which rows and columns (count, size) of a batch's images are shown, in this order; None for all as they are."""
+    """What of a batch's images is shown, in this order; None for all as it is.
+
+    Attributes:
+        rows: int64 of shape (count, size), of the images' rows.
+        values: int64 of shape (count, size * channels), of the values of a row.
+    """
 
     rows: Tensor | None = None
-    columns: Tensor | None = None
+    values: Tensor | None = None
 
 
 class _Pixels(NamedTuple):
@@ -79,6 +84,7 @@ class ImageBatches(ABC):
         std = torch.tensor(standard.std, device=labels.device)
         # a standardised pixel is pixel * scale + shift
         self._scale, self._shift = 1 / (255 * std), -torch.tensor(standard.mean, device=labels.device) / std
+        self._line_scale, self._line_shift = self._scale.repeat(size), self._shift.repeat(size)
 
     @abstractmethod
     def _fetch(self, batches: Sequence[Tensor]) -> Iterator[_Pixels]:
@@ -120,17 +126,17 @@ class ImageBatches(ABC):
         count, batch_size = len(self), min(batch_size, len(self))
         order = torch.randperm(count, generator=generator, device=self.device)
         batches = order[: count // batch_size * batch_size].view(-1, batch_size)
-        cuts = (self._draw(batch_size, padding=padding, flip=flip, generator=generator) for _ in batches)
-        left = batches[skip:]
+        draw = self._cuts(batch_size, padding=padding, flip=flip, generator=generator)
+        cuts, left = (draw() for _ in batches), batches[skip:]
         for chosen, pixels, cut in zip(left, self._fetch(list(left)), itertools.islice(cuts, skip, None), strict=True):
             images = pixels.images
             if cut.rows is not None:
                 images = _take_rows(images, pixels.chosen, cut.rows)
             elif pixels.chosen is not None:
                 images = images.index_select(0, pixels.chosen)
-            if cut.columns is not None:
-                images = _take_columns(images, cut.columns)
-            yield Batch(self._standardised(images, change), self.labels[chosen])
+            if cut.values is not None:
+                images = _take_values(images, cut.values)
+            yield Batch(self._standardised(images, change), self.labels.index_select(0, chosen))
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """Yield all images in order, the last batch possibly smaller."""
@@ -139,18 +145,29 @@ class ImageBatches(ABC):
             images = pixels.images if pixels.chosen is None else pixels.images.index_select(0, chosen)
             yield Batch(self._standardised(images, None), self.labels[chosen])
 
-    def _draw(self, count: int, *, padding: int, flip: bool, generator: torch.Generator) -> _Cut:
-        """Draw shifts and mirroring of so many images."""
-        size, device = self.size, self.device
-        positions = torch.arange(size, device=device)
-        rows = columns = positions.expand(count, size)
-        if padding:
-            shifts = torch.randint(-padding, padding + 1, (2, count, 1), generator=generator, device=device)
-            rows, columns = _reflect(positions + shifts[0], size), _reflect(positions + shifts[1], size)
-        if flip:
-            mirrored = torch.rand((count, 1), generator=generator, device=device) < 0.5
-            columns = torch.where(mirrored, size - 1 - columns, columns)
-        return _Cut(rows if padding else None, columns if padding or flip else None)
+    def _cuts(self, count: int, *, padding: int, flip: bool, generator: torch.Generator) -> Callable[[], _Cut]:
+        """Return what draws shifts and mirroring of so many images; each draw looks them up in tables made here."""
+        size, device, channels = self.size, self.device, len(self._scale)
+        shifts = 2 * padding + 1
+        rows = _reflect(
+            torch.arange(size, device=device) + torch.arange(shifts, device=device)[:, None] - padding, size
+        )
+        columns = torch.cat([rows, size - 1 - rows])
+        values = (columns[:, :, None] * channels + torch.arange(channels, device=device)).flatten(1)
+
+        def draw() -> _Cut:
+            down = across = None
+            if padding:
+                down, across = torch.randint(shifts, (2, count), generator=generator, device=device)
+            if flip:
+                mirrored = (torch.rand(count, generator=generator, device=device) < 0.5).long()
+                across = mirrored if across is None else torch.add(across, mirrored, alpha=shifts)
+            return _Cut(
+                None if down is None else rows.index_select(0, down),
+                None if across is None else values.index_select(0, across),
+            )
+
+        return draw
 
     def _standardised(self, pixels: Tensor, change: Change | None) -> Tensor:
         """Return float32 images in the layout; whole lines of pixels at a time are the fastest way there."""
@@ -160,8 +177,8 @@ class ImageBatches(ABC):
             images = convert(images if change is None else change(images), self._space)
             images = images * (255 * self._scale).view(-1, 1, 1) + self._shift.view(-1, 1, 1)
             return images.contiguous(memory_format=self._layout)
-        lines = pixels.reshape(count, size, size * channels).float()
-        standard = torch.addcmul(self._shift.repeat(size), lines, self._scale.repeat(size))
+        lines = pixels.reshape(count, size, size * channels)
+        standard = torch.addcmul(self._line_shift, lines, self._line_scale)
         return standard.view(count, size, size, channels).permute(0, 3, 1, 2).contiguous(memory_format=self._layout)
 
 
@@ -287,15 +304,13 @@ def _take_rows(images: Tensor, chosen: Tensor | None, rows: Tensor) -> Tensor:
     total, size, _, channels = images.shape
     first = torch.arange(total, device=images.device) if chosen is None else chosen
     lines = images.view(total * size, size * channels)
-    return lines.index_select(0, (first[:, None] * size + rows).flatten()).view(-1, size, size, channels)
+    return lines.index_select(0, torch.add(rows, first[:, None], alpha=size).flatten()).view(-1, size, size, channels)
 
 
-def _take_columns(images: Tensor, columns: Tensor) -> Tensor:
-    """Return images (count, size, size, channels) whose columns are the given ones (count, size)."""
-    count, size, _, channels = images.shape
-    within = columns[:, :, None] * channels + torch.arange(channels, device=images.device)
-    lines = images.view(count, size, size * channels)
-    return lines.gather(2, within.view(count, 1, -1).expand_as(lines)).view_as(images)
+def _take_values(images: Tensor, values: Tensor) -> Tensor:
+    """Return images (count, size, size, channels) of whose rows the given values (count, size * channels) are shown."""
+    lines = images.flatten(2)
+    return lines.gather(2, values[:, None].expand_as(lines)).view_as(images)
 
 
 def _resize(images: Tensor, size: int) -> Tensor:

@@ -15,13 +15,17 @@ from nas.training.recipe import Recipe
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe, *, learning_rate: float) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module, recipe: Recipe, *, learning_rate: float, captured: bool = False
+) -> torch.optim.Optimizer:
     """Return the optimiser of a recipe; norms, biases and slopes have no weight decay unless the recipe says so.
 
     Args:
         model: Its parameters of more than one dimension are weights.
         recipe: Names the optimiser and its constants.
         learning_rate: At the peak of the schedule.
+        captured: Keep the learning rate, and all that changes from step to step, on the model's GPU, so that a CUDA
+            graph may hold the step.
     """
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
@@ -29,17 +33,17 @@ def make_optimizer(model: nn.Module, recipe: Recipe, *, learning_rate: float) ->
         {"params": weights, "weight_decay": recipe.decay},
         {"params": others, "weight_decay": recipe.decay if recipe.decay_norms else 0.0},
     ]
-    betas = (recipe.momentum, 0.999)
+    lr = torch.tensor(learning_rate, device=weights[0].device) if captured else learning_rate
+    momentum, betas = recipe.momentum, (recipe.momentum, 0.999)
+    optim = torch.optim
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
-        "sgd": lambda: torch.optim.SGD(groups, lr=learning_rate, fused=True),
-        "momentum": lambda: torch.optim.SGD(groups, lr=learning_rate, momentum=recipe.momentum, fused=True),
-        "nesterov": lambda: torch.optim.SGD(
-            groups, lr=learning_rate, momentum=recipe.momentum, nesterov=True, fused=True
-        ),
-        "adagrad": lambda: torch.optim.Adagrad(groups, lr=learning_rate),
-        "rmsprop": lambda: torch.optim.RMSprop(groups, lr=learning_rate, alpha=0.9, momentum=recipe.momentum),
-        "adam": lambda: torch.optim.Adam(groups, lr=learning_rate, betas=betas, fused=True),
-        "adamw": lambda: torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True),
+        "sgd": lambda: optim.SGD(groups, lr, fused=True),
+        "momentum": lambda: optim.SGD(groups, lr, momentum=momentum, fused=True),
+        "nesterov": lambda: optim.SGD(groups, lr, momentum=momentum, nesterov=True, fused=True),
+        "adagrad": lambda: optim.Adagrad(groups, lr),
+        "rmsprop": lambda: optim.RMSprop(groups, lr, alpha=0.9, momentum=momentum, capturable=captured),
+        "adam": lambda: optim.Adam(groups, lr, betas, fused=True, capturable=captured),
+        "adamw": lambda: optim.AdamW(groups, lr, betas, fused=True, capturable=captured),
     }
     return makers[recipe.optimizer]()
 
@@ -49,38 +53,36 @@ class Schedule:
 
     def __init__(self, optimizer: torch.optim.Optimizer, recipe: Recipe, *, total_steps: int) -> None:
         """Set the rate of the first step; the optimiser's is that at the peak."""
+        self._optimizer = optimizer
         self._recipe = recipe
+        self._total_steps = total_steps
+        self._peak = float(optimizer.param_groups[0]["lr"])
+        self._step = 0
         self._lowered, self._best, self._waited = 1.0, math.inf, 0  # of plateau
-        self._rates: torch.optim.lr_scheduler.LRScheduler
-        if recipe.schedule == "one_cycle":
-            one_step = abs(recipe.warmup * total_steps - 1) < 1e-6  # torch divides by the warm-up's steps less one
-            self._rates = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer,
-                max_lr=[group["lr"] for group in optimizer.param_groups],
-                total_steps=total_steps,
-                pct_start=0.0 if one_step else recipe.warmup,
-                cycle_momentum=False,
-            )
-        else:
-            self._rates = torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda step: self._lowered * rate_factor(recipe, step, total_steps=total_steps)
-            )
+        self._set()
 
     def step(self) -> None:
         """Go on to the next optimiser step."""
-        self._rates.step()
+        self._step += 1
+        self._set()
+
+    def _set(self) -> None:
+        rate = learning_rate(self._recipe, self._step, peak=self._peak * self._lowered, total_steps=self._total_steps)
+        for group in self._optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)  # where it is: a captured step reads it there
+            else:
+                group["lr"] = rate
 
     def state(self) -> dict[str, Any]:
         """Return where the schedule stands, as plain JSON data."""
-        rates = {key: value for key, value in self._rates.state_dict().items() if key != "lr_lambdas"}
-        return {"rates": rates, "lowered": self._lowered, "best": self._best, "waited": self._waited}
+        return {"step": self._step, "lowered": self._lowered, "best": self._best, "waited": self._waited}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
-        # torch keeps functions out of a schedule's state, but wants to find the place of each
-        functions = {key: value for key, value in self._rates.state_dict().items() if key == "lr_lambdas"}
-        self._rates.load_state_dict({**state["rates"], **functions})
+        self._step = state["step"]
         self._lowered, self._best, self._waited = state["lowered"], state["best"], state["waited"]
+        self._set()
 
     def end_epoch(self, val_loss: float) -> None:
         """Lower the rate of ``plateau`` where the validation loss has not fallen for so many epochs."""
@@ -90,25 +92,40 @@ class Schedule:
         self._best, self._waited = min(val_loss, self._best), 0 if fell else self._waited + 1
         if self._waited >= self._recipe.patience:
             self._lowered, self._waited = self._lowered * self._recipe.decay_factor, 0
+            self._set()
 
 
-def rate_factor(recipe: Recipe, step: int, *, total_steps: int) -> float:
-    """Return the learning rate of a step as a share of the peak, for schedules other than one-cycle.
+def learning_rate(recipe: Recipe, step: int, *, peak: float, total_steps: int) -> float:
+    """Return the learning rate of a step.
 
     Args:
         recipe: Names the schedule.
         step: Counted from 0.
+        peak: Largest rate of the schedule.
         total_steps: Of the whole training.
     """
+    if recipe.schedule == "one_cycle":
+        return _one_cycle(step, peak=peak, warm=recipe.warmup * total_steps - 1, last=total_steps - 1)
     warm = round(recipe.warmup * total_steps)
     if step < warm:
-        return (step + 1) / (warm + 1)
+        return peak * ((step + 1) / (warm + 1))
     if recipe.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total_steps - warm)))
+        return peak * (0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total_steps - warm))))
     if recipe.schedule == "step":
         passed = sum(step >= share * total_steps for share in recipe.decay_at)
-        return float(recipe.decay_factor**passed)
-    return 1.0
+        return peak * float(recipe.decay_factor**passed)
+    return peak
+
+
+def _one_cycle(step: int, *, peak: float, warm: float, last: int) -> float:
+    """Return what torch's ``OneCycleLR`` gives by default: up along a cosine until ``warm``, down until ``last``."""
+    low = peak / 25
+    warm = -1.0 if abs(warm) < 1e-6 else warm  # a rise of one step is none
+    if step <= warm:
+        start, end, share = low, peak, step / warm
+    else:
+        start, end, share = peak, low / 1e4, (step - warm) / (last - warm)
+    return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)
 
 
 def make_loss(recipe: Recipe, model: nn.Module) -> Loss:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nas.architecture.spec import Architecture
 from nas.data.augment import cut_mix, cut_out, make_color_jitter, make_rand_augment, mix_up, turn
@@ -25,7 +25,7 @@ from nas.training.evaluate import LARGEST_BATCH, evaluate
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import Recipe
 from nas.training.result import Epoch, Score
-from nas.training.step import Step
+from nas.training.step import Step, captures
 
 
 class _Prepared(NamedTuple):
@@ -82,10 +82,12 @@ class Run:
         self._steps_left = self._total_steps
         rate = recipe.peak_learning_rate(train_images)
         self._advice = f"lower the learning rate, whose peak is {rate:g}"
-        self._optimizer = make_optimizer(model, recipe, learning_rate=rate)
+        captured = captures(recipe, generator.device)
+        self._optimizer = make_optimizer(model, recipe, learning_rate=rate, captured=captured)
         self._schedule = Schedule(self._optimizer, recipe, total_steps=self._total_steps)
-        self._step = Step(model, make_loss(recipe, model), recipe, micro_batch=micro_batch)
         self._average = MovingAverage(model, recipe.ema) if recipe.ema else None
+        loss = make_loss(recipe, model)
+        self._step = Step(model, loss, self._optimizer, recipe, average=self._average, micro_batch=micro_batch)
         self.clock = DataClock(generator.device)
         self._changes = self._pixel_changes()
 
@@ -201,12 +203,7 @@ class Run:
         self.model.train()
         for prepared in self.clock.timed(map(self._augmented, batches)):
             self._totals += self._step(*prepared)
-            if self._recipe.clip is not None:
-                nn.utils.clip_grad_norm_(self.model.parameters(), self._recipe.clip)
-            self._optimizer.step()
             self._schedule.step()
-            if self._average is not None:
-                self._average.update()
             self._steps_left -= 1
             self._steps_of_epoch += 1
             self._seen += len(prepared.labels)
@@ -247,7 +244,6 @@ class Run:
         }
         facts = {
             "curve": [asdict(epoch) for epoch in self.curve],
-            "groups": [{k: v for k, v in group.items() if k != "params"} for group in optimizer["param_groups"]],
             "schedule": self._schedule.state(),
             "steps_left": self._steps_left,
             "steps_of_epoch": self._steps_of_epoch,
@@ -268,8 +264,6 @@ class Run:
 
         self.model.load_state_dict(part("model."))
         optimizer = self._optimizer.state_dict()
-        for group, stored in zip(optimizer["param_groups"], facts["groups"], strict=True):
-            group |= {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
         layout = torch.channels_last if self._recipe.channels_last else torch.contiguous_format
         for key, value in part("optimizer.").items():
             index, _, name = key.partition(".")

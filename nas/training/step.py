@@ -1,15 +1,17 @@
-"""The gradients of one batch: eager, in micro-batches where memory is short, or replayed as a CUDA graph."""
+"""One step of a training: eager, in micro-batches where memory is short, or replayed as a CUDA graph."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from nas.training.average import MovingAverage
 from nas.training.optimizer import Loss
 from nas.training.recipe import Precision, Recipe
 
@@ -21,37 +23,53 @@ PRECISIONS: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
 SMALLEST_BATCH = 2
 """Of a micro-batch: batch norm needs two images wherever a feature map has a single pixel."""
 
+_WARM_UPS = 3  # as torch asks for before a capture
+
 
 class Step:
-    """Leaves the gradients of a batch in a model's parameters, and tells its loss.
+    """Takes the step of a batch: gradients, clipping, optimiser and moving average; and tells the batch's loss.
 
     Where the device has not the memory for a batch, the batch is halved until there is enough: gradients of its parts
     are added up, so that the optimiser sees those of the whole. Batch norm sees the parts.
 
-    On CUDA the work is captured once for batches of one shape and replayed for the others, which spares the host from
+    On CUDA the step of a batch's shape is captured once and replayed for the others, which spares the host from
     launching each kernel; what cannot be captured runs as it is.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, recipe: Recipe, *, micro_batch: int | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        optimizer: torch.optim.Optimizer,
+        recipe: Recipe,
+        *,
+        average: MovingAverage | None = None,
+        micro_batch: int | None = None,
+    ) -> None:
         """Prepare a model.
 
         Args:
             model: On its device, in training mode when the step is taken.
             loss: Of logits and targets, the mean over the batch.
-            recipe: Tells precision, compilation and graphs.
+            optimizer: Of the model's parameters, made for being captured where ``captures`` says so.
+            recipe: Tells precision, clipping, compilation and graphs.
+            average: Takes in the weights after each step.
             micro_batch: Most images at once; None for whole batches.
         """
         self.micro_batch = micro_batch
         self._model = model
         self._forward = compiled(model) if recipe.compile else model
         self._loss = loss
+        self._optimizer = optimizer
+        self._average = average
         self._precision = recipe.precision
-        self._graphs = recipe.cuda_graphs and next(model.parameters()).is_cuda
+        self._clip = recipe.clip
+        self._graphs = captures(recipe, next(model.parameters()).device)
         self._graph: _Graph | None = None
         self._proven: set[tuple[int, ...]] = set()  # shapes and micro-batches that there was memory for
 
     def __call__(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-        """Compute gradients, in place of those that were there.
+        """Take a step; the gradients stay in the parameters.
 
         Args:
             images: float32 of shape (batch, channels, size, size).
@@ -59,24 +77,63 @@ class Step:
             labels: int64 of shape (batch,).
 
         Returns:
-            Sum of the loss over the images and number of images right, float64 of shape (2,) on the device.
+            Sum of the loss over the images and number of images right, float64 of shape (2,) on the device; with graphs
+            the next step overwrites it.
 
         Raises:
             RuntimeError: Not even two images fit into the memory at once.
         """
+        if not self._graphs or self.micro_batch is not None:
+            return self._eager(images, target, labels)
+        if self._graph is None or not self._graph.takes(images, target):
+            self._graph = None  # the memory of one is there for the next
+            self._graph = _Graph(images, target)
+        if self._graph.warm_ups < _WARM_UPS:
+            with self._graph.warming():
+                return self._eager(images, target, labels)
+        try:
+            return self._graph(self._captured, images, target, labels)
+        except RuntimeError as error:
+            self._do_without_graph(len(labels), error)
+        return self._eager(images, target, labels)
+
+    def _do_without_graph(self, batch: int, error: RuntimeError) -> None:
+        if is_out_of_memory(error):
+            self._halve(batch, error)
+            return
+        self._graph, self._graphs = None, False
+        reason = " ".join(str(error).split())[:200]
+        warnings.warn(f"the step cannot be captured as a CUDA graph and runs as it is: {reason}", stacklevel=3)
+
+    def _eager(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
         while True:
             try:
-                return self._tried(images, target, labels)
+                totals = self._tried(images, target, labels)
+                break
             except RuntimeError as error:
                 self._halve(self.micro_batch or len(labels), error)
+        self._update()
+        return totals
+
+    def _captured(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
+        clear_gradients(self._model)  # so that the graph owns those it makes
+        totals = self._backward(images, target, labels, share=1.0)
+        self._update()
+        return totals
+
+    def _update(self) -> None:
+        if self._clip is not None:
+            nn.utils.clip_grad_norm_(self._model.parameters(), self._clip)
+        self._optimizer.step()
+        if self._average is not None:
+            self._average.update()
 
     def _tried(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
         """Compute gradients, and leave no trace in the norms where the first batch of a shape does not succeed."""
-        size = self.micro_batch
-        shape = (*images.shape, size or 0)
+        shape = (*images.shape, self.micro_batch or 0)
         before = [] if shape in self._proven else [(buffer, buffer.clone()) for buffer in self._model.buffers()]
         try:
-            totals = (self._in_parts if size else self._whole)(images, target, labels)
+            totals = self._in_parts(images, target, labels)
         except RuntimeError:
             for buffer, value in before:
                 buffer.copy_(value)
@@ -93,28 +150,6 @@ class Step:
         clear_gradients(self._model)
         if next(self._model.parameters()).is_cuda:
             torch.cuda.empty_cache()
-
-    def _whole(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-        if not self._graphs:
-            return self._eager(images, target, labels)
-        if self._graph is None or not self._graph.takes(images, target):
-            self._graph = None
-            stream = torch.cuda.current_stream()
-            try:
-                self._graph = _Graph(self._eager, self._model, (images, target, labels))
-            except RuntimeError as error:
-                torch.cuda.set_stream(stream)  # a capture that fails leaves its own behind
-                if is_out_of_memory(error):
-                    raise
-                self._graphs = False
-                reason = " ".join(str(error).split())[:200]
-                warnings.warn(f"the step cannot be captured as a CUDA graph and runs as it is: {reason}", stacklevel=2)
-                return self._eager(images, target, labels)
-        return self._graph(images, target, labels)
-
-    def _eager(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-        clear_gradients(self._model)
-        return self._backward(images, target, labels, share=1.0)
 
     def _in_parts(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
         clear_gradients(self._model)
@@ -133,38 +168,60 @@ class Step:
 
 
 class _Graph:
-    """Work on batches of one shape, captured as it ran once."""
+    """Work on batches of one shape: captured when it is first asked for, after a few warm-ups, and replayed since."""
 
-    def __init__(self, run: Callable[..., Tensor], model: nn.Module, inputs: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Capture ``run``, after running it a few times as torch asks for, without trace in the model's buffers."""
-        self._inputs = tuple(tensor.clone() for tensor in inputs)
-        buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-        aside = torch.cuda.Stream(inputs[0].device)  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream())
-        try:
-            with torch.cuda.stream(aside):
-                for _ in range(3):
-                    run(*self._inputs)
-            clear_gradients(model)  # so that the graph owns those it makes
-            self._graph = torch.cuda.CUDAGraph()
-            # thread_local: images may stream meanwhile
-            with torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local"):
-                self._result = run(*self._inputs)
-        finally:
-            torch.cuda.current_stream().wait_stream(aside)
-            for buffer, before in buffers:
-                buffer.copy_(before)
+    def __init__(self, images: Tensor, target: Tensor) -> None:
+        """Prepare for batches like this one."""
+        self.warm_ups = 0
+        self._shapes = images.shape, target.shape
+        self._aside = torch.cuda.Stream(images.device)  # type: ignore[no-untyped-call]
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: tuple[Tensor, ...] = ()
+        self._result = images
 
     def takes(self, images: Tensor, target: Tensor) -> bool:
-        """Tell whether a batch has the shape that was captured."""
-        return (self._inputs[0].shape, self._inputs[1].shape) == (images.shape, target.shape)
+        """Tell whether a batch has the shape that this is for."""
+        return self._shapes == (images.shape, target.shape)
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        """Run the captured work on a batch; the result is overwritten by the next."""
+    @contextmanager
+    def warming(self) -> Iterator[None]:
+        """Run what is to be captured on the stream on which it will be: work of autograd belongs to a stream."""
+        self.warm_ups += 1
+        self._aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._aside):
+            yield
+        torch.cuda.current_stream().wait_stream(self._aside)
+
+    def __call__(self, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """Run the work on a batch; the result is overwritten by the next."""
+        if self._graph is None:
+            self._inputs = tuple(tensor.clone() for tensor in inputs)
+            self._graph = self._capture(run)
         for held, given in zip(self._inputs, inputs, strict=True):
             held.copy_(given)
         self._graph.replay()
         return self._result
+
+    def _capture(self, run: Callable[..., Tensor]) -> torch.cuda.CUDAGraph:
+        """Record what ``run`` launches, without running it."""
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        generator = torch.cuda.default_generators[stream.device_index]
+        state = generator.clone_state()
+        try:
+            # thread_local: images may stream meanwhile
+            with torch.cuda.graph(graph, stream=self._aside, capture_error_mode="thread_local"):
+                self._result = run(*self._inputs)
+        except RuntimeError:
+            # a capture that fails leaves its own behind
+            torch.cuda.set_stream(stream)
+            generator.graphsafe_set_state(state)
+            raise
+        return graph
+
+
+def captures(recipe: Recipe, device: torch.device) -> bool:
+    """Tell whether the step of a recipe is captured as a CUDA graph on a device."""
+    return recipe.cuda_graphs and device.type == "cuda"
 
 
 def clear_gradients(model: nn.Module) -> None:
@@ -195,8 +252,10 @@ def autocast(device: torch.device, precision: Precision = "auto") -> torch.autoc
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether torch could not allocate memory, on a GPU or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
+    """Tell whether torch could not allocate memory, on a GPU or on the CPU, here or in what led to the error."""
+    if isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY):
+        return True
+    return error.__context__ is not None and is_out_of_memory(error.__context__)  # of a capture's end, say
 
 
 _OUT_OF_MEMORY = (

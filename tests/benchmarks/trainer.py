@@ -5,8 +5,9 @@ from stored images, shifts and mirrors them, follows the schedule and adds up lo
 steps each, and the ratio is that of the medians of all turns. The networks are proxies of 11 to 20 MFLOPs at 32 px.
 Both keep the memory of a step for the next, as the trainer does; the bare loop without that is shown beside.
 
-For a GPU the claims are 0.9 of a bare loop that is captured as a CUDA graph, and twice the bare loop under autocast as
-it is, for proxies below 100 MFLOPs at 32 px; images/s and FLOP/s (three forward passes to a step) are shown by family.
+For a GPU the claims are 0.9 of a bare loop whose whole step, optimiser and all, is captured as a CUDA graph, and twice
+the bare loop under autocast as it is, for proxies below 100 MFLOPs at 32 px; images/s and FLOP/s (three forward passes
+to a step) are shown by family.
 
 Run as ``python tests/benchmarks/trainer.py [--threads 2] [--device cuda] [STUDY ...]``: the studies are those whose
 share of batches is measured, that of the digits by default; their images must be there.
@@ -15,14 +16,16 @@ share of batches is measured, that of the digits by default; their images must b
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nas.architecture.cost import count_cost
 from nas.architecture.space import load_space
@@ -37,6 +40,9 @@ from nas.training.allocator import kept_memory
 from nas.training.optimizer import make_loss, make_optimizer
 from nas.training.recipe import Recipe
 from nas.training.run import Run
+
+Loop: TypeAlias = Callable[[int], object]
+"""Takes so many steps."""
 
 BATCH, SIZE, TURNS = 128, 32, 12
 CPU_CLAIM, GRAPH_CLAIM, EAGER_CLAIM, DATA_CLAIM = 0.97, 0.9, 2.0, 0.05
@@ -113,15 +119,14 @@ def named(architecture: Architecture) -> str:
     return f"{architecture.name}, {count_cost(architecture).flops / 1e6:.1f} MFLOPs"
 
 
-def take_turns(loops: list[Callable[[], object]], device: torch.device, *, steps: int) -> list[float]:
+def take_turns(loops: list[Loop], device: torch.device, *, steps: int) -> list[float]:
     """Return the seconds of a step of each loop, the median of turns that follow one another."""
     seconds: list[list[float]] = [[] for _ in loops]
     for turn in range(TURNS + 1):
-        for index, step in enumerate(loops):
+        for index, loop in enumerate(loops):
             synchronise(device)
             started = time.perf_counter()
-            for _ in range(steps):
-                step()
+            loop(steps)
             synchronise(device)
             if turn:  # the first warms up
                 seconds[index].append((time.perf_counter() - started) / steps)
@@ -133,51 +138,57 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def bare_steps(architecture: Architecture, device: torch.device, *, graph: bool = False) -> Callable[[], object]:
+def bare_steps(architecture: Architecture, device: torch.device, *, graph: bool = False) -> Loop:
     recipe = Recipe(steps=10**6, batch_size=BATCH, schedule="constant")
     model = build_model(architecture).to(device=device, memory_format=torch.channels_last).train()
-    optimizer, loss = make_optimizer(model, recipe, learning_rate=0.01), make_loss(recipe, model)
+    optimizer = make_optimizer(model, recipe, learning_rate=0.01, captured=graph)
+    loss = make_loss(recipe, model)
     images = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
     labels = torch.randint(10, (BATCH,), device=device)
 
-    def gradients() -> None:
+    def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             value = loss(model(images), labels)
         value.backward()
-
-    def step() -> None:
-        gradients()
         optimizer.step()
 
-    if not graph:
-        return step
+    return repeated(replayed(step) if graph else step)
+
+
+def repeated(step: Callable[[], None]) -> Loop:
+    def loop(steps: int) -> None:
+        for _ in range(steps):
+            step()
+
+    return loop
+
+
+def replayed(step: Callable[[], None]) -> Callable[[], None]:
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
         for _ in range(3):
-            gradients()
+            step()
     torch.cuda.current_stream().wait_stream(aside)
-    optimizer.zero_grad(set_to_none=True)
-    captured = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(captured):
-        gradients()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=aside):
+        step()
 
-    def replay() -> None:
-        captured.replay()
-        optimizer.step()
+    def replay(held: Callable[[], None] = step) -> None:  # with its tensors, which the graph does not keep
+        graph.replay()
 
     return replay
 
 
-def trainer_steps(architecture: Architecture, dataset: Dataset, device: torch.device) -> Callable[[], object]:
+def trainer_steps(architecture: Architecture, dataset: Dataset, device: torch.device) -> Loop:
     recipe = Recipe(steps=10**6, batch_size=BATCH, schedule="constant")
     model: nn.Module = build_model(architecture).to(device=device, memory_format=torch.channels_last)
     generator = torch.Generator(device).manual_seed(0)
     run = Run(model, architecture, recipe, train_images=len(dataset.train), generator=generator)  # type: ignore[arg-type]
     images = to_device(dataset.train, resolution=SIZE, standard=standardisation(dataset), device=device)
-    batches: Iterator[Iterator[tuple[Tensor, Tensor]]] = run.single_batches(images, flip=True)
-    return lambda: run.take_steps(next(batches))  # type: ignore[arg-type]
+    batches = itertools.chain.from_iterable(run.single_batches(images, flip=True))
+    return lambda steps: run.take_steps(itertools.islice(batches, steps))
 
 
 if __name__ == "__main__":

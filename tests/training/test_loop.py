@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from nas.errors import DeviceError, TrainingDiverged
 from nas.models.device import resolve_device
 from nas.training.loop import time_step, train, trial_seed
 from nas.training.recipe import Recipe
-from nas.training.result import TrainingResult
+from nas.training.result import StepDone, TrainingResult
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=2, batch_size=64, learning_rate=0.1)
@@ -113,7 +114,36 @@ def test_unknown_devices_are_refused(name: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_network_learns_on_the_gpu(digits: Dataset) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "adamw", "learning_rate": 0.01, "clip": 1.0, "ema": 0.9, "progressive": 0.5, "mixup": 0.2},
+        {"cuda_graphs": False},
+        {"compile": True},
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own imports
+def test_a_network_learns_on_the_gpu(changes: dict[str, object], digits: Dataset) -> None:
     network = load_space("resnet_small").architecture(resolution=8, num_classes=10, in_channels=1)
-    recipe = RECIPE.model_copy(update={"epochs": 6})
+    recipe = RECIPE.model_copy(update={"epochs": 8, **changes})
     assert train(network, digits, recipe, seed=0, device=resolve_device("cuda")).val_accuracy > 0.9
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("optimizer", ["nesterov", "adamw", "rmsprop"])
+def test_a_training_that_was_stopped_goes_on_on_the_gpu(optimizer: str, digits: Dataset, tmp_path: Path) -> None:
+    def stop(done: StepDone) -> None:
+        if done.done == 30:
+            raise InterruptedError
+
+    network = load_space("resnet_small").architecture(width=0.5, resolution=8, num_classes=10, in_channels=1)
+    recipe = RECIPE.model_copy(update={"optimizer": optimizer, "learning_rate": 0.01, "ema": 0.9, "epochs": 3})
+    device, path = resolve_device("cuda"), tmp_path / "run.safetensors"
+    whole = train(network, digits, recipe, seed=0, device=device)
+    with pytest.raises(InterruptedError):
+        train(network, digits, recipe, seed=0, device=device, checkpoint=path, checkpoint_seconds=0, on_step=stop)
+    resumed = train(network, digits, recipe, seed=0, device=device, checkpoint=path, checkpoint_seconds=1e9)
+    for one, other in zip(figures(whole), figures(resumed), strict=True):
+        assert one == pytest.approx(other, rel=0.05, abs=0.02)

@@ -20,7 +20,7 @@ from nas.models.build import StochasticDepth, build_model
 from nas.training import loop, run
 from nas.training.evaluate import evaluate
 from nas.training.loop import train
-from nas.training.optimizer import Schedule, make_loss, make_optimizer, rate_factor
+from nas.training.optimizer import Schedule, learning_rate, make_loss, make_optimizer
 from nas.training.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -99,10 +99,25 @@ def test_a_plateau_lowers_the_rate_after_its_patience() -> None:
     assert found == [1.0] * 8 + [0.5] * 4
 
 
-@given(st.integers(1, 200), st.floats(0, 0.9), st.sampled_from(("cosine", "step", "plateau", "constant")))
+@given(st.integers(1, 200), st.floats(0, 0.9))
+def test_one_cycle_is_that_of_torch(steps: int, warmup: float) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(2))], lr=0.7)
+    one_step = abs(warmup * steps - 1) < 1e-6  # torch divides by the steps of the rise less one
+    kept = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.7, total_steps=steps, pct_start=0.0 if one_step else float(warmup), cycle_momentum=False
+    )
+    expected = []
+    for _ in range(steps):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        kept.step()
+    assert rates(Recipe(learning_rate=0.7, schedule="one_cycle", warmup=warmup), steps=steps) == expected
+
+
+@given(st.integers(1, 200), st.floats(0, 0.9), st.sampled_from(("one_cycle", "cosine", "step", "plateau", "constant")))
 def test_no_step_has_a_rate_above_the_peak_or_below_nothing(steps: int, warmup: float, schedule: Any) -> None:
     recipe = Recipe(schedule=schedule, warmup=warmup)
-    factors = [rate_factor(recipe, step, total_steps=steps) for step in range(steps)]
+    factors = [learning_rate(recipe, step, peak=1.0, total_steps=steps) for step in range(steps)]
     assert all(0 <= factor <= 1 for factor in factors) and factors[0] > 0
 
 

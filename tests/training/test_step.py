@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,14 +29,15 @@ from nas.models.device import Memory, device_memory
 from nas.models.memory import _measure_training, estimate_training_memory
 from nas.training import evaluate as evaluation
 from nas.training import loop
+from nas.training import step as steps
 from nas.training.average import MovingAverage
 from nas.training.clock import DataClock
 from nas.training.loop import fitting_batch, train
-from nas.training.optimizer import make_loss
-from nas.training.recipe import Recipe
+from nas.training.optimizer import Schedule, make_loss, make_optimizer
+from nas.training.recipe import DEFAULT_RATES, Recipe
 from nas.training.repeat import train_repeatedly
 from nas.training.run import Run
-from nas.training.step import Step, is_out_of_memory
+from nas.training.step import Step, captures, is_out_of_memory
 
 CPU = torch.device("cpu")
 
@@ -57,6 +61,15 @@ def batch(count: int = 12) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     labels = torch.randint(10, (count,), generator=generator)
     return torch.randn(count, 1, 8, 8, generator=generator), labels, labels
+
+
+def step_of(model: Network, recipe: Recipe | None = None) -> Step:
+    """Return the steps of a recipe, with its optimiser and moving average."""
+    recipe = recipe or Recipe()
+    captured = captures(recipe, next(model.parameters()).device)
+    optimizer = make_optimizer(model, recipe, learning_rate=0.1, captured=captured)
+    average = MovingAverage(model, recipe.ema) if recipe.ema else None
+    return Step(model, make_loss(recipe, model), optimizer, recipe, average=average)
 
 
 def without_norms(model: Network) -> Network:
@@ -89,7 +102,7 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch(loss: str) -> None:
     for most in (100, 5):
         model = without_norms(fresh()).train()
         given = limited(model, most)
-        step = Step(model, make_loss(recipe, model), recipe)
+        step = step_of(model, recipe)
         totals = step(*batch(13))
         results.append((totals, [p.grad.clone() for p in model.parameters() if p.grad is not None]))
         assert step.micro_batch == (None if most == 100 else 4)
@@ -101,7 +114,7 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch(loss: str) -> None:
 def test_a_micro_batch_is_kept_for_the_next_step_and_never_a_single_image() -> None:
     model = fresh().train()
     given = limited(model, 3)
-    step = Step(model, make_loss(Recipe(), model), Recipe())
+    step = step_of(model)
     step(*batch(9))
     given.clear()
     step(*batch(9))
@@ -115,13 +128,13 @@ def test_a_micro_batch_is_kept_for_the_next_step_and_never_a_single_image() -> N
 def test_what_does_not_fit_at_all_and_other_errors_are_raised() -> None:
     model = fresh().train()
     limited(model, 1)
-    step = Step(model, make_loss(Recipe(), model), Recipe())
+    step = step_of(model)
     with pytest.raises(torch.OutOfMemoryError):
         step(*batch(9))
     assert step.micro_batch == 2
     images, labels, _ = batch(9)
     with pytest.raises(RuntimeError, match="channels"):
-        Step(fresh(), make_loss(Recipe(), model), Recipe())(images.expand(9, 3, 8, 8), labels, labels)
+        step_of(fresh())(images.expand(9, 3, 8, 8), labels, labels)
 
 
 def test_the_cpus_want_of_memory_is_known() -> None:
@@ -303,7 +316,7 @@ def test_a_step_that_fails_leaves_the_norms_as_they_were_and_frees_its_tensors()
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     last.register_forward_pre_hook(refuse)
-    step = Step(model, make_loss(Recipe(), model), Recipe())
+    step = step_of(model)
     step(*batch(8))
     assert sizes == [8, 4, 4]
     counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
@@ -422,32 +435,134 @@ def test_a_graph_is_captured_on_the_gpu_that_trains(digits: Dataset) -> None:
     assert train(network(width=0.5), digits, recipe, seed=0, device=torch.device("cuda:1")).val_accuracy > 0.8
 
 
+class Replayed:
+    """Stands for a graph where there is no GPU: what is captured runs each time."""
+
+    warm_ups = 0
+    calls = 0
+
+    def __init__(self, images: Tensor, target: Tensor) -> None:
+        self.shape = images.shape
+
+    def takes(self, images: Tensor, target: Tensor) -> bool:
+        return images.shape == self.shape
+
+    def warming(self) -> AbstractContextManager[None]:
+        self.warm_ups += 1
+        return nullcontext()
+
+    def __call__(self, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        type(self).calls += 1
+        return run(*inputs)
+
+
+@pytest.fixture
+def replayed(monkeypatch: pytest.MonkeyPatch) -> type[Replayed]:
+    monkeypatch.setattr(steps, "_Graph", Replayed)
+    monkeypatch.setattr(steps, "captures", lambda recipe, device: recipe.cuda_graphs)
+    monkeypatch.setattr(Replayed, "calls", 0)
+    return Replayed
+
+
+def test_each_shape_is_warmed_up_and_then_captured(replayed: type[Replayed]) -> None:
+    results = []
+    for graphs in (False, True):
+        model = fresh().train()
+        step = step_of(model, Recipe(cuda_graphs=graphs))
+        totals = [step(*batch(count)) for count in (12, 12, 12, 12, 12, 9, 9, 9, 9)]
+        results.append((totals, list(model.state_dict().values())))
+    torch.testing.assert_close(results[0], results[1])
+    assert replayed.calls == 2 + 1
+
+
+def test_a_capture_without_memory_is_tried_in_parts(replayed: type[Replayed], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Replayed, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        try:
+            raise torch.OutOfMemoryError("out of memory")
+        finally:
+            raise RuntimeError("the capture is invalid")  # noqa: B012
+
+    monkeypatch.setattr(replayed, "__call__", refuse)
+    model = fresh().train()
+    step = step_of(model)
+    for _ in range(5):
+        step(*batch(12))
+    assert step.micro_batch == 6
+    counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
+    assert {int(counter) for counter in counters} == {3 + 2 * 2}
+
+
+def test_what_cannot_be_captured_runs_as_it_is(replayed: type[Replayed], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Replayed, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(replayed, "__call__", refuse)
+    model = fresh().train()
+    step = step_of(model)
+    for _ in range(3):
+        step(*batch(12))
+    with pytest.warns(UserWarning, match="cannot be captured as a CUDA graph and runs as it is: operation not"):
+        step(*batch(12))
+    step(*batch(12))
+    assert step.micro_batch is None
+    counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
+    assert {int(counter) for counter in counters} == {5}
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_step_that_cannot_be_captured_runs_as_it_is() -> None:
     device = torch.device("cuda:0")
     model = fresh(family="efficientnet_small").to(device).train()
     model.classifier.register_forward_hook(lambda module, given, result: result * float(result.sum().isfinite()))
-    step = Step(model, make_loss(Recipe(), model), Recipe())
+    step = step_of(model)
+    for _ in range(3):
+        step(*(tensor.to(device) for tensor in batch()))
     with pytest.warns(UserWarning, match="cannot be captured"):
         step(*(tensor.to(device) for tensor in batch()))
-    counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
-    assert {int(counter) for counter in counters} == {1}
     step(*(tensor.to(device) for tensor in batch()))
+    counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
+    assert {int(counter) for counter in counters} == {5}
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_graph_computes_what_runs_as_it_is() -> None:
+@pytest.mark.parametrize("optimizer", sorted(DEFAULT_RATES))
+def test_a_graph_takes_the_steps_that_are_taken_as_they_are(optimizer: Any) -> None:
     device = torch.device("cuda:0")
-    model = fresh().to(device).train()
-    before = {key: value.clone() for key, value in model.state_dict().items()}
     results = []
     for graphs in (False, True):
-        model.load_state_dict(before)
-        recipe = Recipe(cuda_graphs=graphs, precision="float32")
-        step = Step(model, make_loss(recipe, model), recipe)
-        totals = [step(*(tensor.to(device) for tensor in batch(count))).clone() for count in (12, 12, 9)]
-        gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
-        results.append((totals, gradients, [value.clone() for value in model.buffers()]))
-    torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-4)
+        recipe = Recipe(cuda_graphs=graphs, precision="float32", optimizer=optimizer, clip=1.0, ema=0.8, warmup=0.5)
+        model = fresh().to(device).train()
+        rate = DEFAULT_RATES[optimizer] / 10
+        made = make_optimizer(model, recipe, learning_rate=rate, captured=captures(recipe, device))
+        schedule, average = Schedule(made, recipe, total_steps=12), MovingAverage(model, recipe.ema)
+        step = Step(model, make_loss(recipe, model), made, recipe, average=average)
+        totals = []
+        for count in (12, 12, 12, 12, 12, 12, 12, 9, 9, 9, 9, 9):
+            totals.append(step(*(tensor.to(device) for tensor in batch(count))).clone())
+            schedule.step()
+        results.append([*totals, *model.state_dict().values(), *average.model.state_dict().values()])
+        assert (step._graph is not None) == graphs
+    torch.testing.assert_close(results[0], results[1], rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_batch_that_the_gpu_has_no_memory_for_is_halved() -> None:
+    device = torch.device("cuda:0")
+    model = fresh().to(device).train()
+    generator = torch.Generator(device).manual_seed(0)
+    images = torch.randn(4096, 1, 64, 64, generator=generator, device=device)
+    labels = torch.randint(10, (4096,), generator=generator, device=device)
+    step = step_of(model, Recipe(precision="float32"))
+    step(images[:64], labels[:64], labels[:64])
+    torch.cuda.empty_cache()
+    room = torch.cuda.memory_reserved() + 2**28
+    torch.cuda.set_per_process_memory_fraction(room / torch.cuda.get_device_properties(device).total_memory)
+    try:
+        totals = [step(images, labels, labels)[0].item() for _ in range(2)]
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert step.micro_batch is not None and 2 <= step.micro_batch <= 2048
+    assert all(0 < total / 4096 < 10 for total in totals)
