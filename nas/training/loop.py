@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import statistics
@@ -32,10 +33,12 @@ from nas.training.evaluate import LARGEST_BATCH
 from nas.training.recipe import Recipe
 from nas.training.result import Epoch, StepDone, TrainingResult
 from nas.training.run import Run
-from nas.training.step import SMALLEST_BATCH, clear_gradients
+from nas.training.step import SMALLEST_BATCH, STEPS_BEFORE_REPLAY, clear_gradients
 from nas.units import format_bytes
 
-_WARM_UP = 2  # steps that are not timed
+_WARM_UP = 2  # steps that are not timed on a CPU
+
+_ROUND_ON_GPU = 20  # steps that are timed together: within a training nobody waits for each
 
 _SHARE_OF_IMAGES = 0.5  # of a device's free memory, for each part of a data set
 
@@ -259,9 +262,11 @@ def time_step(
         dataset: Whose training images are used.
         recipe: How; its length and schedule do not matter.
         device: Where.
-        steps: Number of timed steps.
+        steps: Number of timed steps; on a GPU, of rounds of some.
     """
-    fixed = {"epochs": None, "images": None, "steps": _WARM_UP + steps, "schedule": "constant", "progressive": 1.0}
+    warm_up, length = (STEPS_BEFORE_REPLAY, _ROUND_ON_GPU) if device.type == "cuda" else (_WARM_UP, 1)
+    total = warm_up + steps * length
+    fixed = {"epochs": None, "images": None, "steps": total, "schedule": "constant", "progressive": 1.0}
     recipe = recipe.model_copy(update=fixed)
     architecture = _regularised(architecture, recipe)
     images = len(dataset.train)
@@ -272,23 +277,25 @@ def time_step(
         micro_batch = fitting_batch(architecture, batch, device)
         run = Run(model, architecture, recipe, train_images=images, generator=generator, micro_batch=micro_batch)
         train_set = to_device(
-            dataset.train.take(np.arange(min(images, batch * (_WARM_UP + steps)))),
+            dataset.train.take(np.arange(min(images, batch * total))),
             resolution=architecture.resolution,
             standard=standardisation(dataset),
             device=device,
             room=None if _room(device) >= images * architecture.resolution**2 * dataset.channels else 0,
             channels_last=recipe.channels_last,
         )
-        seconds = []
-        for index, batches in enumerate(run.single_batches(train_set, flip=_flip(dataset, recipe))):
-            if index == _WARM_UP:
-                run.clock.reset()
+        batches = run.all_batches(train_set, flip=_flip(dataset, recipe))
+
+        def seconds(count: int) -> float:
             started = time.perf_counter()
-            run.take_steps(batches)
+            run.take_steps(itertools.islice(batches, count))
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
-            seconds.append(time.perf_counter() - started)
-        return StepTime(statistics.median(seconds[_WARM_UP:]), run.clock.share)
+            return (time.perf_counter() - started) / count
+
+        seconds(warm_up)
+        run.clock.reset()
+        return StepTime(statistics.median(seconds(length) for _ in range(steps)), run.clock.share)
 
 
 def _flip(dataset: Dataset, recipe: Recipe) -> bool:

@@ -180,13 +180,11 @@ class Run:
         self.curve.append(Epoch(number, *score, *validation, seconds))
         return self.curve[-1]
 
-    def single_batches(self, train_set: ImageBatches, *, flip: bool) -> Iterator[Iterator[Batch]]:
-        """Yield what ``take_steps`` takes for a single step, until all are taken; for timing."""
+    def all_batches(self, train_set: ImageBatches, *, flip: bool) -> Iterator[Batch]:
+        """Yield the batches of all steps that are left, over as many epochs as they take; for timing."""
         while self._steps_left:
             self._steps_of_epoch = 0
-            batches = self._batches(train_set, flip=flip)
-            for _ in range(min(self._steps_left, len(train_set) // self._batch_size)):
-                yield itertools.islice(batches, 1)
+            yield from itertools.islice(self._batches(train_set, flip=flip), self._steps_left)
 
     def _batches(self, train_set: ImageBatches, *, flip: bool) -> Iterator[Batch]:
         return train_set.shuffled(

@@ -25,6 +25,9 @@ SMALLEST_BATCH = 2
 
 _WARM_UPS = 3  # as torch asks for before a capture
 
+STEPS_BEFORE_REPLAY = _WARM_UPS + 1
+"""Of a batch's shape, where the step is captured."""
+
 
 class Step:
     """Takes the step of a batch: gradients, clipping, optimiser and moving average; and tells the batch's loss.

@@ -102,7 +102,7 @@ def on_cpu(architecture: Architecture, dataset: Dataset, plain: float) -> bool:
 
 def on_gpu(architecture: Architecture, dataset: Dataset, device: torch.device) -> bool:
     eager, graph = (bare_steps(architecture, device, graph=graph) for graph in (False, True))
-    seconds = take_turns([eager, graph, trainer_steps(architecture, dataset, device)], device, steps=50)
+    seconds = take_turns([eager, graph, trainer_steps(architecture, dataset, device)], device, steps=25)
     speed = BATCH / seconds[2]
     rate = 3 * 2 * count_cost(architecture).flops * speed / 1e12
     to_graph, to_eager = seconds[1] / seconds[2], seconds[0] / seconds[2]
@@ -187,7 +187,7 @@ def trainer_steps(architecture: Architecture, dataset: Dataset, device: torch.de
     generator = torch.Generator(device).manual_seed(0)
     run = Run(model, architecture, recipe, train_images=len(dataset.train), generator=generator)  # type: ignore[arg-type]
     images = to_device(dataset.train, resolution=SIZE, standard=standardisation(dataset), device=device)
-    batches = itertools.chain.from_iterable(run.single_batches(images, flip=True))
+    batches = run.all_batches(images, flip=True)
     return lambda steps: run.take_steps(itertools.islice(batches, steps))
 
 
