@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
@@ -100,6 +100,7 @@ def test_a_plateau_lowers_the_rate_after_its_patience() -> None:
 
 
 @given(st.integers(1, 200), st.floats(0, 0.9))
+@example(10, 0.1)
 def test_one_cycle_is_that_of_torch(steps: int, warmup: float) -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(2))], lr=0.7)
     one_step = abs(warmup * steps - 1) < 1e-6  # torch divides by the steps of the rise less one
