@@ -13,8 +13,9 @@ from typing import Annotated, Any, Self, TypeAlias
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from nas.architecture.layers import Activation, Conv
-from nas.architecture.rows import BlockRow, ConvRow, InceptionRow, LayerRow, Scale, Whole
+from nas.architecture.rows import ConvRow, LayerRow, Scale, Whole
 from nas.architecture.spec import Architecture, Stage
+from nas.architecture.stages import BlockRow, InceptionRow
 from nas.errors import ArchitectureError, ConfigError
 from nas.files import Strict, find, read_yaml, validate
 

@@ -33,7 +33,7 @@ def test_counted_cost_equals_the_measured_one_by_section(architecture: Architect
 
 
 @given(strange_architectures())
-@settings(max_examples=80)
+@settings(max_examples=150)
 def test_any_block_costs_what_is_measured(architecture: Architecture) -> None:
     assert measure_cost(build_model(architecture), architecture) == count_cost(architecture)
 
