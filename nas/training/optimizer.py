@@ -15,17 +15,20 @@ from nas.training.recipe import Recipe
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
-def make_optimizer(
-    model: nn.Module, recipe: Recipe, *, learning_rate: float, captured: bool = False
-) -> torch.optim.Optimizer:
+def captures(recipe: Recipe, device: torch.device) -> bool:
+    """Tell whether the step of a recipe is captured as a CUDA graph on a device."""
+    return recipe.cuda_graphs and device.type == "cuda"
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe, *, learning_rate: float) -> torch.optim.Optimizer:
     """Return the optimiser of a recipe; norms, biases and slopes have no weight decay unless the recipe says so.
+
+    Where the step is captured, the learning rate and all else that changes from step to step are on the GPU.
 
     Args:
         model: Its parameters of more than one dimension are weights.
         recipe: Names the optimiser and its constants.
         learning_rate: At the peak of the schedule.
-        captured: Keep the learning rate, and all that changes from step to step, on the model's GPU, so that a CUDA
-            graph may hold the step.
     """
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
@@ -33,7 +36,9 @@ def make_optimizer(
         {"params": weights, "weight_decay": recipe.decay},
         {"params": others, "weight_decay": recipe.decay if recipe.decay_norms else 0.0},
     ]
-    lr = torch.tensor(learning_rate, device=weights[0].device) if captured else learning_rate
+    device = weights[0].device
+    captured = captures(recipe, device)
+    lr = torch.tensor(learning_rate, device=device) if captured else learning_rate
     momentum, betas = recipe.momentum, (recipe.momentum, 0.999)
     optim = torch.optim
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {

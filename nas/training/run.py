@@ -25,7 +25,7 @@ from nas.training.evaluate import LARGEST_BATCH, evaluate
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import Recipe
 from nas.training.result import Epoch, Score
-from nas.training.step import Step, captures
+from nas.training.step import Step
 
 
 class _Prepared(NamedTuple):
@@ -82,8 +82,7 @@ class Run:
         self._steps_left = self._total_steps
         rate = recipe.peak_learning_rate(train_images)
         self._advice = f"lower the learning rate, whose peak is {rate:g}"
-        captured = captures(recipe, generator.device)
-        self._optimizer = make_optimizer(model, recipe, learning_rate=rate, captured=captured)
+        self._optimizer = make_optimizer(model, recipe, learning_rate=rate)
         self._schedule = Schedule(self._optimizer, recipe, total_steps=self._total_steps)
         self._average = MovingAverage(model, recipe.ema) if recipe.ema else None
         loss = make_loss(recipe, model)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.training.average import MovingAverage
-from nas.training.optimizer import Loss
+from nas.training.optimizer import Loss, captures
 from nas.training.recipe import Precision, Recipe
 
 Forward: TypeAlias = Callable[[Tensor], Tensor]
@@ -54,7 +54,7 @@ class Step:
         Args:
             model: On its device, in training mode when the step is taken.
             loss: Of logits and targets, the mean over the batch.
-            optimizer: Of the model's parameters, made for being captured where ``captures`` says so.
+            optimizer: Of the model's parameters, made by ``make_optimizer`` for the same recipe.
             recipe: Tells precision, clipping, compilation and graphs.
             average: Takes in the weights after each step.
             micro_batch: Most images at once; None for whole batches.
@@ -220,11 +220,6 @@ class _Graph:
             generator.graphsafe_set_state(state)
             raise
         return graph
-
-
-def captures(recipe: Recipe, device: torch.device) -> bool:
-    """Tell whether the step of a recipe is captured as a CUDA graph on a device."""
-    return recipe.cuda_graphs and device.type == "cuda"
 
 
 def clear_gradients(model: nn.Module) -> None:

@@ -139,9 +139,9 @@ def synchronise(device: torch.device) -> None:
 
 
 def bare_steps(architecture: Architecture, device: torch.device, *, graph: bool = False) -> Loop:
-    recipe = Recipe(steps=10**6, batch_size=BATCH, schedule="constant")
+    recipe = Recipe(steps=10**6, batch_size=BATCH, schedule="constant", cuda_graphs=graph)
     model = build_model(architecture).to(device=device, memory_format=torch.channels_last).train()
-    optimizer = make_optimizer(model, recipe, learning_rate=0.01, captured=graph)
+    optimizer = make_optimizer(model, recipe, learning_rate=0.01)
     loss = make_loss(recipe, model)
     images = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
     labels = torch.randint(10, (BATCH,), device=device)

@@ -37,7 +37,7 @@ from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import DEFAULT_RATES, Recipe
 from nas.training.repeat import train_repeatedly
 from nas.training.run import Run
-from nas.training.step import Step, captures, is_out_of_memory
+from nas.training.step import Step, is_out_of_memory
 
 CPU = torch.device("cpu")
 
@@ -66,8 +66,7 @@ def batch(count: int = 12) -> tuple[Tensor, Tensor, Tensor]:
 def step_of(model: Network, recipe: Recipe | None = None) -> Step:
     """Return the steps of a recipe, with its optimiser and moving average."""
     recipe = recipe or Recipe()
-    captured = captures(recipe, next(model.parameters()).device)
-    optimizer = make_optimizer(model, recipe, learning_rate=0.1, captured=captured)
+    optimizer = make_optimizer(model, recipe, learning_rate=0.1)
     average = MovingAverage(model, recipe.ema) if recipe.ema else None
     return Step(model, make_loss(recipe, model), optimizer, recipe, average=average)
 
@@ -536,7 +535,7 @@ def test_a_graph_takes_the_steps_that_are_taken_as_they_are(optimizer: Any) -> N
         recipe = Recipe(cuda_graphs=graphs, precision="float32", optimizer=optimizer, clip=1.0, ema=0.8, warmup=0.5)
         model = fresh().to(device).train()
         rate = DEFAULT_RATES[optimizer] / 10
-        made = make_optimizer(model, recipe, learning_rate=rate, captured=captures(recipe, device))
+        made = make_optimizer(model, recipe, learning_rate=rate)
         schedule, average = Schedule(made, recipe, total_steps=12), MovingAverage(model, recipe.ema)
         step = Step(model, make_loss(recipe, model), made, recipe, average=average)
         totals = []
