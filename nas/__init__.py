@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from nas.models.latency import measure_latency
     from nas.models.measure import measure_cost
     from nas.models.reference_weights import load_reference_weights
+    from nas.records import TrialRecord
     from nas.search.check import check_study
     from nas.search.pareto_sampler import ParetoSampler
-    from nas.search.records import TrialRecord
     from nas.search.study import Study, open_study, run_study
     from nas.training.loop import train
 
@@ -39,7 +39,7 @@ _HOMES = {
     "SearchSpace": "nas.architecture.space",
     "Study": "nas.search.study",
     "StudyConfig": "nas.config",
-    "TrialRecord": "nas.search.records",
+    "TrialRecord": "nas.records",
     "UserError": "nas.errors",
     "build_model": "nas.models.build",
     "check_study": "nas.search.check",

@@ -8,8 +8,8 @@ from typing import Literal, Self, TypeAlias, get_args
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from nas.architecture.cost import Cost
-from nas.files import Strict
 from nas.models.backends import Backend
+from nas.schema import Strict
 from nas.units import ByteCount, Count, format_bytes, format_count
 
 Metric: TypeAlias = Literal["flops", "params", "activations", "weight_bytes", "peak_memory"]

@@ -17,7 +17,7 @@ from nas.architecture.space import DIMENSIONS, OddInt, Range, ResolutionRange, S
 from nas.budget import Budget
 from nas.data.sources import PATHS, DataConfig
 from nas.errors import ConfigError
-from nas.files import Strict, find, read_yaml, validate
+from nas.schema import Strict, find, read_yaml, validate
 from nas.training.recipe import Recipe
 
 COEFFICIENTS = ("width", "depth", "resolution")

@@ -13,11 +13,11 @@ from nas.units import format_count
 
 if TYPE_CHECKING:
     from nas.data.sources import Dataset
+    from nas.records import Epoch, Repeat, TrialRecord
     from nas.search.events import Event
-    from nas.search.records import Repeat, TrialRecord
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult
-    from nas.training.result import Epoch, StepDone
+    from nas.training.result import StepDone
 
 _REFRESH_SECONDS = 0.25
 

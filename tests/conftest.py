@@ -18,7 +18,7 @@ from nas.architecture.shapes import layer_shape
 from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture, Stage
 from nas.config import StudyConfig
-from nas.files import shipped
+from nas.schema import shipped
 from nas.search.study import Study, run_study
 
 # the fixture that gives each test a folder of its own does no harm to repeated examples

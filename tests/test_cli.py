@@ -25,10 +25,10 @@ from nas.architecture.presets import preset
 from nas.architecture.serialization import architecture_to_json
 from nas.cli import main
 from nas.console import SearchProgress
-from nas.files import shipped
+from nas.records import TrialRecord
+from nas.schema import shipped
 from nas.search.events import TrialFinished
 from nas.search.progress import Growth
-from nas.search.records import TrialRecord
 
 Command = Callable[..., Outcome]
 

@@ -12,7 +12,7 @@ from conftest import TINY
 from nas.architecture.space import Range
 from nas.config import StudyConfig, _common, changes, definition_digest, definition_of, load_study_config
 from nas.errors import ConfigError
-from nas.files import shipped
+from nas.schema import shipped
 
 Edit = Callable[[dict[str, Any]], Any]
 

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from nas.search.records import TrialRecord
+from nas.records import TrialRecord
 from nas.search.store import Store
 from nas.search.study import default_storage
 

@@ -15,8 +15,8 @@ from nas.analysis.pareto import FrontPoint, NoisyFront
 from nas.architecture.cost import count_cost
 from nas.architecture.presets import PRESETS, preset
 from nas.models.backends import Latency
+from nas.records import TrialRecord
 from nas.search.noise import Noise
-from nas.search.records import TrialRecord
 from nas.tables.latency import front_latency_table
 from nas.tables.networks import bar, compare_table, stage_table
 from nas.tables.studies import front_notes, front_table

@@ -11,8 +11,8 @@ from nas.analysis.pareto import pareto_front
 from nas.errors import MeasurementError, StudyError
 from nas.models.backends import Backend, Latency
 from nas.models.latency import measure_latency
+from nas.records import TrialRecord
 from nas.search.noise import mean, over_seeds
-from nas.search.records import TrialRecord
 from nas.search.study import Study
 
 

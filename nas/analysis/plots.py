@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nas.analysis.latency import FrontLatency
 from nas.analysis.pareto import FrontPoint, front_with_noise, pareto_front
+from nas.records import Epoch, TrialRecord
 from nas.search.progress import Growth, Moment, front_history
-from nas.search.records import TrialRecord
 from nas.search.study import Study
-from nas.training.result import Epoch
 from nas.units import format_count, format_seconds, format_share
 
 if TYPE_CHECKING:

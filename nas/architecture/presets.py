@@ -9,7 +9,7 @@ from typing import NamedTuple
 from nas.architecture.space import SearchSpace, load_space
 from nas.architecture.spec import Architecture
 from nas.errors import ConfigError
-from nas.files import did_you_mean, shipped
+from nas.schema import did_you_mean, shipped
 
 
 class _Compound(NamedTuple):

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from nas.architecture.layers import Activation, AvgPool, Block, Conv, Layer, MaxPool, Padding
 from nas.architecture.scaling import round_channels, round_repeats
 from nas.errors import ArchitectureError
-from nas.files import Strict
+from nas.schema import Strict
 
 
 def _no_truth(value: Any) -> Any:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from nas.architecture.spec import Architecture, to_document
 from nas.errors import ConfigError
-from nas.files import explain
+from nas.schema import explain
 
 FORMAT_VERSION = 1
 """Raised when a reader of this version could misread a newer file."""

@@ -17,7 +17,7 @@ from nas.architecture.rows import ConvRow, LayerRow, Scale, Whole
 from nas.architecture.spec import Architecture, Stage
 from nas.architecture.stages import BlockRow, InceptionRow
 from nas.errors import ArchitectureError, ConfigError
-from nas.files import Strict, find, read_yaml, validate
+from nas.schema import Strict, find, read_yaml, validate
 
 DIMENSIONS = ("kernel", "expansion", "cardinality", "activation", "squeeze_excitation")
 """What a search may vary besides width, depth and resolution: one value for a whole network."""

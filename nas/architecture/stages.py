@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, model_validator
 from nas.architecture import blocks
 from nas.architecture.layers import Activation, Block, Conv, Layer
 from nas.architecture.rows import Branches, Scale, Whole, concatenated, convolutions
-from nas.files import Strict
+from nas.schema import Strict
 
 
 class BuiltStage(NamedTuple):

@@ -227,7 +227,7 @@ def architecture_of(name: str, options: dict[str, Any]) -> Architecture:
     from nas.architecture.presets import PRESETS, preset
     from nas.architecture.serialization import load_architecture
     from nas.architecture.space import load_space
-    from nas.files import did_you_mean, names_of
+    from nas.schema import did_you_mean, names_of
 
     if Path(name).suffix == ".json":
         _refuse(options, set(), f"{name} is an architecture file")

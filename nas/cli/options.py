@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.errors import ConfigError, Interrupted
-from nas.interrupts import interruptible
+from nas.processes.interrupts import interruptible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,16 +11,16 @@ import typer
 from nas.cli.cost import architecture_of
 from nas.cli.options import AsJson, Device, Storage, print_json
 from nas.errors import ConfigError, Interrupted, StudyError
-from nas.interrupts import interruptible
+from nas.processes.interrupts import interruptible
 
 if TYPE_CHECKING:
     from nas.architecture.spec import Architecture
     from nas.data.sources import DataConfig, Dataset
-    from nas.search.records import TrialRecord
+    from nas.records import Epoch, TrialRecord
     from nas.search.study import Study
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult
-    from nas.training.result import Epoch, StepDone
+    from nas.training.result import StepDone
 
 
 class _Job(NamedTuple):
@@ -195,7 +195,7 @@ def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:
     """Return the images that ``--data`` names, and how to train on them: as the study says, or by default."""
     from nas.config import load_study_config
     from nas.data.sources import SOURCES, DataConfig
-    from nas.files import did_you_mean, validate
+    from nas.schema import did_you_mean, validate
     from nas.training.recipe import Recipe
 
     key, equals, value = text.partition("=")
@@ -213,7 +213,7 @@ def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
     """Return a recipe with the fields that ``--set`` and ``--epochs`` name."""
     import yaml
 
-    from nas.files import validate
+    from nas.schema import validate
 
     changes: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     for text in settings:

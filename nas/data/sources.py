@@ -24,7 +24,7 @@ from nas.data.hub import read_hub
 from nas.data.shapes import make_shapes
 from nas.data.types import Color, ImageSet, Indices, Source, Space, StoredColor
 from nas.errors import DataError
-from nas.files import Strict, did_you_mean
+from nas.schema import Strict, did_you_mean
 
 TEST_SHARE = 0.15
 """Share of the images kept for testing where a source has no test split of its own."""

@@ -21,7 +21,7 @@ from nas.data.sources import Dataset, load_data, load_test
 from nas.errors import ExportError, StudyError
 from nas.models.build import Network, build_model
 from nas.models.onnx import export_onnx
-from nas.search.records import TrialRecord
+from nas.records import TrialRecord
 from nas.search.study import Study
 from nas.training.checkpoint import save_weights
 from nas.training.evaluate import evaluate

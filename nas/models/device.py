@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,17 +31,6 @@ def resolve_device(name: str = "auto") -> torch.device:
     if name not in known:
         raise DeviceError(f"device {name!r} is not on this machine; known: {', '.join(known)}")
     return torch.device("cuda:0" if name == "cuda" else name)
-
-
-@contextmanager
-def cpu_threads(count: int) -> Iterator[None]:
-    """Let torch compute with so many threads of the CPU, and with as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Memory(NamedTuple):

@@ -22,10 +22,11 @@ from nas.architecture.spec import Architecture
 from nas.errors import ConfigError, MeasurementError
 from nas.models.backends import BACKENDS, Backend, Latency
 from nas.models.build import build_model
-from nas.models.device import cpu_threads, describe_device, describe_versions, resolve_device
-from nas.models.isolated import first_line, in_own_process
+from nas.models.device import describe_device, describe_versions, resolve_device
 from nas.models.memory import peak_allocated, random_images, resident_bytes, tensor_bytes_of
 from nas.models.onnx import export_onnx
+from nas.processes.isolated import first_line, in_own_process
+from nas.processes.threads import cpu_threads
 
 
 class Failure(NamedTuple):

@@ -13,7 +13,7 @@ from nas.architecture.cost import Cost
 from nas.architecture.spec import Architecture
 from nas.models.build import build_model
 from nas.models.device import resolve_device
-from nas.models.isolated import in_own_process
+from nas.processes.isolated import in_own_process
 
 
 def measure_training_memory(architecture: Architecture, *, batch: int, device: str = "auto") -> int:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from nas.config import Halving
-from nas.models.device import cpu_threads
+from nas.processes.threads import cpu_threads
 from nas.replay.problem import Problem
 from nas.replay.samplers import replay
 from nas.replay.simulate import Moment

@@ -22,12 +22,11 @@ from nas.architecture.space import DIMENSIONS
 from nas.config import StudyConfig
 from nas.data.sources import PATHS
 from nas.errors import StudyError
-from nas.files import explain
+from nas.records import Epoch, TrialRecord
+from nas.schema import explain
 from nas.search.noise import over_seeds
 from nas.search.proposals import Networks
-from nas.search.records import TrialRecord
 from nas.search.study import Study
-from nas.training.result import Epoch
 
 _NETWORK = ("digest", "space", "width", "depth", "resolution", "flops", "params", "activations")
 _TRAINING = ("repeat", "seed")

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.search.records import TrialRecord
-from nas.search.sampler import ERROR, PROMOTED, owner_is_gone, process_is_gone
+from nas.processes.owners import process_is_gone
+from nas.records import TrialRecord
+from nas.search.sampler import ERROR, PROMOTED, owner_is_gone
 from nas.search.store import Store
 
 

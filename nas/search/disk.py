@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.search.records import Repeat, TrialRecord
+from nas.records import Repeat, TrialRecord
 from nas.search.trainer import CHECKPOINTS, repeat_name
 
 _STALE_SECONDS = 3600  # of a half-written file: its writer was killed

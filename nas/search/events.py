@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from nas.data.sources import Dataset
-from nas.search.records import Repeat, TrialRecord
-from nas.training.result import Epoch
+from nas.records import Epoch, Repeat, TrialRecord
 
 
 @dataclass(frozen=True, slots=True)

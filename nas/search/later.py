@@ -8,11 +8,11 @@ import optuna
 
 from nas.config import StudyConfig
 from nas.errors import StudyError
+from nas.processes.owners import process_identity
+from nas.records import Repeat, TrialRecord
 from nas.search.abandoned import add_copies
 from nas.search.halving import promotable
 from nas.search.noise import wanted_repeats
-from nas.search.records import Repeat, TrialRecord
-from nas.search.sampler import process_identity
 from nas.search.store import Store
 from nas.search.trainer import Trainer
 from nas.training.loop import trial_seed

@@ -11,8 +11,8 @@ from fractions import Fraction
 import numpy as np
 
 from nas.config import Replicates
+from nas.records import Repeat, TrialRecord
 from nas.search.gaussian_process import Array
-from nas.search.records import Repeat, TrialRecord
 from nas.search.store import Store
 
 _DRAWS = 4000

@@ -13,8 +13,8 @@ from nas.architecture.spec import Architecture
 from nas.config import SearchConfig, StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import StudyError
+from nas.records import TrialRecord
 from nas.search.proposals import architecture_of
-from nas.search.records import TrialRecord
 from nas.search.sampler import ERROR
 from nas.search.store import Store
 from nas.search.timing import measure_for_budget, measured_alike

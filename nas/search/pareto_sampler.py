@@ -22,7 +22,7 @@ from optuna.search_space import intersection_search_space
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.models.device import cpu_threads
+from nas.processes.threads import cpu_threads
 from nas.search.gaussian_process import Array, GaussianProcess
 from nas.search.history import CostScale, Encoder, History, clipped, reference, telling
 from nas.search.improvement import expected_improvement, front_members, front_steps

@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 
+from nas.records import TrialRecord
 from nas.search.improvement import front_reference, hypervolume
 from nas.search.noise import images_behind, over_seeds, seed_noise
-from nas.search.records import TrialRecord
 from nas.search.sampler import PROMOTED
 from nas.search.store import Store
 

@@ -7,19 +7,17 @@ proposal has a sampler of its own, seeded by (seed, index of the proposal).
 from __future__ import annotations
 
 import hashlib
-import os
-import socket
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import psutil
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.config import SearchConfig
+from nas.processes.owners import process_identity, process_is_gone
 from nas.search.pareto_sampler import ParetoSampler
 from nas.search.proposals import Networks, distributions
 
@@ -119,26 +117,9 @@ def counts_for_nothing(trial: FrozenTrial) -> bool:
     return was_interrupted(trial) or PROMOTED in trial.user_attrs
 
 
-def process_identity() -> str:
-    """Return host, process and its start, which no later process shares."""
-    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.0f}"
-
-
 def owner_is_gone(trial: FrozenTrial) -> bool:
     """Tell whether a running trial belonged to a process of this machine that is no more."""
     return process_is_gone(str(trial.user_attrs.get(OWNER, "//")))
-
-
-def process_is_gone(identity: str) -> bool:
-    """Tell whether a process was one of this machine and is no more."""
-    host, _, rest = identity.partition("/")
-    if host != socket.gethostname():
-        return False
-    process, _, started = rest.partition("/")
-    try:
-        return bool(f"{psutil.Process(int(process)).create_time():.0f}" != started)
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _tpe(seed: int, search: SearchConfig) -> BaseSampler:

@@ -22,10 +22,9 @@ from nas.architecture.spec import Architecture
 from nas.config import StudyConfig, changes, definition_digest
 from nas.errors import StudyError
 from nas.models.backends import Latency
+from nas.records import Epoch, Purpose, Repeat, TrialRecord, TrialState
 from nas.search.database import EPOCH, LATENCY, NETWORK, REPEAT, STUDY, TRIAL, make_engine
 from nas.search.halving import Reached
-from nas.search.records import Purpose, Repeat, TrialRecord, TrialState
-from nas.training.result import Epoch
 
 
 class Store:

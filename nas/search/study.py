@@ -17,6 +17,7 @@ from nas.data.sources import load_data
 from nas.errors import StudyError
 from nas.models.backends import Latency
 from nas.models.device import resolve_device
+from nas.records import Epoch, Purpose, Repeat, TrialRecord
 from nas.search.abandoned import release_abandoned
 from nas.search.bounds import require_memory, require_rungs, require_satisfiable
 from nas.search.database import (
@@ -31,12 +32,10 @@ from nas.search.events import Event, ImagesLoaded
 from nas.search.limits import ENDLESS, make_limits
 from nas.search.noise import images_behind
 from nas.search.progress import Ended, Growth, read_ended, read_growth
-from nas.search.records import Purpose, Repeat, TrialRecord
 from nas.search.sampler import counts_for_nothing, owner_is_gone
 from nas.search.store import Store
 from nas.search.trials import open_optuna_study, run_trials, weights_folder
 from nas.training.recipe import OPEN
-from nas.training.result import Epoch
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from nas.config import StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import StudyError, TrainingDiverged
 from nas.models.device import describe_device
+from nas.records import Epoch, Repeat, TrialRecord, TrialState
 from nas.search.events import EpochFinished, Event
 from nas.search.halving import goes_on
-from nas.search.records import Repeat, TrialRecord, TrialState
 from nas.search.store import Store
 from nas.training.checkpoint import save_weights
 from nas.training.loop import train, trial_seed
-from nas.training.result import Epoch, TrainingResult
+from nas.training.result import TrainingResult
 
 CHECKPOINTS = "unfinished"
 """Sub-folder of the weights for interrupted and paused trainings, which go on from there."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from nas.config import StudyConfig
 from nas.errors import NasError, UserError
-from nas.interrupts import interruptible, interrupts_held, let_interrupts_through
+from nas.processes.interrupts import interruptible, interrupts_held, let_interrupts_through
 from nas.search.events import Event, Stagnant
 from nas.search.limits import Limits
 

@@ -25,13 +25,15 @@ from nas.data.sources import Dataset
 from nas.data.types import ImageSet
 from nas.errors import DeviceError, TrainingDiverged
 from nas.models.build import Network, build_model
-from nas.models.device import cpu_threads, device_memory
+from nas.models.device import device_memory
 from nas.models.memory import estimate_training_memory
+from nas.processes.threads import cpu_threads
+from nas.records import Epoch
 from nas.training.allocator import kept_memory
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.evaluate import LARGEST_BATCH
 from nas.training.recipe import Recipe
-from nas.training.result import Epoch, StepDone, TrainingResult
+from nas.training.result import StepDone, TrainingResult
 from nas.training.run import Run
 from nas.training.step import SMALLEST_BATCH, STEPS_BEFORE_REPLAY, clear_gradients
 from nas.units import format_bytes

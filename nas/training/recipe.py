@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from nas.files import Strict
+from nas.schema import Strict
 from nas.units import Count
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]

@@ -21,10 +21,11 @@ from nas.data.types import ImageSet
 from nas.errors import TrainingDiverged, WeightsError
 from nas.models.build import Network, build_model
 from nas.models.reference_weights import load_reference_weights
+from nas.records import Epoch
 from nas.training.evaluate import assess
 from nas.training.loop import bring, train, trial_seed, validation_batch
 from nas.training.recipe import Recipe
-from nas.training.result import Assessment, Epoch, StepDone
+from nas.training.result import Assessment, StepDone
 
 UNFINISHED = "unfinished-{}.safetensors"
 """Name of the checkpoint of a repeat."""

@@ -7,27 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nas.models.build import Network
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One point of a learning curve.
-
-    Attributes:
-        epoch: Counted from 1.
-        train_loss: Mean over the epoch's steps, label smoothing included.
-        train_accuracy: Share right over the epoch's augmented images, in 0 to 1.
-        val_loss: Cross-entropy on the validation images after the epoch, without smoothing.
-        val_accuracy: Share of the validation images right after the epoch, in 0 to 1.
-        seconds: Of the epoch, validation included.
-    """
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
+from nas.records import Epoch
 
 
 class StepDone(NamedTuple):

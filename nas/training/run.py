@@ -18,13 +18,14 @@ from nas.data.augment import cut_mix, cut_out, make_color_jitter, make_rand_augm
 from nas.data.batches import Batch, ImageBatches
 from nas.errors import ArchitectureError, TrainingDiverged
 from nas.models.build import Network
+from nas.records import Epoch
 from nas.training.average import MovingAverage
 from nas.training.checkpoint import State
 from nas.training.clock import DataClock
 from nas.training.evaluate import LARGEST_BATCH, evaluate
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import Recipe
-from nas.training.result import Epoch, Score
+from nas.training.result import Score
 from nas.training.step import Step
 
 

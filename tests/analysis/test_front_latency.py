@@ -20,7 +20,7 @@ from nas.config import StudyConfig
 from nas.errors import MeasurementError, StudyError
 from nas.models.backends import Latency
 from nas.models.latency import Failure, Measured
-from nas.search.records import TrialRecord
+from nas.records import TrialRecord
 from nas.search.study import Study, run_study
 from nas.tables.latency import disagreement_lines
 

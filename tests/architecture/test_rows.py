@@ -17,7 +17,7 @@ from nas.architecture.presets import preset
 from nas.architecture.space import DIMENSIONS, SearchSpace, load_space
 from nas.architecture.spec import Architecture
 from nas.errors import ArchitectureError, ConfigError
-from nas.files import shipped
+from nas.schema import shipped
 
 
 def convolutions(architecture: Architecture) -> list[Conv]:

@@ -20,7 +20,7 @@ from rich.progress import track
 import nas
 from nas.architecture.space import SearchSpace
 from nas.architecture.spec import Architecture
-from nas.files import shipped
+from nas.schema import shipped
 
 VALUES = {
     "kernel": (1, 3, 5, 7),

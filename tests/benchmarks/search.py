@@ -37,7 +37,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from nas.analysis.replays import ENOUGH, plot_replays
 from nas.config import Halving
-from nas.models.device import cpu_threads
+from nas.processes.threads import cpu_threads
 from nas.replay.problem import Entry, Problem, problem_of
 from nas.replay.rules import Course, Rule, median_spent, replay_rules
 from nas.replay.simulate import cost_of

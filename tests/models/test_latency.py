@@ -25,10 +25,10 @@ from nas.errors import ConfigError, DeviceError, MeasurementError
 from nas.models import latency
 from nas.models.backends import Latency
 from nas.models.build import build_model
-from nas.models.isolated import in_own_process
 from nas.models.latency import measure_latency, time_inference
 from nas.models.memory import measure_training_memory, peak_allocated
 from nas.models.onnx import export_onnx
+from nas.processes.isolated import in_own_process
 
 CPU = torch.device("cpu")
 
@@ -223,7 +223,7 @@ def test_wrong_settings_are_refused(keywords: dict[str, Any], error: type[Except
 
 def test_a_measuring_process_ends_with_its_parent() -> None:
     code = (
-        "import time\nfrom nas.models.isolated import in_own_process\n"
+        "import time\nfrom nas.processes.isolated import in_own_process\n"
         "if __name__ == '__main__':\n    in_own_process(time.sleep, 60)\n"
     )
     Path("parent.py").write_text(code)

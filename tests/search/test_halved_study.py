@@ -30,6 +30,8 @@ from nas.config import StudyConfig
 from nas.data.sources import load_data
 from nas.errors import NasError, StudyError, TrainingDiverged
 from nas.export.bundle import choose_trial
+from nas.processes.owners import process_identity
+from nas.records import TrialRecord
 from nas.search import trainer
 from nas.search import trials as searching
 from nas.search.abandoned import release_abandoned
@@ -37,8 +39,7 @@ from nas.search.disk import FilesOnDisk, prune_checkpoints
 from nas.search.events import EpochFinished, Event, TrialFinished
 from nas.search.halving import promotable
 from nas.search.later import go_on
-from nas.search.records import TrialRecord
-from nas.search.sampler import ERROR, PROMOTED, process_identity
+from nas.search.sampler import ERROR, PROMOTED
 from nas.search.store import Store
 from nas.search.study import Study, missing_trials, open_optuna_study, open_study, planned_trials, run_study
 from nas.search.trainer import CHECKPOINTS, Trainer

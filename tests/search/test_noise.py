@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from nas.config import Replicates
+from nas.records import Repeat, TrialRecord
 from nas.search.gaussian_process import Array
 from nas.search.noise import (
     WORTH_REPEATING,
@@ -24,7 +25,6 @@ from nas.search.noise import (
     seed_noise,
     wanted_repeats,
 )
-from nas.search.records import Repeat, TrialRecord
 
 BASE = TrialRecord(0, "s", 1.0, 1.0, 8, "d", 1, 1, 1, state="trained")
 TOLERANCE = 0.035

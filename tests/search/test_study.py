@@ -30,13 +30,13 @@ from nas.errors import BudgetError, DeviceError, NasError, StudyError, TrainingD
 from nas.models.backends import Latency
 from nas.models.build import build_model
 from nas.models.device import Memory, describe_device, describe_versions
+from nas.records import TrialRecord
 from nas.search import objective, trainer
 from nas.search.check import check_study
 from nas.search.database import SCHEMA_VERSION
 from nas.search.disk import FilesOnDisk, disk_use, prune_checkpoints
 from nas.search.events import EpochFinished, Event, NothingLeft, TrialFinished
 from nas.search.proposals import Networks
-from nas.search.records import TrialRecord
 from nas.search.sampler import ReproducibleSampler, make_sampler
 from nas.search.store import Store
 from nas.search.study import Study, open_optuna_study, open_study, planned_trials, run_study

@@ -20,11 +20,12 @@ from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
 from nas.data.sources import DataConfig, Dataset, load_data
 from nas.errors import StudyError
+from nas.records import Epoch
 from nas.training import checkpoint
 from nas.training.checkpoint import State, load_checkpoint, save_checkpoint
 from nas.training.loop import train
 from nas.training.recipe import Recipe
-from nas.training.result import Epoch, TrainingResult
+from nas.training.result import TrainingResult
 from nas.training.run import Run
 
 CPU = torch.device("cpu")

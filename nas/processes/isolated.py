@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from nas.errors import MeasurementError, NasError
-from nas.interrupts import interrupts_held
+from nas.processes.interrupts import interrupts_held
 
 
 def in_own_process(task: Callable[..., Any], *arguments: Any) -> Any:

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from nas.interrupts import interruptible, interrupts_held, let_interrupts_through
+from nas.processes.interrupts import interruptible, interrupts_held, let_interrupts_through
 
 
 def interrupt() -> None:

@@ -1,6 +1,6 @@
 """YAML files become validated values, and every mistake in them becomes one line.
 
-The only reader of user-written files: search spaces (``architecture/space.py``) and studies (``config.py``) share it.
+The only reader of user-written files: search spaces (``architecture/space.py``) and studies (``config/``) share it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a study keeps of a proposal, and of a network that is trained once more."""
+"""What a study keeps: learning curves, proposals and what became of them, further trainings."""
 
 from __future__ import annotations
 
@@ -6,14 +6,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from nas.training.result import Epoch
-
 Purpose: TypeAlias = Literal["budget", "front"]
 """Of a measurement: to decide a budget, in the process that searches, or to rank a front, in a process of its own."""
 
 TrialState: TypeAlias = Literal[
     "running", "trained", "stopped", "repeated", "infeasible", "diverged", "failed", "interrupted"
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One point of a learning curve.
+
+    Attributes:
+        epoch: Counted from 1.
+        train_loss: Mean over the epoch's steps, label smoothing included.
+        train_accuracy: Share right over the epoch's augmented images, in 0 to 1.
+        val_loss: Cross-entropy on the validation images after the epoch, without smoothing.
+        val_accuracy: Share of the validation images right after the epoch, in 0 to 1.
+        seconds: Of the epoch, validation included.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
