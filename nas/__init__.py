@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nas.architecture.serialization import load_architecture
     from nas.architecture.space import SearchSpace, load_space
     from nas.architecture.spec import Architecture
-    from nas.config import StudyConfig
+    from nas.config.study import StudyConfig
     from nas.data.sources import load_data
     from nas.errors import NasError, UserError
     from nas.export.bundle import export_network
@@ -38,7 +38,7 @@ _HOMES = {
     "ParetoSampler": "nas.search.pareto_sampler",
     "SearchSpace": "nas.architecture.space",
     "Study": "nas.search.study",
-    "StudyConfig": "nas.config",
+    "StudyConfig": "nas.config.study",
     "TrialRecord": "nas.records",
     "UserError": "nas.errors",
     "build_model": "nas.models.build",

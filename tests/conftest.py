@@ -17,7 +17,7 @@ from nas.architecture.layers import AvgPool, Block, Conv, Layer, MaxPool, Shape,
 from nas.architecture.shapes import layer_shape
 from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture, Stage
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.schema import shipped
 from nas.search.study import Study, run_study
 

@@ -20,7 +20,7 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     """Say before any training what a search will meet: budget, costs, networks, time."""
     from dataclasses import asdict
 
-    from nas.budget import write_metric
+    from nas.config.budget import write_metric
     from nas.search.check import WORTH_SAYING, check_study
     from nas.units import format_seconds
 
@@ -91,7 +91,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Run a study, or continue it."""
-    from nas.config import load_study_config
+    from nas.config.study import load_study_config
     from nas.console import make_console
 
     config, _ = load_study_config(study)

@@ -12,7 +12,7 @@ from nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from nas.analysis.replays import ReplaySummary
-    from nas.config import Halving
+    from nas.config.search import Halving
     from nas.replay.problem import Problem
 
 table = typer.Typer(name="table", help="Tables of trainings: build one, replay searches on it.", no_args_is_help=True)
@@ -28,7 +28,7 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Run a study to its end, or continue it, and write all its trainings as one CSV file (packed by .gz)."""
-    from nas.config import load_study_config
+    from nas.config.study import load_study_config
     from nas.console import make_console
 
     config, _ = load_study_config(study)
@@ -136,7 +136,7 @@ def _load(source: str, storage: str | None) -> Problem:
 
 
 def _halving(text: str, epochs: int) -> Halving | None:
-    from nas.config import Halving
+    from nas.config.search import Halving
 
     if text == "off":
         return None

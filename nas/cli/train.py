@@ -193,7 +193,7 @@ def _weights_file(text: str, storage: str | None) -> Path:
 
 def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:
     """Return the images that ``--data`` names, and how to train on them: as the study says, or by default."""
-    from nas.config import load_study_config
+    from nas.config.study import load_study_config
     from nas.data.sources import SOURCES, DataConfig
     from nas.schema import did_you_mean, validate
     from nas.training.recipe import Recipe

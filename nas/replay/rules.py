@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from nas.config import Halving
+from nas.config.search import Halving
 from nas.processes.threads import cpu_threads
 from nas.replay.problem import Problem
 from nas.replay.samplers import replay

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
-from nas.config import Halving
+from nas.config.search import Halving
 from nas.replay.problem import Problem
 from nas.replay.simulate import Moment, Simulation, cost_of
 from nas.search.pareto_sampler import ParetoSampler

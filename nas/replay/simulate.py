@@ -11,7 +11,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from nas.config import Halving
+from nas.config.search import Halving
 from nas.replay.problem import Entry, Problem, Yardstick
 from nas.search.abandoned import complete_copy
 from nas.search.halving import Reached, goes_on, promotable

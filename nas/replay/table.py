@@ -19,7 +19,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from nas.architecture.space import DIMENSIONS
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.data.sources import PATHS
 from nas.errors import StudyError
 from nas.records import Epoch, TrialRecord

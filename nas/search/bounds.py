@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from nas.architecture.space import Range
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import BudgetError, ConfigError
 from nas.search.objective import Candidate, realise

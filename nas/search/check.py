@@ -14,8 +14,9 @@ import torch
 
 from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
-from nas.budget import METRICS, Budget, Metric
-from nas.config import SearchConfig, StudyConfig
+from nas.config.budget import METRICS, Budget, Metric
+from nas.config.search import SearchConfig
+from nas.config.study import StudyConfig
 from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError
 from nas.models.device import describe_device, resolve_device

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import optuna
 
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.errors import StudyError
 from nas.processes.owners import process_identity
 from nas.records import Repeat, TrialRecord

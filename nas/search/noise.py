@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from nas.config import Replicates
+from nas.config.search import Replicates
 from nas.records import Repeat, TrialRecord
 from nas.search.gaussian_process import Array
 from nas.search.store import Store

@@ -10,7 +10,8 @@ import optuna
 
 from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
-from nas.config import SearchConfig, StudyConfig
+from nas.config.search import SearchConfig
+from nas.config.study import StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import StudyError
 from nas.records import TrialRecord

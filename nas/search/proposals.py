@@ -10,7 +10,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
-from nas.config import SearchConfig, StudyConfig
+from nas.config.search import SearchConfig
+from nas.config.study import StudyConfig
 from nas.search.points import Parameters, all_points
 
 

@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.config import SearchConfig
+from nas.config.search import SearchConfig
 from nas.processes.owners import process_identity, process_is_gone
 from nas.search.pareto_sampler import ParetoSampler
 from nas.search.proposals import Networks, distributions

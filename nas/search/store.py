@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from nas.architecture.cost import Cost
 from nas.architecture.serialization import architecture_from_json, architecture_to_json
 from nas.architecture.spec import Architecture
-from nas.config import StudyConfig, changes, definition_digest
+from nas.config.study import StudyConfig, changes, definition_digest
 from nas.errors import StudyError
 from nas.models.backends import Latency
 from nas.records import Epoch, Purpose, Repeat, TrialRecord, TrialState

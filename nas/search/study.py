@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 
 from nas.architecture.spec import Architecture
-from nas.config import StudyConfig, load_study_config
+from nas.config.study import StudyConfig, load_study_config
 from nas.data.sources import load_data
 from nas.errors import StudyError
 from nas.models.backends import Latency

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from nas.architecture.spec import Architecture
-from nas.budget import LatencyLimit
+from nas.config.budget import LatencyLimit
 from nas.models.backends import Latency
 from nas.models.device import describe_device, describe_versions
 from nas.models.latency import time_inference

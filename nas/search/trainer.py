@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from nas.architecture.spec import Architecture
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import StudyError, TrainingDiverged
 from nas.models.device import describe_device

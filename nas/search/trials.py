@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import NasError, StudyError
 from nas.models.device import resolve_device

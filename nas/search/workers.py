@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.errors import NasError, UserError
 from nas.processes.interrupts import interruptible, interrupts_held, let_interrupts_through
 from nas.search.events import Event, Stagnant

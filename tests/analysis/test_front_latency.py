@@ -16,7 +16,7 @@ from nas.analysis.plots import plot_latency
 from nas.analysis.report import render_report
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.errors import MeasurementError, StudyError
 from nas.models.backends import Latency
 from nas.models.latency import Failure, Measured

@@ -8,7 +8,7 @@ import pytest
 from nas.analysis.pareto import front_of, front_with_noise
 from nas.analysis.plots import curves_info, front_info, plot_curves, plot_front, plot_progress, progress_info
 from nas.analysis.report import render_report, write_report
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.errors import ExportError
 from nas.search.progress import Growth
 from nas.search.study import Study, run_study

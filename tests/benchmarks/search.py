@@ -36,7 +36,7 @@ import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from nas.analysis.replays import ENOUGH, plot_replays
-from nas.config import Halving
+from nas.config.search import Halving
 from nas.processes.threads import cpu_threads
 from nas.replay.problem import Entry, Problem, problem_of
 from nas.replay.rules import Course, Rule, median_spent, replay_rules

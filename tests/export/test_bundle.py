@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import nas
 from nas.analysis.pareto import pareto_front
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.data.batches import standardisation
 from nas.data.sources import load_data, load_test
 from nas.errors import ExportError, StudyError

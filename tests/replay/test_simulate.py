@@ -11,7 +11,8 @@ import pytest
 from conftest import TINY
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from nas.config import Halving, StudyConfig
+from nas.config.search import Halving
+from nas.config.study import StudyConfig
 from nas.replay.problem import Entry, Problem, problem_of
 from nas.replay.rules import Course, Rule, median_spent, replay_rules
 from nas.replay.samplers import SAMPLERS, replay

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import TINY
 
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.data.sources import DataConfig
 from nas.errors import StudyError
 from nas.records import Repeat

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nas.architecture.cost import count_cost
 from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError
 from nas.search import check

@@ -26,7 +26,7 @@ from nas.analysis.pareto import front_of, pareto_front
 from nas.analysis.plots import curves_info, plot_curves
 from nas.analysis.report import render_report
 from nas.architecture.cost import count_cost
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.data.sources import load_data
 from nas.errors import NasError, StudyError, TrainingDiverged
 from nas.export.bundle import choose_trial

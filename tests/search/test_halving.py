@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.study._multi_objective import _fast_non_domination_rank
 
-from nas.config import Halving, StudyConfig
+from nas.config.search import Halving
+from nas.config.study import StudyConfig
 from nas.errors import ConfigError
 from nas.search.halving import Reached, goes_on, promotable, ranked, survivors
 from nas.search.study import run_study

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nas.config import StudyConfig
+from nas.config.study import StudyConfig
 from nas.data.sources import load_data
 from nas.errors import ConfigError
 from nas.search import progress, trainer, trials, workers

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from nas.config import Replicates
+from nas.config.search import Replicates
 from nas.records import Repeat, TrialRecord
 from nas.search.gaussian_process import Array
 from nas.search.noise import (

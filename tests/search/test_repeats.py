@@ -17,7 +17,8 @@ import yaml
 from conftest import TINY
 
 from nas.analysis.pareto import front_with_noise, pareto_front
-from nas.config import Replicates, StudyConfig
+from nas.config.search import Replicates
+from nas.config.study import StudyConfig
 from nas.errors import NasError, StudyError
 from nas.processes.owners import process_identity
 from nas.records import Repeat

@@ -24,7 +24,7 @@ from conftest import TINY
 from nas.architecture.cost import count_cost
 from nas.architecture.space import SearchSpace, load_space
 from nas.architecture.spec import Architecture
-from nas.config import StudyConfig, load_study_config
+from nas.config.study import StudyConfig, load_study_config
 from nas.data.sources import load_data
 from nas.errors import BudgetError, DeviceError, NasError, StudyError, TrainingDiverged
 from nas.models.backends import Latency

@@ -10,7 +10,8 @@ import yaml
 from conftest import TINY
 
 from nas.architecture.space import Range
-from nas.config import StudyConfig, _common, changes, definition_digest, definition_of, load_study_config
+from nas.config.search import _common
+from nas.config.study import StudyConfig, changes, definition_digest, definition_of, load_study_config
 from nas.errors import ConfigError
 from nas.schema import shipped
 

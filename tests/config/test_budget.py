@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nas.architecture.cost import Cost, Counts, count_cost
 from nas.architecture.presets import preset
 from nas.architecture.spec import Architecture
-from nas.budget import METRICS, Budget
+from nas.config.budget import METRICS, Budget
 
 
 def test_budgets_tell_how_far_a_cost_is_out() -> None:

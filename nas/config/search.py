@@ -1,10 +1,8 @@
-"""A study file: data, budget, search, recipe. The schema is public, so a notebook can build ``StudyConfig(...)``."""
+"""The ``search`` section of a study: which networks are proposed, how, how many, and when a training stops early."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
@@ -14,11 +12,8 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 from nas.architecture.layers import Activation
 from nas.architecture.rows import Whole
 from nas.architecture.space import DIMENSIONS, OddInt, Range, ResolutionRange, SearchSpace, load_space
-from nas.budget import Budget
-from nas.data.sources import PATHS, DataConfig
 from nas.errors import ConfigError
-from nas.schema import Strict, find, read_yaml, validate
-from nas.training.recipe import Recipe
+from nas.schema import Strict
 
 COEFFICIENTS = ("width", "depth", "resolution")
 
@@ -175,96 +170,6 @@ class SearchConfig(Strict):
         return next(space for space in self.spaces if space.name == name)
 
 
-class StudyConfig(Strict):
-    """A whole study.
-
-    Attributes:
-        name: Letters, digits, ``_`` and ``-``; names the study's folder and its rows in a shared database.
-        description: For people.
-        data: Which images.
-        budget: What a network may cost.
-        search: Which networks are proposed.
-        recipe: How each is trained.
-    """
-
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
-    description: str = ""
-    data: DataConfig
-    budget: Budget = Budget()
-    search: SearchConfig
-    recipe: Recipe = Recipe()
-
-    @model_validator(mode="after")
-    def _rungs_within_training(self) -> Self:
-        if self.search.halving is not None and self.recipe.epochs is not None:
-            self.search.halving.require(epochs=self.recipe.epochs, trials=self.search.trials)
-        return self
-
-    def definition(self) -> dict[str, Any]:
-        """Return what decides a study's results: all but its length, its description and the place of its images."""
-        return definition_of(self.model_dump(mode="json"))
-
-
-def definition_of(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the definition within a study that was written as JSON, perhaps by an earlier version."""
-    left_out = {"search": {"trials", "replicates"}, "data": set(PATHS)}
-    sections = {
-        section: {key: value for key, value in document[section].items() if key not in keys}
-        for section, keys in left_out.items()
-    }
-    return {**{key: value for key, value in document.items() if key != "description"}, **sections}
-
-
-def definition_digest(document: dict[str, Any]) -> str:
-    """Return sixteen hexadecimal digits of the definition within a study that was written as JSON."""
-    canonical = json.dumps(definition_of(document), sort_keys=True)
-    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
-
-
-def load_study_config(study: str | Path) -> tuple[StudyConfig, Path]:
-    """Read a study.
-
-    Args:
-        study: The path of a study file, or the name of one in ``./studies`` or shipped with the package.
-
-    Returns:
-        The study, and the folder where its database and weights belong: beside a file, or ``./studies/NAME``.
-        Relative paths to images are taken from the folder that holds it.
-
-    Raises:
-        ConfigError: There is no such study, or the file is wrong (it says where).
-    """
-    path = find("studies", study, what="study")
-    home = path.parent if Path(study) == path else Path("studies")
-    given = read_yaml(path)
-    document = {"name": path.stem, **{key: value for key, value in given.items() if value is not None}}  # empty section
-    _locate_spaces(document, path.parent)
-    config = validate(StudyConfig, document, source=path)
-    return config.model_copy(update={"data": config.data.relative_to(home)}), home / config.name
-
-
-def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Return one phrase for each key that two definitions disagree on."""
-    old, new = _flatten(before), _flatten(after)
-    return [
-        f"{key} was {old.get(key, 'absent')}, is {new.get(key, 'absent')}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-
-
-def _locate_spaces(document: dict[str, Any], folder: Path) -> None:
-    """Join paths of space files to the study's folder; names of shipped spaces stay."""
-    search = document.get("search")
-    if isinstance(search, dict) and isinstance(search.get("spaces"), str | list):
-        named = [search["spaces"]] if isinstance(search["spaces"], str) else search["spaces"]
-        document["search"] = {**search, "spaces": [folder / item if _is_file_name(item) else item for item in named]}
-
-
-def _is_file_name(item: object) -> bool:
-    return isinstance(item, str) and Path(item).suffix in {".yaml", ".yml"}
-
-
 def _common(ranges: list[Range], key: str) -> Range:
     """Return the values that all ranges allow."""
     low, high = max(r.min for r in ranges), min(r.max for r in ranges)
@@ -272,11 +177,3 @@ def _common(ranges: list[Range], key: str) -> Range:
         raise ConfigError(f"the spaces share no {key}: {', '.join(map(str, ranges))}; name one space only")
     steps = [r.step for r in ranges if r.step is not None]
     return type(ranges[0])(min=low, max=high, **({"step": max(steps)} if steps else {}))
-
-
-def _flatten(value: Any, key: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {k: v for name, item in value.items() for k, v in _flatten(item, f"{key}.{name}".lstrip(".")).items()}
-    if isinstance(value, list):
-        return {k: v for i, item in enumerate(value) for k, v in _flatten(item, f"{key}[{i}]").items()}
-    return {key: value}
