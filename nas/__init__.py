@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from nas.models.measure import measure_cost
     from nas.models.reference_weights import load_reference_weights
     from nas.records import TrialRecord
+    from nas.sampling.pareto import ParetoSampler
     from nas.search.check import check_study
-    from nas.search.pareto_sampler import ParetoSampler
     from nas.search.study import Study, open_study, run_study
     from nas.training.loop import train
 
@@ -35,7 +35,7 @@ _HOMES = {
     "Architecture": "nas.architecture.spec",
     "Cost": "nas.architecture.cost",
     "NasError": "nas.errors",
-    "ParetoSampler": "nas.search.pareto_sampler",
+    "ParetoSampler": "nas.sampling.pareto",
     "SearchSpace": "nas.architecture.space",
     "Study": "nas.search.study",
     "StudyConfig": "nas.config.study",

@@ -25,10 +25,10 @@ from nas.architecture.presets import preset
 from nas.architecture.serialization import architecture_to_json
 from nas.cli import main
 from nas.console import SearchProgress
+from nas.fronts.growth import Growth
 from nas.records import TrialRecord
 from nas.schema import shipped
 from nas.search.events import TrialFinished
-from nas.search.progress import Growth
 
 Command = Callable[..., Outcome]
 

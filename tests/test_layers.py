@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
     *("errors", "units", "schema", "records", "processes"),
-    *("architecture", "data", "models", "training", "config"),
+    *("architecture", "data", "models", "training", "config", "fronts", "sampling"),
     *("search", "replay", "analysis", "export", "tables", "console", "cli"),
 )
 """From the ground up: a room imports only from rooms that stand before it."""

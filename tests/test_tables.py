@@ -14,9 +14,9 @@ from nas.analysis.latency import FrontLatency, Orders, RankedTrial
 from nas.analysis.pareto import FrontPoint, NoisyFront
 from nas.architecture.cost import count_cost
 from nas.architecture.presets import PRESETS, preset
+from nas.fronts.noise import Noise
 from nas.models.backends import Latency
 from nas.records import TrialRecord
-from nas.search.noise import Noise
 from nas.tables.latency import front_latency_table
 from nas.tables.networks import bar, compare_table, stage_table
 from nas.tables.studies import front_notes, front_table

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from nas.analysis.pareto import pareto_front
 from nas.errors import MeasurementError, StudyError
+from nas.fronts.noise import mean, over_seeds
 from nas.models.backends import Backend, Latency
 from nas.models.latency import measure_latency
 from nas.records import TrialRecord
-from nas.search.noise import mean, over_seeds
 from nas.search.study import Study
 
 

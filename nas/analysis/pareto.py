@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from nas.architecture.space import DIMENSIONS
+from nas.fronts.noise import WORTH_REPEATING, Measured, Noise, mean, measured, over_seeds, seed_noise
 from nas.records import Repeat, TrialRecord
-from nas.search.noise import WORTH_REPEATING, Measured, Noise, mean, measured, over_seeds, seed_noise
 from nas.search.study import Study
 
 

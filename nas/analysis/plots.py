@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nas.analysis.latency import FrontLatency
 from nas.analysis.pareto import FrontPoint, front_with_noise, pareto_front
+from nas.fronts.growth import Growth, Moment, front_history
 from nas.records import Epoch, TrialRecord
-from nas.search.progress import Growth, Moment, front_history
 from nas.search.study import Study
 from nas.units import format_count, format_seconds, format_share
 

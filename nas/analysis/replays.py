@@ -12,9 +12,9 @@ import numpy as np
 
 from nas.analysis.plots import PALETTE, laid_out
 from nas.analysis.report import write_page
+from nas.fronts.geometry import Array
 from nas.replay.problem import Problem
 from nas.replay.rules import Course, Rule, Spent, median_spent
-from nas.search.gaussian_process import Array
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -33,7 +33,7 @@ class Halving(Strict):
     """Early stopping by what comes of the others: trainings pause at rungs, and few go on from each.
 
     At a rung a trial is compared with all that reached it, by FLOPs and validation accuracy there
-    (``nas/search/halving.py``). Those that pause keep their checkpoint and go on later, should they come to be among
+    (``nas/fronts/halving.py``). Those that pause keep their checkpoint and go on later, should they come to be among
     the best.
 
     Attributes:
@@ -96,7 +96,7 @@ class SearchConfig(Strict):
         squeeze_excitation: true, false or both: whether blocks end in a gate.
         trials: Number of proposals; infeasible and repeated ones count.
         sampler: ``pareto`` (learns accuracy only, since the cost is known, and proposes no network twice nor outside
-            the bounds of closed form; ``nas/search/pareto_sampler.py``), ``tpe`` (multivariate) or ``random``.
+            the bounds of closed form; ``nas/sampling/pareto.py``), ``tpe`` (multivariate) or ``random``.
         startup_trials: Proposals before it begins to learn: at random for ``tpe``, spread over the cost for ``pareto``,
             where few are enough; give ``tpe`` ten or more.
         seed: Of the proposals and of every trial's training.

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from nas.fronts.geometry import Array, front_reference, hypervolume
 from nas.replay.table import Table
-from nas.search.gaussian_process import Array
-from nas.search.improvement import front_reference, hypervolume
-from nas.search.points import Parameters, unit
+from nas.sampling.points import Parameters, unit
 from nas.search.proposals import distributions
 
 
@@ -61,7 +60,7 @@ class Problem:
 class Yardstick:
     """Measures fronts by their share of the hypervolume of the whole table's front.
 
-    As for a study (``nas/search/progress.py``), in the plane of the logarithm of the cost and the error.
+    As for a study (``nas/fronts/growth.py``), in the plane of the logarithm of the cost and the error.
     """
 
     def __init__(self, problem: Problem) -> None:

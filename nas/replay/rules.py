@@ -14,11 +14,11 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from nas.config.search import Halving
+from nas.fronts.geometry import Array
 from nas.processes.threads import cpu_threads
 from nas.replay.problem import Problem
 from nas.replay.samplers import replay
 from nas.replay.simulate import Moment
-from nas.search.gaussian_process import Array
 
 Spent: TypeAlias = Literal["proposals", "trainings", "compute", "seconds"]
 """What a search is measured by."""

@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from nas.config.search import Halving
 from nas.replay.problem import Problem
 from nas.replay.simulate import Moment, Simulation, cost_of
-from nas.search.pareto_sampler import ParetoSampler
+from nas.sampling.pareto import ParetoSampler
 from nas.search.sampler import PROMOTED, THRIFT
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler] | None] = {

@@ -12,10 +12,10 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from nas.config.search import Halving
+from nas.fronts.halving import Reached, goes_on, promotable
 from nas.replay.problem import Entry, Problem, Yardstick
+from nas.sampling.points import Parameters
 from nas.search.abandoned import complete_copy
-from nas.search.halving import Reached, goes_on, promotable
-from nas.search.points import Parameters
 
 
 class Moment(NamedTuple):

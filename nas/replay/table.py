@@ -22,9 +22,9 @@ from nas.architecture.space import DIMENSIONS
 from nas.config.study import StudyConfig
 from nas.data.sources import PATHS
 from nas.errors import StudyError
+from nas.fronts.noise import over_seeds
 from nas.records import Epoch, TrialRecord
 from nas.schema import explain
-from nas.search.noise import over_seeds
 from nas.search.proposals import Networks
 from nas.search.study import Study
 

@@ -20,8 +20,8 @@ from nas.config.study import StudyConfig
 from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError
 from nas.models.device import describe_device, resolve_device
+from nas.sampling.points import Parameters, drawn_points
 from nas.search.bounds import require_satisfiable
-from nas.search.points import Parameters, drawn_points
 from nas.search.proposals import all_proposals, architecture_of, distributions
 from nas.search.study import resolve_study
 from nas.search.timing import measure_for_budget

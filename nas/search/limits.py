@@ -18,7 +18,7 @@ class Limits:
     """When a search ends early.
 
     Attributes:
-        until_stagnant: Make no new proposal once the study is stagnant (``nas/search/progress.py``).
+        until_stagnant: Make no new proposal once the study is stagnant (``nas/fronts/growth.py``).
         hours: Of the run, for people; None for as many as it takes.
         deadline: Begin nothing new from this time on, in seconds since the epoch.
     """

@@ -12,7 +12,7 @@ from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
 from nas.config.search import SearchConfig
 from nas.config.study import StudyConfig
-from nas.search.points import Parameters, all_points
+from nas.sampling.points import Parameters, all_points
 
 
 class ImageKind(Protocol):

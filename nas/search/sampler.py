@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.config.search import SearchConfig
 from nas.processes.owners import process_identity, process_is_gone
-from nas.search.pareto_sampler import ParetoSampler
+from nas.sampling.pareto import ParetoSampler
 from nas.search.proposals import Networks, distributions
 
 OWNER = "nas:owner"

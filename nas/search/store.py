@@ -21,10 +21,10 @@ from nas.architecture.serialization import architecture_from_json, architecture_
 from nas.architecture.spec import Architecture
 from nas.config.study import StudyConfig, changes, definition_digest
 from nas.errors import StudyError
+from nas.fronts.halving import Reached
 from nas.models.backends import Latency
 from nas.records import Epoch, Purpose, Repeat, TrialRecord, TrialState
 from nas.search.database import EPOCH, LATENCY, NETWORK, REPEAT, STUDY, TRIAL, make_engine
-from nas.search.halving import Reached
 
 
 class Store:

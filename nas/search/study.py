@@ -15,6 +15,7 @@ from nas.architecture.spec import Architecture
 from nas.config.study import StudyConfig, load_study_config
 from nas.data.sources import load_data
 from nas.errors import StudyError
+from nas.fronts.growth import Ended, Growth
 from nas.models.backends import Latency
 from nas.models.device import resolve_device
 from nas.records import Epoch, Purpose, Repeat, TrialRecord
@@ -30,9 +31,8 @@ from nas.search.database import (
 from nas.search.disk import prune_checkpoints
 from nas.search.events import Event, ImagesLoaded
 from nas.search.limits import ENDLESS, make_limits
-from nas.search.noise import images_behind
-from nas.search.progress import Ended, Growth, read_ended, read_growth
 from nas.search.sampler import counts_for_nothing, owner_is_gone
+from nas.search.storage.reading import images_behind, read_ended, read_growth
 from nas.search.store import Store
 from nas.search.trials import open_optuna_study, run_trials, weights_folder
 from nas.training.recipe import OPEN
@@ -164,7 +164,7 @@ def run_study(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` spreads workers over all GPUs.
         storage: Database URL; without it, SQLite in the study's folder.
         until: ``stagnant``: no new proposal once the last third of the compute has added less than 1 % to the
-            hypervolume of the front (``nas/search/progress.py``); paused trainings that deserve it still go on.
+            hypervolume of the front (``nas/fronts/growth.py``); paused trainings that deserve it still go on.
         max_hours: Nothing new begins once this run has taken so long; what runs is trained to its end.
         on_event: Called with each finished epoch and trial.
 

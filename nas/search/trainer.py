@@ -12,10 +12,10 @@ from nas.architecture.spec import Architecture
 from nas.config.study import StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import StudyError, TrainingDiverged
+from nas.fronts.halving import goes_on
 from nas.models.device import describe_device
 from nas.records import Epoch, Repeat, TrialRecord, TrialState
 from nas.search.events import EpochFinished, Event
-from nas.search.halving import goes_on
 from nas.search.store import Store
 from nas.training.checkpoint import save_weights
 from nas.training.loop import train, trial_seed

@@ -15,12 +15,12 @@ from nas.errors import NasError, StudyError
 from nas.models.device import resolve_device
 from nas.search.database import engine_options, without_password
 from nas.search.events import Event, NothingLeft, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
-from nas.search.later import claim_paused, claim_repeat, go_on
 from nas.search.limits import Limits
 from nas.search.objective import Objective
-from nas.search.progress import stagnation
 from nas.search.proposals import Networks, distributions
+from nas.search.run.claims import claim_paused, claim_repeat, go_on
 from nas.search.sampler import PROMOTED, make_sampler, was_interrupted
+from nas.search.storage.reading import stagnation
 from nas.search.store import Store
 from nas.search.trainer import Trainer
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from nas.analysis.pareto import FrontPoint, front_of, front_with_noise, pareto_front, points_to_frame, to_frame
 from nas.export.bundle import choose_trial
+from nas.fronts.noise import WORTH_REPEATING, over_seeds
 from nas.records import Repeat, TrialRecord
-from nas.search.noise import WORTH_REPEATING, over_seeds
 from nas.search.study import Study
 
 BASE = TrialRecord(0, "s", 1.0, 1.0, 8, "d", 1, 1, 1)

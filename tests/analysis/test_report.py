@@ -10,7 +10,7 @@ from nas.analysis.plots import curves_info, front_info, plot_curves, plot_front,
 from nas.analysis.report import render_report, write_report
 from nas.config.study import StudyConfig
 from nas.errors import ExportError
-from nas.search.progress import Growth
+from nas.fronts.growth import Growth
 from nas.search.study import Study, run_study
 
 FRONT, PERHAPS = "Pareto front (± 1 standard error)", "may be on the front"

@@ -42,8 +42,8 @@ from nas.replay.problem import Entry, Problem, problem_of
 from nas.replay.rules import Course, Rule, median_spent, replay_rules
 from nas.replay.simulate import cost_of
 from nas.replay.table import read_table
-from nas.search.pareto_sampler import ParetoSampler
-from nas.search.points import values_at
+from nas.sampling.pareto import ParetoSampler
+from nas.sampling.points import values_at
 
 TABLE = Path("studies/results/scaling_table/table_cifar10.csv.gz")
 OURS, PLAIN = Rule("pareto"), Rule("pareto-plain")

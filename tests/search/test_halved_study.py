@@ -30,6 +30,7 @@ from nas.config.study import StudyConfig
 from nas.data.sources import load_data
 from nas.errors import NasError, StudyError, TrainingDiverged
 from nas.export.bundle import choose_trial
+from nas.fronts.halving import promotable
 from nas.processes.owners import process_identity
 from nas.records import TrialRecord
 from nas.search import trainer
@@ -37,8 +38,7 @@ from nas.search import trials as searching
 from nas.search.abandoned import release_abandoned
 from nas.search.disk import FilesOnDisk, prune_checkpoints
 from nas.search.events import EpochFinished, Event, TrialFinished
-from nas.search.halving import promotable
-from nas.search.later import go_on
+from nas.search.run.claims import go_on
 from nas.search.sampler import ERROR, PROMOTED
 from nas.search.store import Store
 from nas.search.study import Study, missing_trials, open_optuna_study, open_study, planned_trials, run_study

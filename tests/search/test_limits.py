@@ -16,12 +16,12 @@ import pytest
 from nas.config.study import StudyConfig
 from nas.data.sources import load_data
 from nas.errors import ConfigError
+from nas.fronts.growth import front_history
+from nas.fronts.halving import promotable
+from nas.fronts.noise import over_seeds, seed_noise
 from nas.search import progress, trainer, trials, workers
 from nas.search.events import Event, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
-from nas.search.halving import promotable
 from nas.search.limits import Limits, make_limits
-from nas.search.noise import over_seeds, seed_noise
-from nas.search.progress import front_history
 from nas.search.store import Store
 from nas.search.study import planned_trials, run_study
 from nas.training.result import Score, TrainingResult

@@ -20,12 +20,12 @@ from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.config.search import Replicates
 from nas.config.study import StudyConfig
 from nas.errors import NasError, StudyError
+from nas.fronts.noise import WORTH_REPEATING
 from nas.processes.owners import process_identity
 from nas.records import Repeat
 from nas.search import later, trainer
 from nas.search.disk import prune_checkpoints
 from nas.search.events import EpochFinished, Event, RepeatFinished, TrialFinished
-from nas.search.noise import WORTH_REPEATING
 from nas.search.store import Store
 from nas.search.study import Study, open_study, planned_trials, run_study
 from nas.search.trainer import CHECKPOINTS

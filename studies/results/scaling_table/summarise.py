@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 from scipy.stats import spearmanr
 
 from nas.analysis.plots import PALETTE, laid_out
+from nas.fronts.geometry import front_members
 from nas.replay.table import Table, read_table
-from nas.search.improvement import front_members
 from nas.units import format_count
 
 FOLDER = Path(__file__).parent

@@ -17,7 +17,7 @@ from optuna.study._multi_objective import _fast_non_domination_rank
 from nas.config.search import Halving
 from nas.config.study import StudyConfig
 from nas.errors import ConfigError
-from nas.search.halving import Reached, goes_on, promotable, ranked, survivors
+from nas.fronts.halving import Reached, goes_on, promotable, ranked, survivors
 from nas.search.study import run_study
 
 Point = tuple[float, float]

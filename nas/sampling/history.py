@@ -11,9 +11,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.search.gaussian_process import Array
-from nas.search.improvement import front_members, front_steps
-from nas.search.points import Parameters, unit, values_at
+from nas.fronts.geometry import Array, front_members, front_steps
+from nas.sampling.points import Parameters, unit, values_at
 
 _CLIP = 0.5  # of the logarithm of an error, above the reference
 

@@ -22,11 +22,12 @@ from optuna.search_space import intersection_search_space
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.fronts.geometry import Array, front_members, front_steps
 from nas.processes.threads import cpu_threads
-from nas.search.gaussian_process import Array, GaussianProcess
-from nas.search.history import CostScale, Encoder, History, clipped, reference, telling
-from nas.search.improvement import expected_improvement, front_members, front_steps
-from nas.search.points import Parameters, drawn_points, mutations
+from nas.sampling.gaussian_process import GaussianProcess
+from nas.sampling.history import CostScale, Encoder, History, clipped, reference, telling
+from nas.sampling.improvement import expected_improvement
+from nas.sampling.points import Parameters, drawn_points, mutations
 
 _DRAWN = 2000  # random candidates for a proposal
 _CLIMBERS = 5  # of the candidates, the most promising, beside which others are tried

@@ -16,11 +16,12 @@ from scipy.stats import norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
-from nas.search.gaussian_process import GaussianProcess, Prediction
-from nas.search.history import Encoder, History
-from nas.search.improvement import expected_improvement, front_steps, hypervolume
-from nas.search.pareto_sampler import ParetoSampler
-from nas.search.points import values_at
+from nas.fronts.geometry import front_steps, hypervolume
+from nas.sampling.gaussian_process import GaussianProcess, Prediction
+from nas.sampling.history import Encoder, History
+from nas.sampling.improvement import expected_improvement
+from nas.sampling.pareto import ParetoSampler
+from nas.sampling.points import values_at
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import optuna
 
+from nas.config.search import Replicates
 from nas.config.study import StudyConfig
 from nas.errors import StudyError
+from nas.fronts.halving import promotable
+from nas.fronts.noise import WORTH_REPEATING, Measured, measured
 from nas.processes.owners import process_identity
 from nas.records import Repeat, TrialRecord
 from nas.search.abandoned import add_copies
-from nas.search.halving import promotable
-from nas.search.noise import wanted_repeats
 from nas.search.store import Store
 from nas.search.trainer import Trainer
 from nas.training.loop import trial_seed
@@ -74,3 +78,48 @@ def claim_repeat(config: StudyConfig, store: Store, *, val_images: int) -> tuple
         if store.claim_repeat(trial.number, repeat, seed=seed, owner=process_identity()):
             return trial, Repeat(trial.number, repeat, seed=seed)
     return None
+
+
+def wanted_repeats(
+    asked: Replicates, trials: Sequence[TrialRecord], repeats: Sequence[Repeat], *, val_images: int
+) -> list[tuple[TrialRecord, int]]:
+    """Return the further trainings that a study asks for and that nobody has begun, the most wanted first.
+
+    Networks with a further training keep their place among the ``asked.networks``, so no more than that get any.
+    """
+    digests = {trial.number: trial.digest for trial in trials}
+    begun = {(digests[repeat.number], repeat.repeat) for repeat in repeats}
+    known, places = _candidates(asked, trials, repeats, val_images), {digest for digest, _ in begun}
+    new = [network.trial.digest for network in known if network.trial.digest not in places]
+    places |= set(new[: max(0, asked.networks - len(places))])
+    return [
+        (network.trial, repeat)
+        for repeat in range(1, asked.seeds)
+        for network in known
+        if network.trial.digest in places and (network.trial.digest, repeat) not in begun
+    ]
+
+
+def _candidates(
+    asked: Replicates, trials: Sequence[TrialRecord], repeats: Sequence[Repeat], val_images: int
+) -> list[Measured]:
+    known = measured(trials, repeats, val_images=val_images)
+    if asked.of == "front":
+        likely = [network for network in known if network.probability >= WORTH_REPEATING]
+        return sorted(likely, key=lambda network: -network.probability)
+    begun = {repeat.number for repeat in repeats}
+    spread = _spread(known, asked.networks)
+    return [*spread, *(network for network in known if network.trial.number in begun and network not in spread)]
+
+
+def _spread(networks: Sequence[Measured], count: int) -> list[Measured]:
+    """Return networks spread evenly over the logarithm of the FLOPs; they must be sorted by FLOPs."""
+    left, chosen = list(networks), list[Measured]()
+    if not left:
+        return []
+    for wanted in np.linspace(math.log(left[0].trial.flops), math.log(left[-1].trial.flops), count):
+        if left:
+            nearest = min(left, key=lambda network: abs(math.log(network.trial.flops) - wanted))
+            left.remove(nearest)
+            chosen.append(nearest)
+    return chosen

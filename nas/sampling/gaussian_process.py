@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-Array: TypeAlias = npt.NDArray[np.float64]
+from nas.fronts.geometry import Array
 
 _JITTER = 1e-8
 _PRIORS = {"weight": (math.log(0.7), 1.0), "scale": (math.log(0.5), 1.0), "noise": (math.log(0.01), 1.5)}

@@ -10,10 +10,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from nas.config.search import Replicates
+from nas.fronts.geometry import Array
 from nas.records import Repeat, TrialRecord
-from nas.search.gaussian_process import Array
-from nas.search.store import Store
 
 _DRAWS = 4000
 WORTH_REPEATING = 0.05
@@ -130,11 +128,6 @@ def seed_noise(accuracies: Collection[Sequence[float]], *, val_images: int) -> N
     return Noise(max(std, least), further, val_images)
 
 
-def images_behind(store: Store, trials: Iterable[TrialRecord]) -> int:
-    """Return a study's number of validation images, or the least that its accuracies allow where it was not noted."""
-    return store.val_images() or fewest_images(trial.accuracy for trial in trials if trial.accuracy is not None)
-
-
 def fewest_images(accuracies: Iterable[float]) -> int:
     """Return the least number of images of which all accuracies can be shares."""
     return math.lcm(*(Fraction(accuracy).limit_denominator(1_000_000).denominator for accuracy in accuracies))
@@ -160,48 +153,3 @@ def front_probabilities(costs: Array, means: Array, errors: Array) -> Array:
         chances[start:stop] = ((same >= best[:, None]) & (same > best_before[:, None])).mean(axis=0)
         best_before = best
     return chances
-
-
-def wanted_repeats(
-    asked: Replicates, trials: Sequence[TrialRecord], repeats: Sequence[Repeat], *, val_images: int
-) -> list[tuple[TrialRecord, int]]:
-    """Return the further trainings that a study asks for and that nobody has begun, the most wanted first.
-
-    Networks with a further training keep their place among the ``asked.networks``, so no more than that get any.
-    """
-    digests = {trial.number: trial.digest for trial in trials}
-    begun = {(digests[repeat.number], repeat.repeat) for repeat in repeats}
-    known, places = _candidates(asked, trials, repeats, val_images), {digest for digest, _ in begun}
-    new = [network.trial.digest for network in known if network.trial.digest not in places]
-    places |= set(new[: max(0, asked.networks - len(places))])
-    return [
-        (network.trial, repeat)
-        for repeat in range(1, asked.seeds)
-        for network in known
-        if network.trial.digest in places and (network.trial.digest, repeat) not in begun
-    ]
-
-
-def _candidates(
-    asked: Replicates, trials: Sequence[TrialRecord], repeats: Sequence[Repeat], val_images: int
-) -> list[Measured]:
-    known = measured(trials, repeats, val_images=val_images)
-    if asked.of == "front":
-        likely = [network for network in known if network.probability >= WORTH_REPEATING]
-        return sorted(likely, key=lambda network: -network.probability)
-    begun = {repeat.number for repeat in repeats}
-    spread = _spread(known, asked.networks)
-    return [*spread, *(network for network in known if network.trial.number in begun and network not in spread)]
-
-
-def _spread(networks: Sequence[Measured], count: int) -> list[Measured]:
-    """Return networks spread evenly over the logarithm of the FLOPs; they must be sorted by FLOPs."""
-    left, chosen = list(networks), list[Measured]()
-    if not left:
-        return []
-    for wanted in np.linspace(math.log(left[0].trial.flops), math.log(left[-1].trial.flops), count):
-        if left:
-            nearest = min(left, key=lambda network: abs(math.log(network.trial.flops) - wanted))
-            left.remove(nearest)
-            chosen.append(nearest)
-    return chosen

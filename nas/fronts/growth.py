@@ -20,13 +20,9 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
-import optuna
 
+from nas.fronts.geometry import front_reference, hypervolume
 from nas.records import TrialRecord
-from nas.search.improvement import front_reference, hypervolume
-from nas.search.noise import images_behind, over_seeds, seed_noise
-from nas.search.sampler import PROMOTED
-from nas.search.store import Store
 
 WORTH_GOING_ON = 0.01
 """Share of the hypervolume that the last part of a search must have added, beyond noise."""
@@ -170,37 +166,6 @@ def ended_trainings(
         Ended(t.number, t.flops, *spent[t.number], t.accuracy if t.state == "trained" else None)
         for t in sorted(done, key=lambda trial: (ends[trial.number], trial.number))
     ]
-
-
-def trial_ends(study: optuna.Study) -> dict[int, datetime]:
-    """Return when each trial ended, by number; one that paused and was then trained to the end, when it was."""
-    found = dict[int, datetime]()
-    for trial in study.get_trials(deepcopy=False):
-        number = trial.user_attrs.get(PROMOTED, trial.number)
-        if trial.datetime_complete is not None:
-            found[number] = max(trial.datetime_complete, found.get(number, trial.datetime_complete))
-    return found
-
-
-def read_ended(store: Store, study: optuna.Study) -> list[Ended]:
-    """Return the trainings of a study that have ended, in that order, from the database."""
-    return ended_trainings(store.trials(), store.spent(), trial_ends(study))
-
-
-def read_growth(store: Store, study: optuna.Study, *, startup_trials: int) -> Growth | None:
-    """Return what the last part of a study has added, from the database."""
-    trials = store.trials()
-    ended = ended_trainings(trials, store.spent(), trial_ends(study))
-    noise = seed_noise(over_seeds(trials, store.repeats()).values(), val_images=images_behind(store, trials))
-    return recent_growth(ended, startup_trials=startup_trials, noise=noise.std)
-
-
-def stagnation(store: Store, study: optuna.Study, *, startup_trials: int) -> str | None:
-    """Say why a search need not go on, or return None."""
-    if idle([trial.state for trial in store.trials()]):
-        return f"stagnant: the last {IDLE_PROPOSALS} proposals were outside the budget or known"
-    growth = read_growth(store, study, startup_trials=startup_trials)
-    return f"stagnant: {growth}" if growth is not None and growth.stagnant else None
 
 
 def _last_part(ended: Sequence[Ended]) -> int | None:

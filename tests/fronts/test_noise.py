@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from nas.config.search import Replicates
-from nas.records import Repeat, TrialRecord
-from nas.search.gaussian_process import Array
-from nas.search.noise import (
+from nas.fronts.geometry import Array
+from nas.fronts.noise import (
     WORTH_REPEATING,
     Noise,
     fewest_images,
@@ -23,8 +22,9 @@ from nas.search.noise import (
     measured,
     over_seeds,
     seed_noise,
-    wanted_repeats,
 )
+from nas.records import Repeat, TrialRecord
+from nas.search.run.claims import wanted_repeats
 
 BASE = TrialRecord(0, "s", 1.0, 1.0, 8, "d", 1, 1, 1, state="trained")
 TOLERANCE = 0.035

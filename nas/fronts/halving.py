@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nas.search.gaussian_process import Array
-from nas.search.improvement import front_members
+from nas.fronts.geometry import Array, front_members
 
 
 class Reached(NamedTuple):

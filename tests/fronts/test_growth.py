@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
-from nas.records import TrialRecord
-from nas.search.progress import (
+from nas.fronts.growth import (
     IDLE_PROPOSALS,
     Ended,
     ended_trainings,
@@ -22,6 +21,7 @@ from nas.search.progress import (
     idle,
     recent_growth,
 )
+from nas.records import TrialRecord
 
 RECORD = TrialRecord(0, "s", 1.0, 1.0, 8, "d", 1, 1, 1)
 

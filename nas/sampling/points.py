@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nas.search.gaussian_process import Array
+from nas.fronts.geometry import Array
 
 Parameters: TypeAlias = dict[str, Any]
 

@@ -1,0 +1,50 @@
+"""What a study's database tells about its trainings, from both our tables and Optuna's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import optuna
+
+from nas.fronts.growth import IDLE_PROPOSALS, Ended, Growth, ended_trainings, idle, recent_growth
+from nas.fronts.noise import fewest_images, over_seeds, seed_noise
+from nas.records import TrialRecord
+from nas.search.sampler import PROMOTED
+from nas.search.store import Store
+
+
+def images_behind(store: Store, trials: Iterable[TrialRecord]) -> int:
+    """Return a study's number of validation images, or the least that its accuracies allow where it was not noted."""
+    return store.val_images() or fewest_images(trial.accuracy for trial in trials if trial.accuracy is not None)
+
+
+def trial_ends(study: optuna.Study) -> dict[int, datetime]:
+    """Return when each trial ended, by number; one that paused and was then trained to the end, when it was."""
+    found = dict[int, datetime]()
+    for trial in study.get_trials(deepcopy=False):
+        number = trial.user_attrs.get(PROMOTED, trial.number)
+        if trial.datetime_complete is not None:
+            found[number] = max(trial.datetime_complete, found.get(number, trial.datetime_complete))
+    return found
+
+
+def read_ended(store: Store, study: optuna.Study) -> list[Ended]:
+    """Return the trainings of a study that have ended, in that order, from the database."""
+    return ended_trainings(store.trials(), store.spent(), trial_ends(study))
+
+
+def read_growth(store: Store, study: optuna.Study, *, startup_trials: int) -> Growth | None:
+    """Return what the last part of a study has added, from the database."""
+    trials = store.trials()
+    ended = ended_trainings(trials, store.spent(), trial_ends(study))
+    noise = seed_noise(over_seeds(trials, store.repeats()).values(), val_images=images_behind(store, trials))
+    return recent_growth(ended, startup_trials=startup_trials, noise=noise.std)
+
+
+def stagnation(store: Store, study: optuna.Study, *, startup_trials: int) -> str | None:
+    """Say why a search need not go on, or return None."""
+    if idle([trial.state for trial in store.trials()]):
+        return f"stagnant: the last {IDLE_PROPOSALS} proposals were outside the budget or known"
+    growth = read_growth(store, study, startup_trials=startup_trials)
+    return f"stagnant: {growth}" if growth is not None and growth.stagnant else None
