@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 
 from nas.records import TrialRecord
-from nas.search.store import Store
+from nas.search.storage.store import Store
 from nas.search.study import default_storage
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))

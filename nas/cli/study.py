@@ -132,8 +132,8 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
     from statistics import median
 
     from nas.fronts.noise import mean, over_seeds
-    from nas.search.database import without_password
     from nas.search.disk import disk_use
+    from nas.search.storage.schema import without_password
     from nas.search.study import open_study
     from nas.units import format_bytes
 

@@ -12,7 +12,8 @@ from nas.config.search import Halving
 from nas.replay.problem import Problem
 from nas.replay.simulate import Moment, Simulation, cost_of
 from nas.sampling.pareto import ParetoSampler
-from nas.search.sampler import PROMOTED, THRIFT
+from nas.search.samplers import THRIFT
+from nas.search.storage.optuna_study import PROMOTED
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler] | None] = {
     "pareto": None,

@@ -15,7 +15,7 @@ from nas.config.search import Halving
 from nas.fronts.halving import Reached, goes_on, promotable
 from nas.replay.problem import Entry, Problem, Yardstick
 from nas.sampling.points import Parameters
-from nas.search.abandoned import complete_copy
+from nas.search.storage.optuna_study import complete_copy
 
 
 class Moment(NamedTuple):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.processes.owners import process_is_gone
 from nas.records import TrialRecord
-from nas.search.sampler import ERROR, PROMOTED, owner_is_gone
-from nas.search.store import Store
+from nas.search.storage.optuna_study import ERROR, add_copies, owner_is_gone
+from nas.search.storage.store import Store
 
 
 def release_abandoned(study: optuna.Study, store: Store) -> None:
@@ -31,30 +29,6 @@ def release_abandoned(study: optuna.Study, store: Store) -> None:
         if process_is_gone(owner):
             store.release_repeat(number, repeat)
     add_copies(study, records.values())
-
-
-def add_copies(study: optuna.Study, records: Iterable[TrialRecord]) -> None:
-    """Add to Optuna's study what was trained to the end after it had paused.
-
-    Optuna's trials are immutable once they ended, so each is added once more, as one that is complete.
-    """
-    trials = study.get_trials(deepcopy=False)
-    copied = {trial.user_attrs.get(PROMOTED) for trial in trials}
-    for record in records:
-        paused = trials[record.number]
-        if record.state == "trained" and paused.state is TrialState.PRUNED and record.number not in copied:
-            study.add_trial(complete_copy(paused, [record.accuracy or 0.0, float(record.flops)]))
-
-
-def complete_copy(paused: FrozenTrial, values: Sequence[float]) -> FrozenTrial:
-    """Return a trial that stands for one that was pruned and has values since."""
-    return optuna.trial.create_trial(
-        params=paused.params,
-        distributions=paused.distributions,
-        values=values,
-        user_attrs={PROMOTED: paused.number},
-        system_attrs=paused.system_attrs,
-    )
 
 
 def _tell(study: optuna.Study, trial: FrozenTrial, records: dict[int, TrialRecord]) -> None:

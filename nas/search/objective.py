@@ -16,8 +16,8 @@ from nas.data.sources import Dataset
 from nas.errors import StudyError
 from nas.records import TrialRecord
 from nas.search.proposals import architecture_of
-from nas.search.sampler import ERROR
-from nas.search.store import Store
+from nas.search.storage.optuna_study import ERROR
+from nas.search.storage.store import Store
 from nas.search.timing import measure_for_budget, measured_alike
 from nas.search.trainer import Trainer, reason_of
 

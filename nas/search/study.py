@@ -21,20 +21,20 @@ from nas.models.device import resolve_device
 from nas.records import Epoch, Purpose, Repeat, TrialRecord
 from nas.search.abandoned import release_abandoned
 from nas.search.bounds import require_memory, require_rungs, require_satisfiable
-from nas.search.database import (
+from nas.search.disk import prune_checkpoints
+from nas.search.events import Event, ImagesLoaded
+from nas.search.limits import ENDLESS, make_limits
+from nas.search.storage.optuna_study import counts_for_nothing, open_optuna_study, owner_is_gone
+from nas.search.storage.reading import images_behind, read_ended, read_growth
+from nas.search.storage.schema import (
     database_errors,
     parse_storage,
     prepare_database,
     retry_creation,
     without_password,
 )
-from nas.search.disk import prune_checkpoints
-from nas.search.events import Event, ImagesLoaded
-from nas.search.limits import ENDLESS, make_limits
-from nas.search.sampler import counts_for_nothing, owner_is_gone
-from nas.search.storage.reading import images_behind, read_ended, read_growth
-from nas.search.store import Store
-from nas.search.trials import open_optuna_study, run_trials, weights_folder
+from nas.search.storage.store import Store
+from nas.search.trials import run_trials, weights_folder
 from nas.training.recipe import OPEN
 
 

@@ -16,7 +16,7 @@ from nas.fronts.halving import goes_on
 from nas.models.device import describe_device
 from nas.records import Epoch, Repeat, TrialRecord, TrialState
 from nas.search.events import EpochFinished, Event
-from nas.search.store import Store
+from nas.search.storage.store import Store
 from nas.training.checkpoint import save_weights
 from nas.training.loop import train, trial_seed
 from nas.training.result import TrainingResult

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,17 +10,17 @@ from optuna.trial import TrialState
 
 from nas.config.study import StudyConfig
 from nas.data.sources import Dataset
-from nas.errors import NasError, StudyError
+from nas.errors import NasError
 from nas.models.device import resolve_device
-from nas.search.database import engine_options, without_password
 from nas.search.events import Event, NothingLeft, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
 from nas.search.limits import Limits
 from nas.search.objective import Objective
 from nas.search.proposals import Networks, distributions
 from nas.search.run.claims import claim_paused, claim_repeat, go_on
-from nas.search.sampler import PROMOTED, make_sampler, was_interrupted
+from nas.search.samplers import make_sampler
+from nas.search.storage.optuna_study import PROMOTED, open_optuna_study, was_interrupted
 from nas.search.storage.reading import stagnation
-from nas.search.store import Store
+from nas.search.storage.store import Store
 from nas.search.trainer import Trainer
 
 FAILURES_IN_A_ROW = 3
@@ -113,32 +112,6 @@ def _propose(study: optuna.Study, objective: Objective, store: Store, emit: Call
     if len(last) == FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL and not was_interrupted(t) for t in last):
         errors = {record.number: record.error for record in store.trials()}
         raise NasError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last with: {errors[last[-1].number]}")
-
-
-def open_optuna_study(
-    config: StudyConfig, storage: str, *, sampler: optuna.samplers.BaseSampler | None = None
-) -> optuna.Study:
-    """Open or create the Optuna study: accuracy up, FLOPs down; without a sampler, to look at it.
-
-    Raises:
-        StudyError: The database was written by a version of Optuna that this one cannot read.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
-            backend = optuna.storages.RDBStorage(
-                storage, engine_kwargs=engine_options(storage), heartbeat_interval=30, grace_period=180
-            )
-    except RuntimeError as error:
-        raise StudyError(f"{without_password(storage)}: {' '.join(str(error).split())}") from None
-    return optuna.create_study(
-        study_name=config.name,
-        storage=backend,
-        directions=["maximize", "minimize"],
-        sampler=sampler,
-        load_if_exists=True,
-    )
 
 
 def weights_folder(store: Store, directory: Path) -> Path:

@@ -39,8 +39,8 @@ from nas.search.abandoned import release_abandoned
 from nas.search.disk import FilesOnDisk, prune_checkpoints
 from nas.search.events import EpochFinished, Event, TrialFinished
 from nas.search.run.claims import go_on
-from nas.search.sampler import ERROR, PROMOTED
-from nas.search.store import Store
+from nas.search.storage.optuna_study import ERROR, PROMOTED
+from nas.search.storage.store import Store
 from nas.search.study import Study, missing_trials, open_optuna_study, open_study, planned_trials, run_study
 from nas.search.trainer import CHECKPOINTS, Trainer
 

@@ -22,7 +22,7 @@ from nas.fronts.noise import over_seeds, seed_noise
 from nas.search import progress, trainer, trials, workers
 from nas.search.events import Event, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
 from nas.search.limits import Limits, make_limits
-from nas.search.store import Store
+from nas.search.storage.store import Store
 from nas.search.study import planned_trials, run_study
 from nas.training.result import Score, TrainingResult
 

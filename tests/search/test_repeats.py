@@ -26,7 +26,7 @@ from nas.records import Repeat
 from nas.search import later, trainer
 from nas.search.disk import prune_checkpoints
 from nas.search.events import EpochFinished, Event, RepeatFinished, TrialFinished
-from nas.search.store import Store
+from nas.search.storage.store import Store
 from nas.search.study import Study, open_study, planned_trials, run_study
 from nas.search.trainer import CHECKPOINTS
 from nas.training.loop import trial_seed

@@ -10,8 +10,8 @@ import optuna
 from nas.fronts.growth import IDLE_PROPOSALS, Ended, Growth, ended_trainings, idle, recent_growth
 from nas.fronts.noise import fewest_images, over_seeds, seed_noise
 from nas.records import TrialRecord
-from nas.search.sampler import PROMOTED
-from nas.search.store import Store
+from nas.search.storage.optuna_study import PROMOTED
+from nas.search.storage.store import Store
 
 
 def images_behind(store: Store, trials: Iterable[TrialRecord]) -> int:

@@ -24,7 +24,7 @@ from nas.errors import StudyError
 from nas.fronts.halving import Reached
 from nas.models.backends import Latency
 from nas.records import Epoch, Purpose, Repeat, TrialRecord, TrialState
-from nas.search.database import EPOCH, LATENCY, NETWORK, REPEAT, STUDY, TRIAL, make_engine
+from nas.search.storage.schema import EPOCH, LATENCY, NETWORK, REPEAT, STUDY, TRIAL, make_engine
 
 
 class Store:

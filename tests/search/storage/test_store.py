@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from nas.search.database import retry_creation, without_password
+from nas.search.storage.schema import retry_creation, without_password
 
 
 def test_what_another_worker_created_first_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,21 +14,16 @@ from typing import Any
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from nas.config.search import SearchConfig
-from nas.processes.owners import process_identity, process_is_gone
+from nas.processes.owners import process_identity
 from nas.sampling.pareto import ParetoSampler
 from nas.search.proposals import Networks, distributions
+from nas.search.storage.optuna_study import OWNER, counts_for_nothing
 
-OWNER = "nas:owner"
-"""User attribute of a trial: the process that runs it."""
-ERROR = "nas:error"
-"""User attribute of a trial that failed by itself; a failed one without it was interrupted."""
 THRIFT = 0.5
 """Of a study's proposals: between the most for each network and the most for each FLOP of its training."""
-PROMOTED = "nas:promoted"
-"""User attribute of a copy, made when a paused trial was trained to the end: that trial's number."""
 
 
 def make_sampler(
@@ -105,21 +100,6 @@ class ReproducibleSampler(BaseSampler):
     ) -> Any:
         """Delegate."""
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
-
-
-def was_interrupted(trial: FrozenTrial) -> bool:
-    """Tell whether a trial ended without a result and without a fault of its own."""
-    return trial.state is TrialState.FAIL and ERROR not in trial.user_attrs
-
-
-def counts_for_nothing(trial: FrozenTrial) -> bool:
-    """Tell whether a trial of Optuna's stands for no proposal of its own."""
-    return was_interrupted(trial) or PROMOTED in trial.user_attrs
-
-
-def owner_is_gone(trial: FrozenTrial) -> bool:
-    """Tell whether a running trial belonged to a process of this machine that is no more."""
-    return process_is_gone(str(trial.user_attrs.get(OWNER, "//")))
 
 
 def _tpe(seed: int, search: SearchConfig) -> BaseSampler:

@@ -1,0 +1,91 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.config.study import StudyConfig
+from nas.errors import StudyError
+from nas.processes.owners import process_is_gone
+from nas.records import TrialRecord
+from nas.search.storage.schema import engine_options, without_password
+
+OWNER = "nas:owner"
+"""User attribute of a trial: the process that runs it."""
+
+
+ERROR = "nas:error"
+"""User attribute of a trial that failed by itself; a failed one without it was interrupted."""
+
+
+PROMOTED = "nas:promoted"
+"""User attribute of a copy, made when a paused trial was trained to the end: that trial's number."""
+
+
+def was_interrupted(trial: FrozenTrial) -> bool:
+    """Tell whether a trial ended without a result and without a fault of its own."""
+    return trial.state is TrialState.FAIL and ERROR not in trial.user_attrs
+
+
+def counts_for_nothing(trial: FrozenTrial) -> bool:
+    """Tell whether a trial of Optuna's stands for no proposal of its own."""
+    return was_interrupted(trial) or PROMOTED in trial.user_attrs
+
+
+def owner_is_gone(trial: FrozenTrial) -> bool:
+    """Tell whether a running trial belonged to a process of this machine that is no more."""
+    return process_is_gone(str(trial.user_attrs.get(OWNER, "//")))
+
+
+def open_optuna_study(
+    config: StudyConfig, storage: str, *, sampler: optuna.samplers.BaseSampler | None = None
+) -> optuna.Study:
+    """Open or create the Optuna study: accuracy up, FLOPs down; without a sampler, to look at it.
+
+    Raises:
+        StudyError: The database was written by a version of Optuna that this one cannot read.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
+            backend = optuna.storages.RDBStorage(
+                storage, engine_kwargs=engine_options(storage), heartbeat_interval=30, grace_period=180
+            )
+    except RuntimeError as error:
+        raise StudyError(f"{without_password(storage)}: {' '.join(str(error).split())}") from None
+    return optuna.create_study(
+        study_name=config.name,
+        storage=backend,
+        directions=["maximize", "minimize"],
+        sampler=sampler,
+        load_if_exists=True,
+    )
+
+
+def add_copies(study: optuna.Study, records: Iterable[TrialRecord]) -> None:
+    """Add to Optuna's study what was trained to the end after it had paused.
+
+    Optuna's trials are immutable once they ended, so each is added once more, as one that is complete.
+    """
+    trials = study.get_trials(deepcopy=False)
+    copied = {trial.user_attrs.get(PROMOTED) for trial in trials}
+    for record in records:
+        paused = trials[record.number]
+        if record.state == "trained" and paused.state is TrialState.PRUNED and record.number not in copied:
+            study.add_trial(complete_copy(paused, [record.accuracy or 0.0, float(record.flops)]))
+
+
+def complete_copy(paused: FrozenTrial, values: Sequence[float]) -> FrozenTrial:
+    """Return a trial that stands for one that was pruned and has values since."""
+    return optuna.trial.create_trial(
+        params=paused.params,
+        distributions=paused.distributions,
+        values=values,
+        user_attrs={PROMOTED: paused.number},
+        system_attrs=paused.system_attrs,
+    )
