@@ -14,7 +14,7 @@ from nas.units import format_count
 if TYPE_CHECKING:
     from nas.data.sources import Dataset
     from nas.records import Epoch, Repeat, TrialRecord
-    from nas.search.events import Event
+    from nas.search.run.events import Event
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult
     from nas.training.result import StepDone
@@ -88,7 +88,7 @@ class SearchProgress:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        from nas.search.events import EpochFinished, ImagesLoaded, NothingLeft, RepeatFinished, Stagnant, TimeIsUp
+        from nas.search.run.events import EpochFinished, ImagesLoaded, NothingLeft, RepeatFinished, Stagnant, TimeIsUp
 
         if isinstance(event, NothingLeft):
             if not self._ended:  # each worker says so

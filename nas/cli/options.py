@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nas.models.backends import Backend, Latency
-    from nas.search.events import Event
+    from nas.search.run.events import Event
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 Storage = Annotated[

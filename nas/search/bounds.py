@@ -8,7 +8,7 @@ from nas.architecture.space import Range
 from nas.config.study import StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import BudgetError, ConfigError
-from nas.search.objective import Candidate, realise
+from nas.search.proposals import Candidate, realise
 from nas.training.loop import fitting_batch
 from nas.training.step import SMALLEST_BATCH
 from nas.units import format_count

@@ -23,8 +23,8 @@ from nas.models.device import describe_device, resolve_device
 from nas.sampling.points import Parameters, drawn_points
 from nas.search.bounds import require_satisfiable
 from nas.search.proposals import all_proposals, architecture_of, distributions
+from nas.search.run.objective import measure_for_budget
 from nas.search.study import resolve_study
-from nas.search.timing import measure_for_budget
 from nas.training.loop import StepTime, time_step
 from nas.training.recipe import Recipe
 from nas.training.step import PRECISIONS, resolved_precision

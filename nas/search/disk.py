@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.records import Repeat, TrialRecord
-from nas.search.trainer import CHECKPOINTS, repeat_name
+from nas.search.storage.store import Store
 
+CHECKPOINTS = "unfinished"
+"""Sub-folder of the weights for interrupted and paused trainings, which go on from there."""
 _STALE_SECONDS = 3600  # of a half-written file: its writer was killed
 
 
@@ -92,3 +94,13 @@ def _remove(paths: Iterable[Path]) -> FilesOnDisk:
     for path in listed:
         path.unlink(missing_ok=True)
     return removed
+
+
+def repeat_name(digest: str, repeat: int) -> str:
+    """Return what the checkpoint of a further training is called."""
+    return f"{digest}.{repeat}"
+
+
+def weights_folder(store: Store, directory: Path) -> Path:
+    """Return where weights lie: apart for each definition, which another database may hold under the same name."""
+    return directory / "weights" / store.definition_digest()

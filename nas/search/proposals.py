@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sized
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
+import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nas.architecture.cost import count_cost
+from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
 from nas.config.search import SearchConfig
 from nas.config.study import StudyConfig
+from nas.data.sources import Dataset
+from nas.records import TrialRecord
 from nas.sampling.points import Parameters, all_points
 
 
@@ -102,3 +106,59 @@ def architecture_of(search: SearchConfig, parameters: Mapping[str, Any], dataset
         num_classes=len(dataset.classes),
         in_channels=dataset.channels,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A proposed network: where it comes from, what it is, what it costs."""
+
+    record: TrialRecord
+    architecture: Architecture
+    cost: Cost
+
+
+def propose(trial: optuna.trial.BaseTrial, search: SearchConfig, dataset: Dataset) -> Candidate:
+    """Ask Optuna for coefficients and realise the network they name."""
+    names = [space.name for space in search.spaces]
+    space = str(trial.suggest_categorical("space", names)) if len(names) > 1 else names[0]
+    width = trial.suggest_float("width", search.width.min, search.width.max, step=search.width.step)
+    depth = trial.suggest_float("depth", search.depth.min, search.depth.max, step=search.depth.step)
+    pixels = search.resolution
+    resolution = trial.suggest_int("resolution", pixels.min, pixels.max, step=pixels.step)
+    choices = {
+        key: trial.suggest_categorical(key, values) if len(values) > 1 else values[0]
+        for key, values in search.dimensions(space).items()
+    }
+    return realise(
+        search, trial.number, dataset, space=space, width=width, depth=depth, resolution=resolution, choices=choices
+    )
+
+
+def realise(
+    search: SearchConfig,
+    number: int,
+    dataset: Dataset,
+    *,
+    space: str,
+    width: float,
+    depth: float,
+    resolution: int,
+    choices: Mapping[str, Any] | None = None,
+) -> Candidate:
+    """Return the network of a space at coefficients and choices, with its cost."""
+    parameters = {"space": space, "width": width, "depth": depth, "resolution": resolution, **(choices or {})}
+    architecture = architecture_of(search, parameters, dataset)
+    cost = count_cost(architecture)
+    record = TrialRecord(
+        number=number,
+        space=space,
+        width=width,
+        depth=depth,
+        resolution=resolution,
+        digest=architecture.digest,
+        flops=cost.flops,
+        params=cost.params,
+        activations=cost.activations,
+        choices=dict(choices or {}),
+    )
+    return Candidate(record, architecture, cost)

@@ -17,10 +17,9 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
 from nas.config.search import SearchConfig
-from nas.processes.owners import process_identity
 from nas.sampling.pareto import ParetoSampler
 from nas.search.proposals import Networks, distributions
-from nas.search.storage.optuna_study import OWNER, counts_for_nothing
+from nas.search.storage.optuna_study import counts_for_nothing, note_owner
 
 THRIFT = 0.5
 """Of a study's proposals: between the most for each network and the most for each FLOP of its training."""
@@ -60,7 +59,7 @@ class _StudySampler(ParetoSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Write the owner."""
-        study._storage.set_trial_user_attr(trial._trial_id, OWNER, process_identity())
+        note_owner(study, trial)
 
 
 class ReproducibleSampler(BaseSampler):
@@ -78,7 +77,7 @@ class ReproducibleSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Make this proposal's sampler, and note whose trial it is: nothing sees a trial earlier."""
-        study._storage.set_trial_user_attr(trial._trial_id, OWNER, process_identity())
+        note_owner(study, trial)
         earlier = study.get_trials(deepcopy=False)[: trial.number]
         index = trial.number - sum(map(counts_for_nothing, earlier))
         key = hashlib.blake2b(f"{self._seed}/{index}".encode(), digest_size=4).digest()

@@ -19,11 +19,12 @@ from nas.fronts.growth import Ended, Growth
 from nas.models.backends import Latency
 from nas.models.device import resolve_device
 from nas.records import Epoch, Purpose, Repeat, TrialRecord
-from nas.search.abandoned import release_abandoned
 from nas.search.bounds import require_memory, require_rungs, require_satisfiable
-from nas.search.disk import prune_checkpoints
-from nas.search.events import Event, ImagesLoaded
-from nas.search.limits import ENDLESS, make_limits
+from nas.search.disk import prune_checkpoints, weights_folder
+from nas.search.run.events import Event, ImagesLoaded
+from nas.search.run.limits import ENDLESS, make_limits
+from nas.search.run.loop import run_trials
+from nas.search.run.recovery import release_abandoned
 from nas.search.storage.optuna_study import counts_for_nothing, open_optuna_study, owner_is_gone
 from nas.search.storage.reading import images_behind, read_ended, read_growth
 from nas.search.storage.schema import (
@@ -34,7 +35,6 @@ from nas.search.storage.schema import (
     without_password,
 )
 from nas.search.storage.store import Store
-from nas.search.trials import run_trials, weights_folder
 from nas.training.recipe import OPEN
 
 
@@ -198,7 +198,7 @@ def run_study(
         if on_event is not None:
             on_event(ImagesLoaded(dataset))
         if workers > 1:
-            from nas.search.workers import run_workers
+            from nas.search.run.pool import run_workers
 
             run_workers(
                 *(config, directory, url),

@@ -21,7 +21,7 @@ from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError
 from nas.search import check
 from nas.search.check import check_study
-from nas.search.objective import Candidate, realise
+from nas.search.proposals import Candidate, realise
 from nas.training.loop import StepTime
 from nas.training.recipe import Recipe
 

@@ -33,15 +33,14 @@ from nas.models.device import Memory, describe_device, describe_versions
 from nas.records import TrialRecord
 from nas.search import objective, trainer
 from nas.search.check import check_study
-from nas.search.disk import FilesOnDisk, disk_use, prune_checkpoints
-from nas.search.events import EpochFinished, Event, NothingLeft, TrialFinished
+from nas.search.disk import CHECKPOINTS, FilesOnDisk, disk_use, prune_checkpoints
 from nas.search.proposals import Networks
+from nas.search.run.events import EpochFinished, Event, NothingLeft, TrialFinished
+from nas.search.run.objective import measured_alike
 from nas.search.samplers import ReproducibleSampler, make_sampler
 from nas.search.storage.schema import SCHEMA_VERSION
 from nas.search.storage.store import Store
 from nas.search.study import Study, open_optuna_study, open_study, planned_trials, run_study
-from nas.search.timing import measured_alike
-from nas.search.trainer import CHECKPOINTS
 from nas.training import loop
 
 PARTS = ("space", "width", "depth", "resolution", "digest", "flops", "accuracy", "seed")

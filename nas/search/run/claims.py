@@ -16,9 +16,9 @@ from nas.fronts.halving import promotable
 from nas.fronts.noise import WORTH_REPEATING, Measured, measured
 from nas.processes.owners import process_identity
 from nas.records import Repeat, TrialRecord
+from nas.search.run.trainer import Trainer
 from nas.search.storage.optuna_study import add_copies
 from nas.search.storage.store import Store
-from nas.search.trainer import Trainer
 from nas.training.loop import trial_seed
 
 

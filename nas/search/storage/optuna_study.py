@@ -1,4 +1,4 @@
-"""TODO."""
+"""A study as Optuna keeps it: what our attributes on its trials mean, and how they are written."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.config.study import StudyConfig
 from nas.errors import StudyError
-from nas.processes.owners import process_is_gone
+from nas.processes.owners import process_identity, process_is_gone
 from nas.records import TrialRecord
 from nas.search.storage.schema import engine_options, without_password
 
 OWNER = "nas:owner"
 """User attribute of a trial: the process that runs it."""
-
-
 ERROR = "nas:error"
 """User attribute of a trial that failed by itself; a failed one without it was interrupted."""
-
-
 PROMOTED = "nas:promoted"
 """User attribute of a copy, made when a paused trial was trained to the end: that trial's number."""
+
+
+def note_owner(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Write that this process runs a trial that has just begun."""
+    study._storage.set_trial_user_attr(trial._trial_id, OWNER, process_identity())
+
+
+def note_error(study: optuna.Study, trial: FrozenTrial, error: str | None) -> None:
+    """Write that a running trial failed by itself, and why."""
+    study._storage.set_trial_user_attr(trial._trial_id, ERROR, error)
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:

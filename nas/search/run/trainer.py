@@ -15,14 +15,12 @@ from nas.errors import StudyError, TrainingDiverged
 from nas.fronts.halving import goes_on
 from nas.models.device import describe_device
 from nas.records import Epoch, Repeat, TrialRecord, TrialState
-from nas.search.events import EpochFinished, Event
+from nas.search.disk import CHECKPOINTS, repeat_name
+from nas.search.run.events import EpochFinished, Event
 from nas.search.storage.store import Store
 from nas.training.checkpoint import save_weights
 from nas.training.loop import train, trial_seed
 from nas.training.result import TrainingResult
-
-CHECKPOINTS = "unfinished"
-"""Sub-folder of the weights for interrupted and paused trainings, which go on from there."""
 
 
 class Trainer:
@@ -179,11 +177,6 @@ class Trainer:
             *("data_share", "epochs"),
         )
         self._store.finish(record.number, record.state, **{key: getattr(record, key) for key in outcome})
-
-
-def repeat_name(digest: str, repeat: int) -> str:
-    """Return what the checkpoint of a further training is called."""
-    return f"{digest}.{repeat}"
 
 
 def reason_of(error: Exception) -> str:

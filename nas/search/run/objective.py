@@ -2,80 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import optuna
+import torch
 
-from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
-from nas.config.search import SearchConfig
+from nas.config.budget import LatencyLimit
 from nas.config.study import StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import StudyError
+from nas.models.backends import Latency
+from nas.models.device import describe_device, describe_versions
+from nas.models.latency import time_inference
 from nas.records import TrialRecord
-from nas.search.proposals import architecture_of
+from nas.search.proposals import Candidate, propose
+from nas.search.run.trainer import Trainer, reason_of
 from nas.search.storage.optuna_study import ERROR
 from nas.search.storage.store import Store
-from nas.search.timing import measure_for_budget, measured_alike
-from nas.search.trainer import Trainer, reason_of
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A proposed network: where it comes from, what it is, what it costs."""
-
-    record: TrialRecord
-    architecture: Architecture
-    cost: Cost
-
-
-def propose(trial: optuna.trial.BaseTrial, search: SearchConfig, dataset: Dataset) -> Candidate:
-    """Ask Optuna for coefficients and realise the network they name."""
-    names = [space.name for space in search.spaces]
-    space = str(trial.suggest_categorical("space", names)) if len(names) > 1 else names[0]
-    width = trial.suggest_float("width", search.width.min, search.width.max, step=search.width.step)
-    depth = trial.suggest_float("depth", search.depth.min, search.depth.max, step=search.depth.step)
-    pixels = search.resolution
-    resolution = trial.suggest_int("resolution", pixels.min, pixels.max, step=pixels.step)
-    choices = {
-        key: trial.suggest_categorical(key, values) if len(values) > 1 else values[0]
-        for key, values in search.dimensions(space).items()
-    }
-    return realise(
-        search, trial.number, dataset, space=space, width=width, depth=depth, resolution=resolution, choices=choices
-    )
-
-
-def realise(
-    search: SearchConfig,
-    number: int,
-    dataset: Dataset,
-    *,
-    space: str,
-    width: float,
-    depth: float,
-    resolution: int,
-    choices: Mapping[str, Any] | None = None,
-) -> Candidate:
-    """Return the network of a space at coefficients and choices, with its cost."""
-    parameters = {"space": space, "width": width, "depth": depth, "resolution": resolution, **(choices or {})}
-    architecture = architecture_of(search, parameters, dataset)
-    cost = count_cost(architecture)
-    record = TrialRecord(
-        number=number,
-        space=space,
-        width=width,
-        depth=depth,
-        resolution=resolution,
-        digest=architecture.digest,
-        flops=cost.flops,
-        params=cost.params,
-        activations=cost.activations,
-        choices=dict(choices or {}),
-    )
-    return Candidate(record, architecture, cost)
 
 
 class Objective:
@@ -151,3 +95,21 @@ class Objective:
         for key, violation in violations.items():
             trial.set_constraint(key, violation)
         return f"latency {latency.median_ms:.3g} ms" if any(v > 0 for v in violations.values()) else ""
+
+
+def measure_for_budget(
+    limit: LatencyLimit, architecture: Architecture, *, threads: int, device: torch.device
+) -> Latency:
+    """Measure a network in this process as the limit says, on the CPU with so many threads."""
+    return time_inference(architecture, backend=limit.backend, device=device, batch=limit.batch, threads=threads)
+
+
+def measured_alike(latency: Latency, limit: LatencyLimit, *, threads: int, device: torch.device) -> bool:
+    """Tell whether an earlier measurement is what ``measure_for_budget`` would make here again."""
+    return (latency.backend, latency.batch, latency.threads, latency.device, latency.versions) == (
+        limit.backend,
+        limit.batch,
+        threads,
+        describe_device(device),
+        describe_versions(),
+    )

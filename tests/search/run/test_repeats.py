@@ -24,11 +24,10 @@ from nas.fronts.noise import WORTH_REPEATING
 from nas.processes.owners import process_identity
 from nas.records import Repeat
 from nas.search import later, trainer
-from nas.search.disk import prune_checkpoints
-from nas.search.events import EpochFinished, Event, RepeatFinished, TrialFinished
+from nas.search.disk import CHECKPOINTS, prune_checkpoints
+from nas.search.run.events import EpochFinished, Event, RepeatFinished, TrialFinished
 from nas.search.storage.store import Store
 from nas.search.study import Study, open_study, planned_trials, run_study
-from nas.search.trainer import CHECKPOINTS
 from nas.training.loop import trial_seed
 
 TRIALS = {"flops": {"max": "300k"}}

@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.processes.owners import process_is_gone
 from nas.records import TrialRecord
-from nas.search.storage.optuna_study import ERROR, add_copies, owner_is_gone
+from nas.search.storage.optuna_study import add_copies, note_error, owner_is_gone
 from nas.search.storage.store import Store
 
 
@@ -37,7 +37,7 @@ def _tell(study: optuna.Study, trial: FrozenTrial, records: dict[int, TrialRecor
     if record is None or record.state == "running":
         study.tell(trial.number, state=TrialState.FAIL)
     elif record.state in ("failed", "diverged"):
-        study._storage.set_trial_user_attr(trial._trial_id, ERROR, record.error)
+        note_error(study, trial, record.error)
         study.tell(trial.number, state=TrialState.FAIL)
     else:
         trained = record if record.repeat_of is None else records[record.repeat_of]

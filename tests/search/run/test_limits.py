@@ -20,8 +20,8 @@ from nas.fronts.growth import front_history
 from nas.fronts.halving import promotable
 from nas.fronts.noise import over_seeds, seed_noise
 from nas.search import progress, trainer, trials, workers
-from nas.search.events import Event, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
-from nas.search.limits import Limits, make_limits
+from nas.search.run.events import Event, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
+from nas.search.run.limits import Limits, make_limits
 from nas.search.storage.store import Store
 from nas.search.study import planned_trials, run_study
 from nas.training.result import Score, TrainingResult
@@ -128,7 +128,7 @@ def test_trainings_that_paused_stand_where_they_ended(halving: StudyConfig) -> N
 def clock(monkeypatch: pytest.MonkeyPatch, *, hours: float, at: type[Event]) -> Callable[[Event], None]:
     """Return a listener that lets so many hours pass with every event of a kind."""
     now = [0.0]
-    monkeypatch.setattr("nas.search.limits.time", SimpleNamespace(time=lambda: now[0]))
+    monkeypatch.setattr("nas.search.run.limits.time", SimpleNamespace(time=lambda: now[0]))
 
     def listen(event: Event) -> None:
         now[0] += 3600 * hours * isinstance(event, at)

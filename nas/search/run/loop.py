@@ -12,16 +12,17 @@ from nas.config.study import StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import NasError
 from nas.models.device import resolve_device
-from nas.search.events import Event, NothingLeft, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
-from nas.search.limits import Limits
-from nas.search.objective import Objective
+from nas.search.disk import weights_folder
 from nas.search.proposals import Networks, distributions
 from nas.search.run.claims import claim_paused, claim_repeat, go_on
+from nas.search.run.events import Event, NothingLeft, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
+from nas.search.run.limits import Limits
+from nas.search.run.objective import Objective
+from nas.search.run.trainer import Trainer
 from nas.search.samplers import make_sampler
 from nas.search.storage.optuna_study import PROMOTED, open_optuna_study, was_interrupted
 from nas.search.storage.reading import stagnation
 from nas.search.storage.store import Store
-from nas.search.trainer import Trainer
 
 FAILURES_IN_A_ROW = 3
 """A search stops after so many: the next would fail too."""
@@ -112,8 +113,3 @@ def _propose(study: optuna.Study, objective: Objective, store: Store, emit: Call
     if len(last) == FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL and not was_interrupted(t) for t in last):
         errors = {record.number: record.error for record in store.trials()}
         raise NasError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last with: {errors[last[-1].number]}")
-
-
-def weights_folder(store: Store, directory: Path) -> Path:
-    """Return where weights lie: apart for each definition, which another database may hold under the same name."""
-    return directory / "weights" / store.definition_digest()

@@ -33,16 +33,16 @@ from nas.export.bundle import choose_trial
 from nas.fronts.halving import promotable
 from nas.processes.owners import process_identity
 from nas.records import TrialRecord
-from nas.search import trainer
 from nas.search import trials as searching
-from nas.search.abandoned import release_abandoned
-from nas.search.disk import FilesOnDisk, prune_checkpoints
-from nas.search.events import EpochFinished, Event, TrialFinished
+from nas.search.disk import CHECKPOINTS, FilesOnDisk, prune_checkpoints
+from nas.search.run import trainer
 from nas.search.run.claims import go_on
+from nas.search.run.events import EpochFinished, Event, TrialFinished
+from nas.search.run.recovery import release_abandoned
+from nas.search.run.trainer import Trainer
 from nas.search.storage.optuna_study import ERROR, PROMOTED
 from nas.search.storage.store import Store
 from nas.search.study import Study, missing_trials, open_optuna_study, open_study, planned_trials, run_study
-from nas.search.trainer import CHECKPOINTS, Trainer
 
 Done = optuna.trial.TrialState
 RUNGS, EPOCHS, FACTOR = (1, 2), 5, 2

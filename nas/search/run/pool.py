@@ -15,8 +15,8 @@ from typing import Any
 from nas.config.study import StudyConfig
 from nas.errors import NasError, UserError
 from nas.processes.interrupts import interruptible, interrupts_held, let_interrupts_through
-from nas.search.events import Event, Stagnant
-from nas.search.limits import Limits
+from nas.search.run.events import Event, Stagnant
+from nas.search.run.limits import Limits
 
 
 def run_workers(
@@ -86,7 +86,7 @@ def _work(
 ) -> None:
     """Run trials until the tickets are gone; the body of a worker process."""
     from nas.data.sources import load_data
-    from nas.search.trials import run_trials
+    from nas.search.run.loop import run_trials
 
     # a terminal signals the whole group and the parent signals again: the second must not disturb the putting away
     with suppress(KeyboardInterrupt), interruptible(once=True) as check:
