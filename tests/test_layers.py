@@ -13,24 +13,76 @@ PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
     *("errors", "units", "schema", "records", "processes"),
     *("architecture", "data", "models", "training", "config", "fronts", "sampling"),
-    *("search", "replay", "analysis", "export", "tables", "console", "cli"),
+    *("search", "replay", "analysis", "export", "cli", "__main__"),
 )
 """From the ground up: a room imports only from rooms that stand before it."""
+ONLY = {
+    "fronts": {"errors", "units", "records", "config"},
+    "sampling": {"errors", "units", "records", "config", "fronts", "processes"},
+    "search/storage": {"errors", "units", "records", "config", "fronts", "processes", "architecture", "models"},
+}
+"""Rooms that stand alone: all that they may import of the package."""
+KNOW = {
+    "sqlalchemy": ("search/storage",),
+    "optuna": ("sampling", "search", "replay"),
+    "rich": ("cli",),
+    "typer": ("cli",),
+    "plotly": ("analysis",),
+}
+"""Libraries that only some rooms know."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
-def imported(path: Path) -> set[str]:
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def imports(path: Path) -> set[str]:
+    """Return the full names of all modules that a file imports, inside functions too."""
     tree = ast.parse(path.read_text())
-    names = [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module]
-    names += [alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names]
-    return {name.split(".")[1] for name in names if name.startswith("nas.")}
+    names = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
+    return names | {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def rooms_imported(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(path) if name.startswith("nas.")}
+
+
+every_module = pytest.mark.parametrize("path", MODULES, ids=name_of)
+
+
+@every_module
 def test_imports_only_go_down(path: Path) -> None:
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    for other in imported(path):
+    for other in rooms_imported(path):
         assert ROOMS.index(other) <= ROOMS.index(own), f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("room", ONLY)
+def test_some_rooms_stand_alone(room: str) -> None:
+    own = room.split("/")[0]
+    for path in (PACKAGE / room).rglob("*.py"):
+        assert rooms_imported(path) - {own} <= ONLY[room], name_of(path)
+        inside = {name for name in imports(path) if name.startswith(f"nas.{own}.")}
+        assert all(name.startswith(f"nas.{room.replace('/', '.')}.") for name in inside), name_of(path)
+
+
+@every_module
+def test_libraries_are_known_where_they_belong(path: Path) -> None:
+    for library in {name.split(".")[0] for name in imports(path)} & KNOW.keys():
+        assert name_of(path).startswith(tuple(f"{room}/" for room in KNOW[library])), library
+
+
+@every_module
+def test_only_the_storage_touches_what_optuna_hides(path: Path) -> None:
+    hidden = {n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)} & {"_storage"}
+    assert not hidden or name_of(path).startswith("search/storage/")
+
+
+@every_module
+def test_what_a_study_is_does_not_know_how_it_is_run(path: Path) -> None:
+    if name_of(path).startswith("search/") and not name_of(path).startswith("search/run/"):
+        assert not any(name.startswith("nas.search.run") for name in imports(path))
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def cost(
     if verify:
         for network, counted in zip(networks, costs, strict=True):
             _verify(network, counted)
-    from nas.console import make_console
-    from nas.tables.networks import compare_table, cost_notes, stage_table
+    from nas.cli.progress import make_console
+    from nas.cli.tables.networks import compare_table, cost_notes, stage_table
 
     console = make_console()
     if not as_json:
@@ -170,7 +170,7 @@ def _print_latencies(
     console: Console, networks: list[Architecture], costs: list[Cost], measured: list[Measured]
 ) -> None:
     from nas.analysis.latency import Timed, compare_orders
-    from nas.tables.latency import disagreement_lines, latency_table
+    from nas.cli.tables.latency import disagreement_lines, latency_table
 
     names = [network.name for network in networks]
     if any(found.latencies for found in measured):

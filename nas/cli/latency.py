@@ -29,8 +29,8 @@ def latency(
     as_json: AsJson = False,
 ) -> None:
     """Measure the front of a study, and rank it by latency; the report then shows it too."""
-    from nas.console import make_console
-    from nas.tables.latency import disagreement_lines, front_latency_table
+    from nas.cli.progress import make_console
+    from nas.cli.tables.latency import disagreement_lines, front_latency_table
 
     chosen, *others = known_backends(backend)
     if others:

@@ -85,7 +85,7 @@ def shown_search(
     Raises:
         Interrupted: By Ctrl-C; it says how to continue.
     """
-    from nas.console import SearchProgress
+    from nas.cli.progress import SearchProgress
 
     try:
         with interruptible() as check, SearchProgress(console, total=planned, epochs=epochs) as progress:

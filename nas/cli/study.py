@@ -91,8 +91,8 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Run a study, or continue it."""
+    from nas.cli.progress import make_console
     from nas.config.study import load_study_config
-    from nas.console import make_console
 
     config, _ = load_study_config(study)
     console = make_console(stderr=as_json)
@@ -215,7 +215,7 @@ def front(
 ) -> None:
     """Show the Pareto front of accuracy against FLOPs."""
     from nas.analysis.pareto import front_with_noise, points_to_frame
-    from nas.console import make_console
+    from nas.cli.progress import make_console
     from nas.search.study import open_study
 
     if as_json and as_csv:
@@ -285,7 +285,7 @@ def export(
 
 
 def _show_front(console: Console, study: str, front: NoisyFront) -> None:
-    from nas.tables.studies import front_notes, front_table
+    from nas.cli.tables.studies import front_notes, front_table
 
     console.print(front_table(front, title=f"Pareto front of {study}", width=console.width))
     for note in front_notes(front):

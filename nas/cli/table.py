@@ -28,15 +28,15 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Run a study to its end, or continue it, and write all its trainings as one CSV file (packed by .gz)."""
+    from nas.cli.progress import make_console
     from nas.config.study import load_study_config
-    from nas.console import make_console
 
     config, _ = load_study_config(study)
     console = make_console(stderr=as_json)
     with console.status("loading"):
         from nas.data.sources import load_data
         from nas.models.device import describe_versions
-        from nas.replay.table import table_of, write_table
+        from nas.replay.trainings import table_of, write_table
         from nas.search.study import planned_trials, run_study
 
         planned = planned_trials(study, storage=storage)
@@ -75,7 +75,7 @@ def replay(
     """Replay searches on finished trainings: which sampler and which early stopping would have saved most?"""
     from functools import partial
 
-    from nas.console import make_console
+    from nas.cli.progress import make_console
 
     console = make_console(stderr=as_json)
     with console.status("loading"):
@@ -105,7 +105,7 @@ def replay(
     if as_json:
         print_json({"source": source, "networks": len(problem.entries), "rules": [_finite(s) for s in summaries]})
         return
-    from nas.tables.studies import replay_table
+    from nas.cli.tables.studies import replay_table
 
     title = f"{proposals} proposals on {len(problem.entries)} networks, {seeds} seeds, medians"
     console.print(replay_table(summaries, title=title, width=console.width))
@@ -126,7 +126,7 @@ def _finite(summary: ReplaySummary) -> dict[str, Any]:
 def _load(source: str, storage: str | None) -> Problem:
     """Return the problem of a table's file or a study."""
     from nas.replay.problem import problem_of
-    from nas.replay.table import read_table, table_of
+    from nas.replay.trainings import read_table, table_of
     from nas.search.study import open_study
 
     path = Path(source)

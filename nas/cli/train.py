@@ -62,9 +62,9 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a network over several seeds; the test images are looked at once for each, at the end."""
-    from nas.console import TrainingProgress, data_line, make_console
+    from nas.cli.progress import TrainingProgress, data_line, make_console
+    from nas.cli.tables.studies import seeds_table
     from nas.models.device import describe_device, describe_versions, resolve_device
-    from nas.tables.studies import seeds_table
 
     chosen = resolve_device(device)
     console = make_console(stderr=as_json)

@@ -11,7 +11,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from nas.fronts.geometry import Array, front_reference, hypervolume
-from nas.replay.table import Table
+from nas.replay.trainings import Table
 from nas.sampling.points import Parameters, unit
 from nas.search.proposals import distributions
 

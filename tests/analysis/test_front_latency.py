@@ -16,13 +16,13 @@ from nas.analysis.plots import plot_latency
 from nas.analysis.report import render_report
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
+from nas.cli.tables.latency import disagreement_lines
 from nas.config.study import StudyConfig
 from nas.errors import MeasurementError, StudyError
 from nas.models.backends import Latency
 from nas.models.latency import Failure, Measured
 from nas.records import TrialRecord
 from nas.search.study import Study, run_study
-from nas.tables.latency import disagreement_lines
 
 
 def took(median_ms: float, *, spread: float = 0.0, **changes: Any) -> Latency:

@@ -41,7 +41,7 @@ from nas.processes.threads import cpu_threads
 from nas.replay.problem import Entry, Problem, problem_of
 from nas.replay.rules import Course, Rule, median_spent, replay_rules
 from nas.replay.simulate import cost_of
-from nas.replay.table import read_table
+from nas.replay.trainings import read_table
 from nas.sampling.pareto import ParetoSampler
 from nas.sampling.points import values_at
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import TINY, Outcome
 
-from nas.replay.table import read_table
+from nas.replay.trainings import read_table
 
 
 @pytest.fixture

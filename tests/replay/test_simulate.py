@@ -17,7 +17,7 @@ from nas.replay.problem import Entry, Problem, problem_of
 from nas.replay.rules import Course, Rule, median_spent, replay_rules
 from nas.replay.samplers import SAMPLERS, replay
 from nas.replay.simulate import Moment
-from nas.replay.table import table_of
+from nas.replay.trainings import table_of
 from nas.search.study import Study, run_study
 
 

@@ -15,7 +15,7 @@ from nas.data.sources import DataConfig
 from nas.errors import StudyError
 from nas.records import Repeat
 from nas.replay.problem import Yardstick, problem_of
-from nas.replay.table import Table, read_table, table_of, write_table
+from nas.replay.trainings import Table, read_table, table_of, write_table
 from nas.search.proposals import distributions
 from nas.search.study import Study, run_study
 

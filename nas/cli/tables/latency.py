@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from nas.tables.fitted import Column, fitted_table
+from nas.cli.tables.fitted import Column, fitted_table
 from nas.units import format_bytes, format_count
 
 if TYPE_CHECKING:

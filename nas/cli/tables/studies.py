@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from nas.tables.fitted import Column, fitted_table
+from nas.cli.tables.fitted import Column, fitted_table
 from nas.units import format_count, format_seconds, format_share
 
 if TYPE_CHECKING:

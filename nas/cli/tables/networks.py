@@ -10,7 +10,7 @@ from rich.table import Table
 from nas.architecture.layers import Block, Conv, MaxPool, SqueezeExcite
 from nas.architecture.shapes import kernel_sides
 from nas.architecture.spec import sections
-from nas.tables.fitted import Column, fitted_table
+from nas.cli.tables.fitted import Column, fitted_table
 from nas.units import format_bytes, format_count
 
 if TYPE_CHECKING:

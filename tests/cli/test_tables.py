@@ -14,12 +14,12 @@ from nas.analysis.latency import FrontLatency, Orders, RankedTrial
 from nas.analysis.pareto import FrontPoint, NoisyFront
 from nas.architecture.cost import count_cost
 from nas.architecture.presets import PRESETS, preset
+from nas.cli.tables.latency import front_latency_table
+from nas.cli.tables.networks import bar, compare_table, stage_table
+from nas.cli.tables.studies import front_notes, front_table
 from nas.fronts.noise import Noise
 from nas.models.backends import Latency
 from nas.records import TrialRecord
-from nas.tables.latency import front_latency_table
-from nas.tables.networks import bar, compare_table, stage_table
-from nas.tables.studies import front_notes, front_table
 
 
 def printed(table: object, width: int) -> str:

@@ -24,7 +24,7 @@ from rich.console import Console
 from nas.architecture.presets import preset
 from nas.architecture.serialization import architecture_to_json
 from nas.cli import main
-from nas.console import SearchProgress
+from nas.cli.progress import SearchProgress
 from nas.fronts.growth import Growth
 from nas.records import TrialRecord
 from nas.schema import shipped
