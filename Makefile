@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install quickstart test lint coverage benchmark clean
+.PHONY: help install quickstart test lint endurance benchmark clean
 
 help:  ## list what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ test: lint  ## lint, types and tests with the coverage floor
 	$(BIN)/coverage run -m pytest -n 2 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+endurance: install  ## the tests that kill, fuzz and wait at length (an hour or more)
+	NAS_ENDURANCE=1 $(BIN)/pytest -m endurance -n 2 --dist worksteal
 
 benchmark: install  ## the performance claims, one after another
 	set -e; for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -29,6 +30,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("default")
+
+
+def scaled(small: int, large: int) -> int:
+    """Return how often a test tries: ``small`` in ``make test``, ``large`` in ``make endurance``."""
+    return large if os.environ.get("NAS_ENDURANCE") else small
+
 
 SPACES = tuple(sorted(path.stem for path in shipped("search_spaces").glob("*.yaml")))
 TINY: dict[str, Any] = {
