@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from nas.records import TrialRecord
     from nas.sampling.pareto import ParetoSampler
     from nas.search.check import check_study
-    from nas.search.study import Study, open_study, run_study
+    from nas.search.run.start import run_study
+    from nas.search.study import Study, open_study
     from nas.training.loop import train
 
 _HOMES = {
@@ -57,7 +58,7 @@ _HOMES = {
     "plot_curves": "nas.analysis.plots",
     "plot_front": "nas.analysis.plots",
     "preset": "nas.architecture.presets",
-    "run_study": "nas.search.study",
+    "run_study": "nas.search.run.start",
     "to_frame": "nas.analysis.pareto",
     "train": "nas.training.loop",
     "write_report": "nas.analysis.report",

@@ -20,7 +20,8 @@ from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture, Stage
 from nas.config.study import StudyConfig
 from nas.schema import shipped
-from nas.search.study import Study, run_study
+from nas.search.run.start import run_study
+from nas.search.study import Study
 
 # the fixture that gives each test a folder of its own does no harm to repeated examples
 settings.register_profile(

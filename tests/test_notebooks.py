@@ -9,8 +9,8 @@ import pytest
 from nbclient import NotebookClient
 
 from nas.records import TrialRecord
+from nas.search.storage.database import Database
 from nas.search.storage.store import Store
-from nas.search.study import default_storage
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 LEAVES = {
@@ -76,4 +76,4 @@ def execute(path: Path, folder: Path) -> list[nbformat.NotebookNode]:
 def trials_in(folder: Path) -> list[TrialRecord]:
     """Return the trials of all studies that were run in a folder."""
     studies = sorted(path.parent for path in folder.glob("studies/*/study.db"))
-    return [trial for study in studies for trial in Store(default_storage(study), study.name).trials()]
+    return [trial for study in studies for trial in Store(Database.in_folder(study), study.name).trials()]

@@ -40,14 +40,15 @@ def latency(
         from nas.analysis.latency import measure_front
         from nas.search.study import open_study
 
-        found = measure_front(
-            open_study(study, storage=storage),
-            device=device,
-            backend=chosen,
-            batch=batch,
-            threads=threads,
-            on_start=lambda trial: status.update(f"measuring trial {trial.number}: {trial.label}"),
-        )
+        with open_study(study, storage=storage) as opened:
+            found = measure_front(
+                opened,
+                device=device,
+                backend=chosen,
+                batch=batch,
+                threads=threads,
+                on_start=lambda trial: status.update(f"measuring trial {trial.number}: {trial.label}"),
+            )
     if as_json:
         print_json(_document(found))
         return

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nas.analysis.pareto import FrontPoint, NoisyFront
+    from nas.fronts.growth import Growth
+    from nas.search.study import Study
 
 
 def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False) -> None:
@@ -92,29 +94,30 @@ def search(
 ) -> None:
     """Run a study, or continue it."""
     from nas.cli.progress import make_console
-    from nas.config.study import load_study_config
 
-    config, _ = load_study_config(study)
     console = make_console(stderr=as_json)
     with console.status("loading"):
         from nas.analysis.pareto import front_with_noise
-        from nas.search.study import planned_trials, run_study
+        from nas.search.run.start import run_study
+        from nas.search.study import find_study
 
-        planned = trials if trials is not None or until else planned_trials(study, storage=storage)
-    with shown_search(console, epochs=config.recipe.epochs, planned=planned, command=f"nas search {study}") as show:
-        ran = run_study(
-            study,
-            trials=trials,
-            workers=workers,
-            device=device,
-            storage=storage,
-            until=until,  # type: ignore[arg-type]  # another word is refused there
-            max_hours=max_hours,
-            on_event=show,
-        )
-    front = front_with_noise(ran)
+        found = find_study(study, storage=storage)
+        planned = trials if trials is not None or until else found.missing_trials()
+    with found:
+        epochs, command = found.config.recipe.epochs, f"nas search {study}"
+        with shown_search(console, epochs=epochs, planned=planned, command=command) as show:
+            ran = run_study(
+                found,
+                trials=trials,
+                workers=workers,
+                device=device,
+                until=until,  # type: ignore[arg-type]  # another word is refused there
+                max_hours=max_hours,
+                on_event=show,
+            )
+        front = front_with_noise(ran)
     if planned == 0:
-        console.print(f"{config.name} has all its trials; nas search {study} --trials N runs N more", highlight=False)
+        console.print(f"{found.name} has all its trials; nas search {study} --trials N runs N more", highlight=False)
     if as_json:
         print_json(_front_document(ran.name, front))
         return
@@ -127,55 +130,55 @@ def search(
 
 def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = False) -> None:
     """Count a study's trials by what became of them, and what they take on disk."""
+    from nas.search.study import open_study
+
+    with open_study(study, storage=storage) as opened:
+        growth = opened.growth()
+        document = _status_document(opened, growth)
+    if as_json:
+        print_json(document)
+        return
+    typer.echo(f"{document['study']} ({document['storage']})")
+    for name, states in (("trials", document["trials"]), ("further trainings", document["further_trainings"])):
+        if states or name == "trials":
+            typer.echo(f"  {name}: {', '.join(f'{count} {state}' for state, count in states.most_common()) or 'none'}")
+    best, seconds = document["best_accuracy"], document["train_seconds"]
+    typer.echo(f"  best validation accuracy {100 * best:.2f} %; {seconds:.0f} s of training")
+    if growth is not None:
+        typer.echo(f"  {growth}: {'stagnant' if growth.stagnant else 'worth going on'}")
+    if (share := document["data_share"]) is not None:
+        typer.echo(f"  making batches took {100 * share:.1f} % of the steps, in the median{_held_up(share)}")
+    if halved := document["trials_in_micro_batches"]:
+        typer.echo(f"  {halved} trained in micro-batches, for want of memory")
+    for name, files in document["disk"].items():
+        typer.echo(f"  {name}: {_files(**files)}")
+
+
+def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
+    """Return what ``nas status --json`` prints."""
     from collections import Counter
     from dataclasses import asdict
     from statistics import median
 
     from nas.fronts.noise import mean, over_seeds
     from nas.search.disk import disk_use
-    from nas.search.storage.schema import without_password
-    from nas.search.study import open_study
-    from nas.units import format_bytes
 
-    opened = open_study(study, storage=storage)
     trials, repeats = opened.trials(), opened.repeats()
-    counts, further = Counter(trial.state for trial in trials), Counter(repeat.state for repeat in repeats)
-    best = max(map(mean, over_seeds(trials, repeats).values()), default=0.0)
-    seconds = sum(trial.train_seconds or 0 for trial in trials) + sum(repeat.train_seconds or 0 for repeat in repeats)
+    seconds = [trial.train_seconds or 0 for trial in trials] + [repeat.train_seconds or 0 for repeat in repeats]
     shares = [trial.data_share for trial in trials if trial.data_share is not None]
-    halved = sum(trial.micro_batch is not None for trial in trials)
-    disk = disk_use(opened.weights_folder())
-    growth = opened.growth()
-    document = {
+    return {
         "study": opened.name,
-        "storage": without_password(opened.storage),
-        "trials": counts,
+        "storage": str(opened.database),
+        "trials": Counter(trial.state for trial in trials),
         "planned": opened.config.search.trials,
-        "further_trainings": further,
-        "best_accuracy": best,
-        "train_seconds": seconds,
+        "further_trainings": Counter(repeat.state for repeat in repeats),
+        "best_accuracy": max(map(mean, over_seeds(trials, repeats).values()), default=0.0),
+        "train_seconds": sum(seconds),
         "growth": None if growth is None else {**asdict(growth), "stagnant": growth.stagnant},
         "data_share": median(shares) if shares else None,
-        "trials_in_micro_batches": halved,
-        "disk": asdict(disk),
+        "trials_in_micro_batches": sum(trial.micro_batch is not None for trial in trials),
+        "disk": asdict(disk_use(opened.weights_folder())),
     }
-    if as_json:
-        print_json(document)
-        return
-    typer.echo(f"{opened.name} ({document['storage']})")
-    for name, states in (("trials", counts), ("further trainings", further)):
-        if states or name == "trials":
-            typer.echo(f"  {name}: {', '.join(f'{count} {state}' for state, count in states.most_common()) or 'none'}")
-    typer.echo(f"  best validation accuracy {100 * best:.2f} %; {seconds:.0f} s of training")
-    if growth is not None:
-        typer.echo(f"  {growth}: {'stagnant' if growth.stagnant else 'worth going on'}")
-    if shares:
-        share = median(shares)
-        typer.echo(f"  making batches took {100 * share:.1f} % of the steps, in the median{_held_up(share)}")
-    if halved:
-        typer.echo(f"  {halved} trained in micro-batches, for want of memory")
-    for name, files in (("weights", disk.weights), ("checkpoints", disk.checkpoints)):
-        typer.echo(f"  {name}: {files.count} file{'s' * (files.count != 1)}, {format_bytes(files.bytes)}")
 
 
 def prune(
@@ -190,21 +193,26 @@ def prune(
     from nas.analysis.pareto import pareto_front
     from nas.search.disk import prune_checkpoints, prune_weights
     from nas.search.study import open_study
+
+    with open_study(study, storage=storage) as opened:
+        folder, trials = opened.weights_folder(), opened.trials()
+        removed = {"checkpoints": prune_checkpoints(folder, trials, opened.repeats())}
+        if weights:
+            trained = {trial.digest for trial in trials if trial.state == "trained"}
+            off_front = trained - {trial.digest for trial in pareto_front(opened)}
+            removed["weights"] = prune_weights(folder, off_front)
+    document = {name: asdict(files) for name, files in removed.items()}
+    if as_json:
+        print_json(document)
+        return
+    for name, files in document.items():
+        typer.echo(f"Removed {name}: {_files(**files)}")
+
+
+def _files(count: int, bytes: int) -> str:
     from nas.units import format_bytes
 
-    opened = open_study(study, storage=storage)
-    folder = opened.weights_folder()
-    trials = opened.trials()
-    removed = {"checkpoints": prune_checkpoints(folder, trials, opened.repeats())}
-    if weights:
-        trained = {trial.digest for trial in trials if trial.state == "trained"}
-        off_front = trained - {trial.digest for trial in pareto_front(opened)}
-        removed["weights"] = prune_weights(folder, off_front)
-    if as_json:
-        print_json({name: asdict(files) for name, files in removed.items()})
-        return
-    for name, files in removed.items():
-        typer.echo(f"Removed {name}: {files.count} file{'s' * (files.count != 1)}, {format_bytes(files.bytes)}")
+    return f"{_plural(count, 'file')}, {format_bytes(bytes)}"
 
 
 def front(
@@ -220,8 +228,8 @@ def front(
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other")
-    opened = open_study(study, storage=storage)
-    found = front_with_noise(opened)
+    with open_study(study, storage=storage) as opened:
+        found = front_with_noise(opened)
     if as_json:
         print_json(_front_document(opened.name, found))
     elif as_csv:
@@ -242,7 +250,8 @@ def report(
     from nas.analysis.report import write_report
     from nas.search.study import open_study
 
-    path = write_report(open_study(study, storage=storage), output)
+    with open_study(study, storage=storage) as opened:
+        path = write_report(opened, output)
     if as_json:
         print_json({"report": str(path)})
     else:
@@ -265,10 +274,10 @@ def export(
         limit = None if max_flops is None else parse_count(max_flops)
     except ValueError as error:
         raise ConfigError(f"--max-flops: {error}") from None
-    opened = open_study(study, storage=storage)
-    from nas.export.bundle import choose_trial, export_network
+    with open_study(study, storage=storage) as opened:
+        from nas.export.bundle import choose_trial, export_network
 
-    exported = export_network(opened, choose_trial(opened, number=trial, max_flops=limit), output)
+        exported = export_network(opened, choose_trial(opened, number=trial, max_flops=limit), output)
     document = {
         "directory": str(exported.directory),
         "trial": exported.trial.number,

@@ -29,25 +29,22 @@ def build(
 ) -> None:
     """Run a study to its end, or continue it, and write all its trainings as one CSV file (packed by .gz)."""
     from nas.cli.progress import make_console
-    from nas.config.study import load_study_config
 
-    config, _ = load_study_config(study)
     console = make_console(stderr=as_json)
     with console.status("loading"):
-        from nas.data.sources import load_data
         from nas.models.device import describe_versions
         from nas.replay.trainings import table_of, write_table
-        from nas.search.study import planned_trials, run_study
+        from nas.search.run.start import run_study
+        from nas.search.study import find_study
 
-        planned = planned_trials(study, storage=storage)
-    with shown_search(
-        console, epochs=config.recipe.epochs, planned=planned, command=f"nas table build {study}"
-    ) as show:
-        ran = run_study(study, workers=workers, device=device, storage=storage, on_event=show)
-    images = load_data(ran.config.data)
-    made = table_of(
-        ran, train_images=len(images.train), val_images=len(images.validation), versions=describe_versions()
-    )
+        found = find_study(study, storage=storage)
+        planned = found.missing_trials()
+    with found:
+        epochs, command = found.config.recipe.epochs, f"nas table build {study}"
+        with shown_search(console, epochs=epochs, planned=planned, command=command) as show:
+            ran = run_study(found, workers=workers, device=device, on_event=show)
+        images = {"train_images": len(ran.dataset.train), "val_images": len(ran.dataset.validation)}
+        made = table_of(ran, **images, versions=describe_versions())
     path = output or ran.directory / "table.csv.gz"
     write_table(made, path)
     trainings = made.frame.groupby(["digest", "repeat"]).ngroups
@@ -132,7 +129,8 @@ def _load(source: str, storage: str | None) -> Problem:
     path = Path(source)
     if path.suffix in (".csv", ".gz"):
         return problem_of(read_table(path))
-    return problem_of(table_of(open_study(source, storage=storage)))
+    with open_study(source, storage=storage) as opened:
+        return problem_of(table_of(opened))
 
 
 def _halving(text: str, epochs: int) -> Halving | None:

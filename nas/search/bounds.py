@@ -1,13 +1,18 @@
-"""What a study asks for and cannot have, said before anything is trained."""
+"""What a study asks for: bounds that cannot be met, said before anything is trained, and the one that is measured."""
 
 from __future__ import annotations
 
 import torch
 
 from nas.architecture.space import Range
+from nas.architecture.spec import Architecture
+from nas.config.budget import LatencyLimit
 from nas.config.study import StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import BudgetError, ConfigError
+from nas.models.backends import Latency
+from nas.models.device import describe_device, describe_versions
+from nas.models.latency import time_inference
 from nas.search.proposals import Candidate, realise
 from nas.training.loop import fitting_batch
 from nas.training.step import SMALLEST_BATCH
@@ -69,3 +74,21 @@ def _corners(config: StudyConfig, dataset: Dataset, end: str) -> list[Candidate]
 def _depths(allowed: Range) -> list[float]:
     """Return depths from the smallest to the largest, both among them."""
     return [allowed.min + (allowed.max - allowed.min) * part / 16 for part in range(17)]
+
+
+def measure_for_budget(
+    limit: LatencyLimit, architecture: Architecture, *, threads: int, device: torch.device
+) -> Latency:
+    """Measure a network in this process as the limit says, on the CPU with so many threads."""
+    return time_inference(architecture, backend=limit.backend, device=device, batch=limit.batch, threads=threads)
+
+
+def measured_alike(latency: Latency, limit: LatencyLimit, *, threads: int, device: torch.device) -> bool:
+    """Tell whether an earlier measurement is what ``measure_for_budget`` would make here again."""
+    return (latency.backend, latency.batch, latency.threads, latency.device, latency.versions) == (
+        limit.backend,
+        limit.batch,
+        threads,
+        describe_device(device),
+        describe_versions(),
+    )

@@ -7,7 +7,6 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,14 +16,13 @@ from nas.architecture.spec import Architecture
 from nas.config.budget import METRICS, Budget, Metric
 from nas.config.search import SearchConfig
 from nas.config.study import StudyConfig
-from nas.data.sources import Dataset, load_data
+from nas.data.sources import Dataset
 from nas.errors import BudgetError
 from nas.models.device import describe_device, resolve_device
 from nas.sampling.points import Parameters, drawn_points
-from nas.search.bounds import require_satisfiable
+from nas.search.bounds import measure_for_budget, require_satisfiable
 from nas.search.proposals import all_proposals, architecture_of, distributions
-from nas.search.run.objective import measure_for_budget
-from nas.search.study import resolve_study
+from nas.search.study import Named, find_study
 from nas.training.loop import StepTime, time_step
 from nas.training.recipe import Recipe
 from nas.training.step import PRECISIONS, resolved_precision
@@ -113,22 +111,21 @@ class _Counted:
         return self.feasible_points / self.points
 
 
-def check_study(study: str | Path | StudyConfig, *, device: str = "auto") -> CheckReport:
+def check_study(study: Named, *, device: str = "auto") -> CheckReport:
     """Count a study's networks and time a few training steps.
 
     All coefficient points are counted where they are at most 20,000; of more, or of continuous ranges, 2,000 are drawn.
 
     Args:
-        study: A study file, the name of a shipped study, or a definition.
+        study: A study file, the name of a shipped study, a definition, or an opened study.
         device: As for ``run_study``.
 
     Raises:
         BudgetError: No network meets the budget, or none of the sampled ones does.
         UserError: The study, its data or the device is wrong.
     """
-    config, _ = resolve_study(study)
-    chosen = resolve_device(device)
-    dataset = load_data(config.data)
+    found, chosen = find_study(study), resolve_device(device)
+    config, dataset = found.config, found.dataset
     require_satisfiable(config, dataset)
     counted = _count(config, dataset)
     sample = _evenly_spread(counted.networks, _TIMED)

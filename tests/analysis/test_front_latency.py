@@ -22,7 +22,8 @@ from nas.errors import MeasurementError, StudyError
 from nas.models.backends import Latency
 from nas.models.latency import Failure, Measured
 from nas.records import TrialRecord
-from nas.search.study import Study, run_study
+from nas.search.run.start import run_study
+from nas.search.study import Study
 
 
 def took(median_ms: float, *, spread: float = 0.0, **changes: Any) -> Latency:

@@ -11,7 +11,8 @@ from nas.analysis.report import render_report, write_report
 from nas.config.study import StudyConfig
 from nas.errors import ExportError
 from nas.fronts.growth import Growth
-from nas.search.study import Study, run_study
+from nas.search.run.start import run_study
+from nas.search.study import Study
 
 FRONT, PERHAPS = "Pareto front (± 1 standard error)", "may be on the front"
 

@@ -21,7 +21,8 @@ from nas.data.sources import load_data, load_test
 from nas.errors import ExportError, StudyError
 from nas.export import bundle
 from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network
-from nas.search.study import Study, run_study
+from nas.search.run.start import run_study
+from nas.search.study import Study
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def test_trials_are_chosen_by_number_or_by_cost(finished_study: Study) -> None:
 
 
 def test_weights_on_another_machine_are_missed_in_one_line(finished_study: Study, tmp_path: Path) -> None:
-    elsewhere = Study(finished_study.config, tmp_path / "elsewhere", finished_study.storage)
+    elsewhere = Study(finished_study.config, tmp_path / "elsewhere", finished_study.database)
     with pytest.raises(StudyError, match="the weights lie on the machine that ran trial"):
         export_network(elsewhere, pareto_front(elsewhere)[0], "out")
 

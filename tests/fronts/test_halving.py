@@ -18,7 +18,7 @@ from nas.config.search import Halving
 from nas.config.study import StudyConfig
 from nas.errors import ConfigError
 from nas.fronts.halving import Reached, goes_on, promotable, ranked, survivors
-from nas.search.study import run_study
+from nas.search.run.start import run_study
 
 Point = tuple[float, float]
 COSTS, ERRORS = st.integers(1, 10**6).map(float), st.integers(0, 200).map(lambda wrong: wrong / 200)

@@ -18,7 +18,8 @@ from nas.replay.rules import Course, Rule, median_spent, replay_rules
 from nas.replay.samplers import SAMPLERS, replay
 from nas.replay.simulate import Moment
 from nas.replay.trainings import table_of
-from nas.search.study import Study, run_study
+from nas.search.run.start import run_study
+from nas.search.study import Study
 
 
 def plain_problem() -> Problem:

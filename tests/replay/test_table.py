@@ -17,7 +17,9 @@ from nas.records import Repeat
 from nas.replay.problem import Yardstick, problem_of
 from nas.replay.trainings import Table, read_table, table_of, write_table
 from nas.search.proposals import distributions
-from nas.search.study import Study, run_study
+from nas.search.run.start import run_study
+from nas.search.storage.database import Database
+from nas.search.study import Study
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,8 @@ def repeated(tmp_path_factory: pytest.TempPathFactory) -> Study:
         patch.chdir(tmp_path_factory.mktemp("repeated"))
         search = {**TINY["search"], "trials": 5, "replicates": {"seeds": 2, "of": "spread", "networks": 2}}
         study = run_study(StudyConfig.model_validate({**TINY, "search": search}), device="cpu")
-        return Study(study.config, study.directory.resolve(), f"sqlite:///{study.directory.resolve()}/study.db")
+        directory = study.directory.resolve()
+        return Study(study.config, directory, Database.in_folder(directory))
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])

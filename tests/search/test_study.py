@@ -31,17 +31,18 @@ from nas.models.backends import Latency
 from nas.models.build import build_model
 from nas.models.device import Memory, describe_device, describe_versions
 from nas.records import TrialRecord
-from nas.search import objective, trainer
+from nas.search.bounds import measured_alike
 from nas.search.check import check_study
 from nas.search.disk import CHECKPOINTS, FilesOnDisk, disk_use, prune_checkpoints
 from nas.search.proposals import Networks
+from nas.search.run import objective
 from nas.search.run.events import EpochFinished, Event, NothingLeft, TrialFinished
-from nas.search.run.objective import measured_alike
+from nas.search.run.start import run_study
 from nas.search.samplers import ReproducibleSampler, make_sampler
+from nas.search.storage.database import Database
 from nas.search.storage.schema import SCHEMA_VERSION
-from nas.search.storage.store import Store
-from nas.search.study import Study, open_optuna_study, open_study, planned_trials, run_study
-from nas.training import loop
+from nas.search.study import Study, find_study, open_study
+from nas.training import job, loop
 
 PARTS = ("space", "width", "depth", "resolution", "digest", "flops", "accuracy", "seed")
 
@@ -80,7 +81,7 @@ def test_a_search_trains_within_the_budget_and_keeps_every_curve(finished_study:
 
 
 def test_optuna_knows_objectives_and_constraints(finished_study: Study) -> None:
-    study = open_optuna_study(finished_study.config, finished_study.storage)
+    study = finished_study.optuna()
     for trial, record in zip(study.trials, finished_study.trials(), strict=True):
         constraint = _constraint(trial)
         assert constraint == pytest.approx(record.flops / 1_000_000 - 1)
@@ -119,13 +120,13 @@ def test_a_network_is_trained_once(tiny_config: StudyConfig) -> None:
 def test_some_trials_and_some_more_are_the_same_as_all_at_once(tiny_config: StudyConfig) -> None:
     whole = run_study(tiny_config.model_copy(update={"name": "whole"}))
     parts = tiny_config.model_copy(update={"name": "parts"})
-    assert planned_trials(parts) == 8
+    assert find_study(parts).missing_trials() == 8
     run_study(parts, trials=3)
-    assert planned_trials(parts) == 5
+    assert find_study(parts).missing_trials() == 5
     continued = run_study(parts)
     assert essence(continued.trials()) == essence(whole.trials())
     assert [t.state for t in continued.trials()] == [t.state for t in whole.trials()]
-    assert planned_trials(parts) == 0
+    assert find_study(parts).missing_trials() == 0
     assert len(run_study(parts).trials()) == 8
 
 
@@ -247,7 +248,7 @@ def test_failed_trials_are_kept_with_their_reason_and_three_in_a_row_end_the_sea
     def diverge(*arguments: object, **keywords: object) -> None:
         raise TrainingDiverged("the loss is inf")
 
-    monkeypatch.setattr(trainer, "train", diverge)
+    monkeypatch.setattr(job, "train", diverge)
     everything = changed(tiny_config, "budget", flops={"max": "1G"})
     with pytest.raises(NasError, match="3 trials in a row failed, the last with: TrainingDiverged: the loss is inf"):
         run_study(everything)
@@ -305,7 +306,7 @@ def test_databases_that_cannot_be_reached_are_refused_without_the_password(
 
 
 def test_the_password_is_not_shown_with_a_study(tiny_config: StudyConfig) -> None:
-    assert "secret" not in repr(Study(tiny_config, Path(), "postgresql://user:secret@host/db"))
+    assert "secret" not in repr(Study(tiny_config, Path(), Database("postgresql://user:secret@host/db")))
 
 
 def test_two_studies_share_a_database(tiny_config: StudyConfig) -> None:
@@ -383,7 +384,7 @@ def test_a_latency_budget_is_measured_before_training_and_once_for_a_network(
     (latency,) = study.latencies(purpose="budget")[slow.digest]
     assert study.latencies() == {}  # nobody has ranked the front
     assert (latency.batch, latency.backend, latency.threads) == (2, "eager", 1)
-    stored = open_optuna_study(config, study.storage).trials[slow.number]
+    stored = study.optuna().trials[slow.number]
     violation = next(value for key, value in stored.system_attrs.items() if key.endswith(":latency_ms_max"))
     assert stored.state is optuna.trial.TrialState.PRUNED and violation == pytest.approx(slow.flops / 4e5 - 1)
 
@@ -410,7 +411,7 @@ def test_another_devices_latency_and_a_later_one_of_the_front_decide_nothing(
     slow = replace(study.latencies(purpose="budget")[trial.digest][0], median_ms=9.0)
     study.add_latency(trial, slow)
     assert run_study(config, trials=1).trials()[-1].state == "repeated"
-    store = Store(study.storage, study.name)
+    store = study.store
     store.add_latency(trial.digest, replace(slow, device="another"), purpose="budget")
     assert measured_alike(slow, config.budget.latency_ms, threads=1, device=torch.device("cpu"))
     for change in ({"device": "x"}, {"versions": "x"}, {"batch": 2}, {"threads": 2}, {"backend": "compile"}):

@@ -10,7 +10,6 @@ import numpy as np
 import optuna
 
 from nas.config.search import Replicates
-from nas.config.study import StudyConfig
 from nas.errors import StudyError
 from nas.fronts.halving import promotable
 from nas.fronts.noise import WORTH_REPEATING, Measured, measured
@@ -19,26 +18,27 @@ from nas.records import Repeat, TrialRecord
 from nas.search.run.trainer import Trainer
 from nas.search.storage.optuna_study import add_copies
 from nas.search.storage.store import Store
+from nas.search.study import Study
 from nas.training.loop import trial_seed
 
 
-def claim_paused(config: StudyConfig, store: Store, *, rungs: tuple[int, ...]) -> TrialRecord | None:
+def claim_paused(study: Study, *, rungs: tuple[int, ...]) -> TrialRecord | None:
     """Take the paused trial that should go on next; None where there is none.
 
     Args:
-        config: Of the study.
-        store: Of the study.
+        study: That is searched.
         rungs: Epochs after which trainings may pause.
     """
-    if config.search.halving is None:
+    halving, store = study.config.search.halving, study.store
+    if halving is None:
         return None
-    while (number := promotable(store.reached(rungs), factor=config.search.halving.factor)) is not None:
+    while (number := promotable(store.reached(rungs), factor=halving.factor)) is not None:
         if store.claim(number, process_identity()):  # else another worker was faster
             return store.trial(number)
     return None
 
 
-def go_on(trial: TrialRecord, study: optuna.Study, store: Store, trainer: Trainer) -> TrialRecord:
+def go_on(trial: TrialRecord, optuna_study: optuna.Study, store: Store, trainer: Trainer) -> TrialRecord:
     """Train a paused trial further, and return what became of it.
 
     Raises:
@@ -57,24 +57,19 @@ def go_on(trial: TrialRecord, study: optuna.Study, store: Store, trainer: Traine
         raise
     except Exception:
         return store.trial(trial.number)
-    add_copies(study, [record])
+    add_copies(optuna_study, [record])
     return record
 
 
-def claim_repeat(config: StudyConfig, store: Store, *, val_images: int) -> tuple[TrialRecord, Repeat] | None:
-    """Take a further training that the study asks for; None where all were made or are being made.
-
-    Args:
-        config: Of the study.
-        store: Of the study.
-        val_images: Number of validation images.
-    """
-    asked = config.search.replicates
-    if asked is None:
+def claim_repeat(study: Study) -> tuple[TrialRecord, Repeat] | None:
+    """Take a further training that the study asks for; None where all were made or are being made."""
+    search, store = study.config.search, study.store
+    if search.replicates is None:
         return None
-    while wanted := wanted_repeats(asked, store.trials(), store.repeats(), val_images=val_images):
+    val_images = len(study.dataset.validation)
+    while wanted := wanted_repeats(search.replicates, store.trials(), store.repeats(), val_images=val_images):
         trial, repeat = wanted[0]
-        seed = trial_seed(config.search.seed, trial.digest, repeat)
+        seed = trial_seed(search.seed, trial.digest, repeat)
         if store.claim_repeat(trial.number, repeat, seed=seed, owner=process_identity()):
             return trial, Repeat(trial.number, repeat, seed=seed)
     return None

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
 
-from nas.config.study import StudyConfig
-from nas.data.sources import Dataset
 from nas.errors import NasError
 from nas.models.device import resolve_device
-from nas.search.disk import weights_folder
 from nas.search.proposals import Networks, distributions
 from nas.search.run.claims import claim_paused, claim_repeat, go_on
 from nas.search.run.events import Event, NothingLeft, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
@@ -20,19 +16,17 @@ from nas.search.run.limits import Limits
 from nas.search.run.objective import Objective
 from nas.search.run.trainer import Trainer
 from nas.search.samplers import make_sampler
-from nas.search.storage.optuna_study import PROMOTED, open_optuna_study, was_interrupted
+from nas.search.storage.optuna_study import PROMOTED, was_interrupted
 from nas.search.storage.reading import stagnation
 from nas.search.storage.store import Store
+from nas.search.study import Study
 
 FAILURES_IN_A_ROW = 3
 """A search stops after so many: the next would fail too."""
 
 
 def run_trials(
-    config: StudyConfig,
-    directory: Path,
-    storage: str,
-    dataset: Dataset,
+    study: Study,
     *,
     tickets: Iterable[object],
     device: str,
@@ -45,56 +39,44 @@ def run_trials(
         NasError: Several trials in a row failed.
         StudyError: What a trial made cannot be written.
     """
-    emit, store = on_event or (lambda event: None), Store(storage, config.name)
-    trainer = Trainer(
-        config,
-        dataset,
-        store,
-        weights=weights_folder(store, directory),
-        device=resolve_device(device),
-        emit=emit,
-    )
-    networks = Networks(config, dataset)
-    startup = config.search.startup_trials
-    everything = networks.all_allowed(distributions(config.search)) if config.search.sampler == "pareto" else None
-    sampler = make_sampler(config.search, networks, partial=trainer.partial_accuracies if trainer.rungs else None)
-    optuna_study = open_optuna_study(config, storage, sampler=sampler)
-    objective = Objective(config, dataset, store, trainer)
+    emit, store, search = on_event or (lambda event: None), study.store, study.config.search
+    trainer = Trainer(study, device=resolve_device(device), emit=emit)
+    networks = Networks(study.config, study.dataset)
+    everything = networks.all_allowed(distributions(search)) if search.sampler == "pareto" else None
+    sampler = make_sampler(search, networks, partial=trainer.partial_accuracies if trainer.rungs else None)
+    optuna_study = study.optuna(sampler)
+    objective = Objective(study, trainer)
     waiting = iter(tickets)
     while not limits.time_is_up():
-        paused = claim_paused(config, store, rungs=trainer.rungs)
+        paused = claim_paused(study, rungs=trainer.rungs)
         if paused is not None:
             emit(TrialFinished(go_on(paused, optuna_study, store, trainer), went_on=True))
         elif everything is not None and everything <= store.proposed():
             emit(NothingLeft(len(everything)))
             break
-        elif limits.until_stagnant and (reason := stagnation(store, optuna_study, startup_trials=startup)) is not None:
+        elif limits.until_stagnant and (reason := _stagnation(study, optuna_study)) is not None:
             emit(Stagnant(reason))
             break
         elif next(waiting, None) is None:
             break
         else:
             _propose(optuna_study, objective, store, emit)
-    _repeat_trainings(config, store, trainer, emit, val_images=len(dataset.validation), limits=limits)
+    _repeat_trainings(study, trainer, emit, limits)
 
 
-def _repeat_trainings(
-    config: StudyConfig,
-    store: Store,
-    trainer: Trainer,
-    emit: Callable[[Event], None],
-    *,
-    val_images: int,
-    limits: Limits,
-) -> None:
+def _stagnation(study: Study, optuna_study: optuna.Study) -> str | None:
+    return stagnation(study.store, optuna_study, startup_trials=study.config.search.startup_trials)
+
+
+def _repeat_trainings(study: Study, trainer: Trainer, emit: Callable[[Event], None], limits: Limits) -> None:
     """Make the further trainings that a study asks for."""
     failures = 0
     while not limits.time_is_up():
-        claimed = claim_repeat(config, store, val_images=val_images)
+        claimed = claim_repeat(study)
         if claimed is None:
             return
         trial, repeat = claimed
-        done = trainer.repeat(trial, store.architecture(trial.digest), repeat)
+        done = trainer.repeat(trial, study.store.architecture(trial.digest), repeat)
         emit(RepeatFinished(trial, done))
         failures = failures + 1 if done.state == "failed" else 0
         if failures == FAILURES_IN_A_ROW:

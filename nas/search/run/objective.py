@@ -5,31 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 import optuna
-import torch
 
-from nas.architecture.spec import Architecture
-from nas.config.budget import LatencyLimit
-from nas.config.study import StudyConfig
-from nas.data.sources import Dataset
 from nas.errors import StudyError
-from nas.models.backends import Latency
-from nas.models.device import describe_device, describe_versions
-from nas.models.latency import time_inference
 from nas.records import TrialRecord
+from nas.search.bounds import measure_for_budget, measured_alike
 from nas.search.proposals import Candidate, propose
 from nas.search.run.trainer import Trainer, reason_of
 from nas.search.storage.optuna_study import ERROR
-from nas.search.storage.store import Store
+from nas.search.study import Study
 
 
 class Objective:
     """Validation accuracy (to maximise) and FLOPs (to minimise) of a proposal."""
 
-    def __init__(self, config: StudyConfig, dataset: Dataset, store: Store, trainer: Trainer) -> None:
+    def __init__(self, study: Study, trainer: Trainer) -> None:
         """Keep what every trial of a study shares."""
-        self._config = config
-        self._dataset = dataset
-        self._store = store
+        self._study = study
+        self._config = study.config
+        self._store = study.store
         self._trainer = trainer
         self.finished: TrialRecord | None = None
         self.stopped: StudyError | None = None
@@ -42,7 +35,7 @@ class Objective:
             StudyError: What the trial made cannot be written; ``stopped`` is the error.
         """
         self.finished = None
-        candidate = propose(trial, self._config.search, self._dataset)
+        candidate = propose(trial, self._config.search, self._study.dataset)
         for key, violation in self._config.budget.violations(candidate.cost).items():
             trial.set_constraint(key, violation)
         self._store.begin(candidate.record, candidate.architecture, candidate.cost)
@@ -95,21 +88,3 @@ class Objective:
         for key, violation in violations.items():
             trial.set_constraint(key, violation)
         return f"latency {latency.median_ms:.3g} ms" if any(v > 0 for v in violations.values()) else ""
-
-
-def measure_for_budget(
-    limit: LatencyLimit, architecture: Architecture, *, threads: int, device: torch.device
-) -> Latency:
-    """Measure a network in this process as the limit says, on the CPU with so many threads."""
-    return time_inference(architecture, backend=limit.backend, device=device, batch=limit.batch, threads=threads)
-
-
-def measured_alike(latency: Latency, limit: LatencyLimit, *, threads: int, device: torch.device) -> bool:
-    """Tell whether an earlier measurement is what ``measure_for_budget`` would make here again."""
-    return (latency.backend, latency.batch, latency.threads, latency.device, latency.versions) == (
-        limit.backend,
-        limit.batch,
-        threads,
-        describe_device(device),
-        describe_versions(),
-    )

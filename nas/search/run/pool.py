@@ -9,20 +9,17 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import Any
 
-from nas.config.study import StudyConfig
 from nas.errors import NasError, UserError
 from nas.processes.interrupts import interruptible, interrupts_held, let_interrupts_through
 from nas.search.run.events import Event, Stagnant
 from nas.search.run.limits import Limits
+from nas.search.study import Study
 
 
 def run_workers(
-    config: StudyConfig,
-    directory: Path,
-    storage: str,
+    study: Study,
     *,
     trials: int,
     workers: int,
@@ -39,7 +36,7 @@ def run_workers(
     """
     context = multiprocessing.get_context("spawn")
     tickets, events = context.Value("i", trials), context.Queue()
-    arguments = (config, directory, storage, tickets, events, limits)
+    arguments = (study, tickets, events, limits)
     processes = [
         context.Process(target=_work, args=(*arguments, _device_of(device, i)), name=f"worker {i}")
         for i in range(workers)
@@ -81,11 +78,8 @@ def _pass_on(processes: list[SpawnProcess], events: Any, on_event: Callable[[Eve
             on_event(event)
 
 
-def _work(
-    config: StudyConfig, directory: Path, storage: str, tickets: Any, events: Any, limits: Limits, device: str
-) -> None:
+def _work(study: Study, tickets: Any, events: Any, limits: Limits, device: str) -> None:
     """Run trials until the tickets are gone; the body of a worker process."""
-    from nas.data.sources import load_data
     from nas.search.run.loop import run_trials
 
     # a terminal signals the whole group and the parent signals again: the second must not disturb the putting away
@@ -99,10 +93,8 @@ def _work(
             check()
             _end_with_parent()
 
-        dataset = load_data(config.data)
         try:
-            own = _take(tickets)
-            run_trials(config, directory, storage, dataset, tickets=own, device=device, limits=limits, on_event=emit)
+            run_trials(study, tickets=_take(tickets), device=device, limits=limits, on_event=emit)
         except UserError as error:
             _stop_all(tickets)
             events.put(error)

@@ -9,43 +9,29 @@ from pathlib import Path
 import torch
 
 from nas.architecture.spec import Architecture
-from nas.config.study import StudyConfig
-from nas.data.sources import Dataset
 from nas.errors import StudyError, TrainingDiverged
 from nas.fronts.halving import goes_on
-from nas.models.device import describe_device
 from nas.records import Epoch, Repeat, TrialRecord, TrialState
 from nas.search.disk import CHECKPOINTS, repeat_name
 from nas.search.run.events import EpochFinished, Event
-from nas.search.storage.store import Store
-from nas.training.checkpoint import save_weights
-from nas.training.loop import train, trial_seed
-from nas.training.result import TrainingResult
+from nas.search.study import Study
+from nas.training.job import Job, do_job
+from nas.training.loop import trial_seed
 
 
 class Trainer:
     """What every training of a study shares."""
 
-    def __init__(
-        self,
-        config: StudyConfig,
-        dataset: Dataset,
-        store: Store,
-        *,
-        weights: Path,
-        device: torch.device,
-        emit: Callable[[Event], None],
-    ) -> None:
+    def __init__(self, study: Study, *, device: torch.device, emit: Callable[[Event], None]) -> None:
         """Keep it."""
-        self._config = config
-        self._dataset = dataset
-        self._store = store
-        self._weights = weights
+        self._study = study
+        self._store = study.store
+        self._weights = study.weights_folder()
         self._emit = emit
         self.device = device
-        halving = config.search.halving
-        self._epochs = config.recipe.total_epochs(len(dataset.train))
-        self.rungs = () if halving is None else halving.rungs(self._epochs)
+        self._halving = study.config.search.halving
+        self._epochs = study.config.recipe.total_epochs(len(study.dataset.train))
+        self.rungs = () if self._halving is None else self._halving.rungs(self._epochs)
 
     def partial_accuracies(self) -> dict[int, dict[float, float]]:
         """Return the accuracies of the study's trials at rungs and at the end, by the share of the training."""
@@ -91,25 +77,30 @@ class Trainer:
             TrainingDiverged: The loss of an epoch is not finite.
             StudyError: Checkpoint or weights cannot be written.
         """
-        seed = trial_seed(self._config.search.seed, record.digest)
+        seed = trial_seed(self._study.config.search.seed, record.digest)
+        job = self._job(architecture, record.digest, seed, weights=self._weights / f"{record.digest}.safetensors")
 
         def keep(epoch: Epoch) -> None:
             if self._store.add_epoch(record.number, epoch):
                 self._emit(EpochFinished(record, epoch))
 
-        result = self._train(architecture, record.digest, seed, on_epoch=keep, go_on=lambda e: self._goes_on(record, e))
-        if not result.paused:
-            save_weights(result.model, self._weights / f"{record.digest}.safetensors")
+        trained = do_job(
+            job,
+            self._study.dataset,
+            device=self.device,
+            on_epoch=keep,
+            go_on=lambda epoch: self._goes_on(record, epoch),
+        )
         return replace(
             record,
-            state="stopped" if result.paused else "trained",
+            state="stopped" if trained.paused else "trained",
             seed=seed,
-            device=describe_device(self.device),
-            accuracy=result.val_accuracy,
-            train_seconds=result.train_seconds,
-            micro_batch=result.micro_batch,
-            data_share=result.data_share,
-            epochs=len(result.curve),
+            device=trained.device,
+            accuracy=trained.accuracy,
+            train_seconds=trained.train_seconds,
+            micro_batch=trained.micro_batch,
+            data_share=trained.data_share,
+            epochs=len(trained.curve),
         )
 
     def repeat(self, record: TrialRecord, architecture: Architecture, repeat: Repeat) -> Repeat:
@@ -118,10 +109,13 @@ class Trainer:
         Raises:
             StudyError: The checkpoint cannot be written.
         """
-        name = repeat_name(record.digest, repeat.repeat)
+        job = self._job(architecture, repeat_name(record.digest, repeat.repeat), repeat.seed)
         try:
-            result = self._train(
-                architecture, name, repeat.seed, on_epoch=lambda e: self._emit(EpochFinished(record, e, repeat.repeat))
+            trained = do_job(
+                job,
+                self._study.dataset,
+                device=self.device,
+                on_epoch=lambda epoch: self._emit(EpochFinished(record, epoch, repeat.repeat)),
             )
         except StudyError:
             self._store.release_repeat(repeat.number, repeat.repeat)
@@ -136,40 +130,23 @@ class Trainer:
             done = replace(
                 repeat,
                 state="trained",
-                device=describe_device(self.device),
-                accuracy=result.val_accuracy,
-                train_seconds=result.train_seconds,
-                curve=result.curve,
+                device=trained.device,
+                accuracy=trained.accuracy,
+                train_seconds=trained.train_seconds,
+                curve=trained.curve,
             )
         self._store.finish_repeat(done)
         return done
 
-    def _train(
-        self,
-        architecture: Architecture,
-        name: str,
-        seed: int,
-        *,
-        on_epoch: Callable[[Epoch], None],
-        go_on: Callable[[Epoch], bool] | None = None,
-    ) -> TrainingResult:
-        return train(
-            architecture,
-            self._dataset,
-            self._config.recipe,
-            seed=seed,
-            device=self.device,
-            on_epoch=on_epoch,
-            checkpoint=self._weights / CHECKPOINTS / f"{name}.safetensors",
-            go_on=go_on,
-        )
+    def _job(self, architecture: Architecture, name: str, seed: int, *, weights: Path | None = None) -> Job:
+        checkpoint = self._weights / CHECKPOINTS / f"{name}.safetensors"
+        return Job(architecture, self._study.config.recipe, seed, checkpoint=checkpoint, weights=weights)
 
     def _goes_on(self, record: TrialRecord, epoch: Epoch) -> bool:
         """Tell whether a trial goes on after an epoch; one that paused has been let pass all rungs until then."""
-        halving = self._config.search.halving
-        if halving is None or epoch.epoch not in self.rungs or epoch.epoch <= (record.epochs or 0):
+        if self._halving is None or epoch.epoch not in self.rungs or epoch.epoch <= (record.epochs or 0):
             return True
-        return goes_on(self._store.reached(self.rungs), record.number, factor=halving.factor)
+        return goes_on(self._store.reached(self.rungs), record.number, factor=self._halving.factor)
 
     def _finish(self, record: TrialRecord) -> None:
         outcome = (

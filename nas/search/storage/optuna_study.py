@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.config.study import StudyConfig
-from nas.errors import StudyError
 from nas.processes.owners import process_identity, process_is_gone
 from nas.records import TrialRecord
-from nas.search.storage.schema import engine_options, without_password
+from nas.search.storage.database import Database
 
 OWNER = "nas:owner"
 """User attribute of a trial: the process that runs it."""
@@ -48,25 +45,16 @@ def owner_is_gone(trial: FrozenTrial) -> bool:
 
 
 def open_optuna_study(
-    config: StudyConfig, storage: str, *, sampler: optuna.samplers.BaseSampler | None = None
+    database: Database, name: str, *, sampler: optuna.samplers.BaseSampler | None = None
 ) -> optuna.Study:
     """Open or create the Optuna study: accuracy up, FLOPs down; without a sampler, to look at it.
 
     Raises:
         StudyError: The database was written by a version of Optuna that this one cannot read.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
-            backend = optuna.storages.RDBStorage(
-                storage, engine_kwargs=engine_options(storage), heartbeat_interval=30, grace_period=180
-            )
-    except RuntimeError as error:
-        raise StudyError(f"{without_password(storage)}: {' '.join(str(error).split())}") from None
     return optuna.create_study(
-        study_name=config.name,
-        storage=backend,
+        study_name=name,
+        storage=database.optunas,
         directions=["maximize", "minimize"],
         sampler=sampler,
         load_if_exists=True,

@@ -1,23 +1,14 @@
-"""The tables of this project, in the same database as Optuna's, and how the database is reached."""
+"""The tables of this project, in the same database as Optuna's, and how older ones are brought up to date."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
-
 import sqlalchemy as sa
-from optuna.exceptions import StorageInternalError
-from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
-
-from nas.errors import StudyError
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
 
 SCHEMA_VERSION = 4
 """Raised when a reader of an earlier version could misread newer tables; older ones are brought up to date."""
 
-ResultT = TypeVar("ResultT")
 METADATA = sa.MetaData()
 SCHEMA = sa.Table("nas_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
 STUDY = sa.Table(
@@ -109,77 +100,7 @@ LATENCY = sa.Table(
 )
 
 
-def parse_storage(storage: str) -> URL:
-    """Read a database URL.
-
-    Raises:
-        StudyError: It is none (the message shows no password).
-    """
-    try:
-        return sa.make_url(storage)
-    except ArgumentError:
-        raise StudyError(
-            "storage is not a database URL; write for example sqlite:///study.db or postgresql+psycopg://user@host/db"
-        ) from None
-
-
-def without_password(storage: str) -> str:
-    """Return a database URL as it may be shown."""
-    return parse_storage(storage).render_as_string(hide_password=True)
-
-
-@contextmanager
-def database_errors(storage: str) -> Iterator[None]:
-    """Turn what a database complains of into one line that holds no password."""
-    shown = without_password(storage)
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise StudyError(f"{shown}: the driver {error.name!r} is not installed; pip install {error.name}") from None
-    except NoSuchModuleError as error:
-        raise StudyError(f"{shown}: unknown kind of database ({error})") from None
-    except DBAPIError as error:
-        raise StudyError(f"{shown}: {' '.join(str(error.orig).split())}") from None
-    except StorageInternalError as error:
-        cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
-        raise StudyError(f"{shown}: {' '.join(str(cause).split())}") from None
-
-
-def retry_creation(create: Callable[[], ResultT]) -> ResultT:
-    """Call ``create`` again where another worker created the same tables or row at the same moment."""
-    for wait_seconds in (0.1, 0.3, 1.0, 3.0):
-        try:
-            return create()
-        except SQLAlchemyError as error:
-            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
-                raise
-            time.sleep(wait_seconds)
-    return create()
-
-
-def prepare_database(storage: str) -> None:
-    """Create our tables where they are missing.
-
-    Raises:
-        StudyError: The database is of another program or of a later version, or cannot be reached.
-    """
-    with database_errors(storage):
-        engine = make_engine(storage)
-        tables = set(sa.inspect(engine).get_table_names())
-        ours, optunas = "nas_schema" in tables, {"studies", "version_info"} <= tables
-        if tables and not ours and not optunas:
-            raise StudyError(
-                f"{without_password(storage)}: belongs to another program (it has a table {min(tables)!r})"
-            )
-        version = retry_creation(lambda: _create_tables(engine))
-        if version > SCHEMA_VERSION:
-            raise StudyError(
-                f"{without_password(storage)}: was written by a later version of nas (schema {version}, this one reads"
-                f" {SCHEMA_VERSION}); upgrade nas"
-            )
-
-
-def _create_tables(engine: Engine) -> int:
+def create_tables(engine: Engine) -> int:
     """Create our tables where they are missing, and return the version that the database has."""
     METADATA.create_all(engine)
     with engine.begin() as connection:
@@ -216,14 +137,3 @@ def _upgrade(engine: Engine, version: int) -> None:
                 raise
     with engine.begin() as connection:
         connection.execute(SCHEMA.update().values(version=SCHEMA_VERSION))
-
-
-def make_engine(storage: str) -> Engine:
-    """Return an engine; SQLite waits a minute for other workers."""
-    return sa.create_engine(parse_storage(storage), **engine_options(storage))
-
-
-def engine_options(storage: str) -> dict[str, Any]:
-    """Return keyword arguments of ``create_engine`` for Optuna's engine and ours alike."""
-    sqlite = parse_storage(storage).get_backend_name() == "sqlite"
-    return {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True}

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
 from nas.architecture.cost import Cost
@@ -24,17 +25,21 @@ from nas.errors import StudyError
 from nas.fronts.halving import Reached
 from nas.models.backends import Latency
 from nas.records import Epoch, Purpose, Repeat, TrialRecord, TrialState
-from nas.search.storage.schema import EPOCH, LATENCY, NETWORK, REPEAT, STUDY, TRIAL, make_engine
+from nas.search.storage.database import Database
+from nas.search.storage.schema import EPOCH, LATENCY, NETWORK, REPEAT, STUDY, TRIAL
 
 
 class Store:
     """Reads and writes one study's rows."""
 
-    def __init__(self, storage: str, study: str) -> None:
-        """Open the database of a URL; it must hold our tables (see ``prepare_database``)."""
-        self.storage = storage
+    def __init__(self, database: Database, study: str) -> None:
+        """Keep where: the database must hold our tables (see ``Database.prepare``)."""
+        self.database = database
         self.study = study
-        self._engine = make_engine(storage)
+
+    @property
+    def _engine(self) -> Engine:
+        return self.database.engine
 
     def config(self) -> tuple[StudyConfig, str] | None:
         """Return the study as it was first run and the fingerprint of its data, or None where it never was."""

@@ -27,22 +27,23 @@ from nas.analysis.plots import curves_info, plot_curves
 from nas.analysis.report import render_report
 from nas.architecture.cost import count_cost
 from nas.config.study import StudyConfig
-from nas.data.sources import load_data
 from nas.errors import NasError, StudyError, TrainingDiverged
 from nas.export.bundle import choose_trial
 from nas.fronts.halving import promotable
 from nas.processes.owners import process_identity
 from nas.records import TrialRecord
-from nas.search import trials as searching
 from nas.search.disk import CHECKPOINTS, FilesOnDisk, prune_checkpoints
-from nas.search.run import trainer
+from nas.search.run import loop as searching
 from nas.search.run.claims import go_on
 from nas.search.run.events import EpochFinished, Event, TrialFinished
 from nas.search.run.recovery import release_abandoned
+from nas.search.run.start import run_study
 from nas.search.run.trainer import Trainer
+from nas.search.storage.database import Database
 from nas.search.storage.optuna_study import ERROR, PROMOTED
 from nas.search.storage.store import Store
-from nas.search.study import Study, missing_trials, open_optuna_study, open_study, planned_trials, run_study
+from nas.search.study import Study, find_study, open_study
+from nas.training import job
 
 Done = optuna.trial.TrialState
 RUNGS, EPOCHS, FACTOR = (1, 2), 5, 2
@@ -85,7 +86,7 @@ def essence(study: Study) -> list[Any]:
 
 def told(study: Study) -> list[Any]:
     """Return what Optuna knows, likewise."""
-    trials = open_optuna_study(study.config, study.storage).trials
+    trials = study.optuna().trials
     return [
         (t.state, t.values, t.params, PROMOTED in t.user_attrs, sorted(t.constraints.values()))
         for t in trials
@@ -94,7 +95,7 @@ def told(study: Study) -> list[Any]:
 
 
 def copies(study: Study) -> list[int]:
-    trials = open_optuna_study(study.config, study.storage).trials
+    trials = study.optuna().trials
     return [trial.user_attrs[PROMOTED] for trial in trials if PROMOTED in trial.user_attrs]
 
 
@@ -128,7 +129,7 @@ def test_trainings_pause_at_rungs_and_few_are_trained_to_the_end(whole: Study) -
         assert trial.train_seconds == pytest.approx(sum(epoch.seconds for epoch in curve))
         assert whole.weights(trial).exists() == (trial.state == "trained")
         assert checkpoint(whole, trial).exists() == (trial.state == "stopped")
-    store = Store(whole.storage, whole.name)
+    store = whole.store
     reached = store.reached(RUNGS)
     assert promotable(reached, factor=FACTOR) is None
     assert {r.number: r.accuracies for r in reached} == {
@@ -145,7 +146,7 @@ def checkpoint(study: Study, trial: TrialRecord) -> Path:
 
 
 def test_optuna_knows_paused_trials_as_pruned_and_promoted_ones_as_complete_copies(whole: Study) -> None:
-    study, records = open_optuna_study(whole.config, whole.storage), {t.number: t for t in whole.trials()}
+    study, records = whole.optuna(), {t.number: t for t in whole.trials()}
     originals = [trial for trial in study.trials if PROMOTED not in trial.user_attrs]
     assert [trial.number for trial in originals] == list(records)
     for trial in originals:
@@ -161,7 +162,7 @@ def test_optuna_knows_paused_trials_as_pruned_and_promoted_ones_as_complete_copi
             assert record.state == "trained" and trial.values == [record.accuracy, record.flops]
             assert (trial.params, trial.constraints) == (original.params, original.constraints)
     assert len(copies(whole)) == len(set(copies(whole)))
-    assert missing_trials(whole.config, study) == 0
+    assert whole.missing_trials() == 0
     best = {tuple(trial.values) for trial in study.best_trials}
     assert best == {(trial.accuracy, trial.flops) for trial in pareto_front(whole)}
     assert all(trial.state == "trained" for trial in pareto_front(whole))
@@ -170,11 +171,11 @@ def test_optuna_knows_paused_trials_as_pruned_and_promoted_ones_as_complete_copi
 def test_some_and_some_more_are_the_same_as_all_at_once(whole: Study) -> None:
     parts = halved("parts", whole.config.search.sampler)
     run_study(parts, trials=3)
-    assert planned_trials(parts) == 7
+    assert find_study(parts).missing_trials() == 7
     run_study(parts, trials=4)
     study = run_study(parts)
     assert essence(study) == essence(whole) and told(study) == told(whole)
-    assert planned_trials(parts) == 0
+    assert find_study(parts).missing_trials() == 0
     before = study.trials()
     assert run_study(parts).trials() == before  # nothing waits that should have gone on
 
@@ -222,7 +223,7 @@ HOOKS: dict[str, tuple[Any, str]] = {
     "epoch": (Store, "add_epoch"),
     "claimed": (Store, "claim"),
     "finished": (Store, "finish"),
-    "saved": (trainer, "save_weights"),
+    "saved": (job, "save_weights"),
     "copied": (optuna.Study, "add_trial"),
     "told": (optuna.Study, "tell"),
 }
@@ -300,7 +301,7 @@ def test_workers_share_rungs_and_leave_nothing_that_should_go_on(tmp_path: Path,
     assert finished[False] == len(trials) == 10 and finished[True] > 0
     assert {trial.state for trial in trials} <= {"trained", "stopped", "repeated", "infeasible"}
     assert set(epochs.values()) == {1} and epochs.keys() == {(n, e.epoch) for n, c in curves.items() for e in c}
-    assert promotable(Store(study.storage, study.name).reached(RUNGS), factor=FACTOR) is None
+    assert promotable(study.store.reached(RUNGS), factor=FACTOR) is None
     assert sorted(copies(study)) == sorted(set(copies(study)))
     figures = {t.digest: [e.val_accuracy for e in by_chance.curves().get(t.number, [])] for t in by_chance.trials()}
     for trial in trials:  # the same proposals, and as far as both went the same curves
@@ -309,10 +310,16 @@ def test_workers_share_rungs_and_leave_nothing_that_should_go_on(tmp_path: Path,
 
 
 def test_of_many_that_claim_a_paused_trial_one_gets_it(by_chance: Study, tmp_path: Path) -> None:
-    store = copied(by_chance, tmp_path)
+    copy = copied(by_chance, tmp_path)
+    store = copy.store
     number = next(trial.number for trial in store.trials() if trial.state == "stopped")
+
+    def claim(owner: int) -> bool:
+        with Database(copy.storage) as own:
+            return Store(own, copy.name).claim(number, f"h/{owner}/0")
+
     with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(lambda owner: Store(store.storage, store.study).claim(number, f"h/{owner}/0"), range(16)))
+        taken = list(pool.map(claim, range(16)))
     assert taken.count(True) == 1
     assert store.owners()[0] == {number: f"h/{taken.index(True)}/0"}
     store.wait_again(number, "h/99/0")
@@ -322,15 +329,15 @@ def test_of_many_that_claim_a_paused_trial_one_gets_it(by_chance: Study, tmp_pat
     assert store.trial(number) == by_chance.trials()[[t.number for t in by_chance.trials()].index(number)]
 
 
-def copied(study: Study, folder: Path) -> Store:
-    """Return a copy of a study's database."""
+def copied(study: Study, folder: Path) -> Study:
+    """Return a study with a copy of its database in another folder."""
     shutil.copy(study.directory / "study.db", folder / "study.db")
-    return Store(f"sqlite:///{folder / 'study.db'}", study.name)
+    return Study(study.config, folder, Database.in_folder(folder))
 
 
 def test_what_another_process_does_meanwhile_is_left_alone(by_chance: Study, tmp_path: Path) -> None:
-    store = copied(by_chance, tmp_path)
-    study = open_optuna_study(by_chance.config, store.storage)
+    copy = copied(by_chance, tmp_path)
+    store, study = copy.store, copy.optuna()
     number = next(trial.number for trial in store.trials() if trial.state == "stopped")
     assert store.claim(number, process_identity())
     release_abandoned(study, store)
@@ -354,7 +361,7 @@ class Broken:
     """Stands for ``train``, and fails where a paused training would go on, from the ``count``-th on."""
 
     def __init__(self, error: Exception, *, spare: int = 0) -> None:
-        self.error, self.spare, self.train = error, spare, trainer.train
+        self.error, self.spare, self.train = error, spare, job.train
 
     def __call__(self, *arguments: Any, checkpoint: Path, **keywords: Any) -> Any:
         if checkpoint.exists():
@@ -370,7 +377,7 @@ class Broken:
 def test_a_promoted_training_that_fails_is_kept_as_that_and_the_search_goes_on(
     error: Exception, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "train", Broken(error))
+    monkeypatch.setattr(job, "train", Broken(error))
     study = run_study(halved("broken"))
     trials = study.trials()
     broken = [trial for trial in trials if trial.state == state]
@@ -378,7 +385,7 @@ def test_a_promoted_training_that_fails_is_kept_as_that_and_the_search_goes_on(
     for trial in broken:
         assert str(error) in str(trial.error) and trial.accuracy is None
         assert len(study.curves()[trial.number]) in RUNGS
-    optunas = open_optuna_study(study.config, study.storage)
+    optunas = study.optuna()
     assert {optunas.trials[trial.number].state for trial in broken} == {Done.PRUNED} and not copies(study)
     assert prune_checkpoints(study.weights_folder(), trials).count == len(broken)  # nobody goes on from theirs
     assert all(checkpoint(study, trial).exists() for trial in trials if trial.state == "stopped")
@@ -387,7 +394,7 @@ def test_a_promoted_training_that_fails_is_kept_as_that_and_the_search_goes_on(
 def test_a_full_disk_leaves_a_promoted_training_waiting(by_chance: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     config = halved("full")
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "train", Broken(StudyError("the checkpoint cannot be written"), spare=1))
+        patch.setattr(job, "train", Broken(StudyError("the checkpoint cannot be written"), spare=1))
         with pytest.raises(StudyError, match="the checkpoint cannot be written"):
             run_study(config)
     trials = open_study(config).trials()
@@ -409,16 +416,15 @@ def test_a_lost_checkpoint_costs_time_and_nothing_else(by_chance: Study) -> None
 
 
 def test_networks_that_two_workers_began_at_once_are_one_when_they_go_on(by_chance: Study, tmp_path: Path) -> None:
-    store = copied(by_chance, tmp_path)
+    copy = copied(by_chance, tmp_path)
+    store, study = copy.store, copy.optuna()
     first = next(trial for trial in store.trials() if trial.state == "stopped")
-    study = open_optuna_study(by_chance.config, store.storage)
     twin = replace(first, number=len(study.trials), state="running")
     study.add_trial(optuna.trial.create_trial(state=Done.PRUNED))
     architecture = store.architecture(first.digest)
     store.begin(twin, architecture, count_cost(architecture))
     store.finish(twin.number, "stopped", accuracy=first.accuracy, epochs=first.epochs)
-    data = load_data(by_chance.config.data)
-    made = Trainer(by_chance.config, data, store, weights=tmp_path, device=torch.device("cpu"), emit=lambda event: None)
+    made = Trainer(copy, device=torch.device("cpu"), emit=lambda event: None)
     for trial in (twin, first):
         assert store.claim(trial.number, process_identity())
     assert store.known(first.digest) == store.trial(first.number)  # proposed now it would not be trained either

@@ -14,16 +14,19 @@ from typing import Any
 import pytest
 
 from nas.config.study import StudyConfig
-from nas.data.sources import load_data
 from nas.errors import ConfigError
+from nas.fronts import growth
 from nas.fronts.growth import front_history
 from nas.fronts.halving import promotable
 from nas.fronts.noise import over_seeds, seed_noise
-from nas.search import progress, trainer, trials, workers
+from nas.search.run import loop, pool
 from nas.search.run.events import Event, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
 from nas.search.run.limits import Limits, make_limits
+from nas.search.run.start import run_study
+from nas.search.storage import reading
 from nas.search.storage.store import Store
-from nas.search.study import planned_trials, run_study
+from nas.search.study import find_study
+from nas.training import job
 from nas.training.result import Score, TrainingResult
 
 
@@ -47,8 +50,8 @@ def alike(monkeypatch: pytest.MonkeyPatch) -> None:
         result = real(*arguments, **keywords)
         return replace(result, curve=tuple(replace(epoch, val_accuracy=0.75) for epoch in result.curve))
 
-    real = trainer.train
-    monkeypatch.setattr(trainer, "train", train)
+    real = job.train
+    monkeypatch.setattr(job, "train", train)
 
 
 @pytest.fixture
@@ -68,12 +71,12 @@ def test_a_search_ends_when_it_stagnates_and_another_run_does_not_begin_again(wi
     assert isinstance(told[-1], Stagnant) and told[-1].reason == f"stagnant: {ran.growth()}"
     assert [moment.number for moment in front_history(ran.ended())] == [trial.number for trial in trials]
     noise = seed_noise(over_seeds(trials, []).values(), val_images=ran.val_images())
-    one_less = progress.recent_growth(ran.ended()[:-1], startup_trials=3, noise=noise.std)
+    one_less = growth.recent_growth(ran.ended()[:-1], startup_trials=3, noise=noise.std)
     assert one_less is None or not one_less.stagnant
     again: list[Event] = []
     run_study(wide, until="stagnant", workers=2, on_event=again.append)
     assert again[1:] == [told[-1]] * 2
-    assert len(ran.trials()) == len(trials) and planned_trials(wide) == 0
+    assert len(ran.trials()) == len(trials) and find_study(wide).missing_trials() == 0
     run_study(wide, trials=1)  # who insists is served
     assert len(ran.trials()) == len(trials) + 1
 
@@ -88,7 +91,8 @@ def test_a_number_of_trials_is_the_most_that_a_search_until_stagnation_makes(wid
 def test_a_sampler_that_repeats_itself_does_not_run_for_ever(
     tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "IDLE_PROPOSALS", 12)
+    for module in (growth, reading):
+        monkeypatch.setattr(module, "IDLE_PROPOSALS", 12)
     narrow = changed(tiny_config, search={"width": 0.25, "depth": 0.25}, recipe={"epochs": 1})
     told: list[Event] = []
     states = [trial.state for trial in run_study(narrow, trials=40, until="stagnant", on_event=told.append).trials()]
@@ -106,7 +110,7 @@ def test_paused_trainings_that_deserve_it_go_on_before_a_stagnant_search_ends(
         waiting.append(promotable(store.reached((1, 2)), factor=2))
         return "enough" if len(waiting) > 7 else None
 
-    monkeypatch.setattr(trials, "stagnation", stagnation)
+    monkeypatch.setattr(loop, "stagnation", stagnation)
     ran = run_study(config, until="stagnant")
     assert waiting == [None] * 8
     states = [trial.state for trial in ran.trials()]
@@ -175,11 +179,10 @@ def test_a_worker_that_finds_stagnation_stops_all(wide: StudyConfig, monkeypatch
         on_event(Stagnant("enough"))
         taken.append(next(tickets, None))
 
-    monkeypatch.setattr(trials, "run_trials", run_trials)
-    monkeypatch.setattr("nas.data.sources.load_data", lambda data: load_data(wide.data))
+    monkeypatch.setattr(loop, "run_trials", run_trials)
     context = multiprocessing.get_context("spawn")
     tickets, events = context.Value("i", 5), SimpleNamespace(put=taken.append)
-    workers._work(wide, Path(), "sqlite://", tickets, events, Limits(until_stagnant=True), "cpu")
+    pool._work(find_study(wide), tickets, events, Limits(until_stagnant=True), "cpu")
     assert taken == [4, Stagnant("enough"), None] and tickets.value == 0
 
 

@@ -23,11 +23,12 @@ from nas.errors import NasError, StudyError
 from nas.fronts.noise import WORTH_REPEATING
 from nas.processes.owners import process_identity
 from nas.records import Repeat
-from nas.search import later, trainer
 from nas.search.disk import CHECKPOINTS, prune_checkpoints
+from nas.search.run import claims
 from nas.search.run.events import EpochFinished, Event, RepeatFinished, TrialFinished
-from nas.search.storage.store import Store
-from nas.search.study import Study, open_study, planned_trials, run_study
+from nas.search.run.start import run_study
+from nas.search.study import Study, find_study, open_study
+from nas.training import job
 from nas.training.loop import trial_seed
 
 TRIALS = {"flops": {"max": "300k"}}
@@ -78,7 +79,7 @@ def test_further_trainings_can_be_asked_for_later_and_are_no_part_of_the_definit
     assert before.repeats() == []
     after = run_study(config)
     repeats = after.repeats()
-    assert after.trials() == trials and planned_trials(config) == 0
+    assert after.trials() == trials and find_study(config).missing_trials() == 0
     assert [repeat.repeat for repeat in repeats] == [1, 1]
     flops = sorted(trial.flops for trial in trials)
     assert sorted(trials[repeat.number].flops for repeat in repeats) == [flops[0], flops[-1]]
@@ -112,7 +113,7 @@ def test_the_further_training_of_a_process_that_is_no_more_is_made_again(tiny_co
     whole = run_study(repeating(tiny_config, "whole"))
     config = repeating(tiny_config, "left")
     silent = config.model_copy(update={"search": config.search.model_copy(update={"replicates": None})})
-    store = Store(run_study(silent).storage, "left")
+    store = run_study(silent).store
     gone, alive = (repeat for repeat in whole.repeats())
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -193,8 +194,9 @@ def test_of_two_that_want_the_same_one_takes_the_next(
 ) -> None:
     config = repeating(tiny_config)
     silent = config.model_copy(update={"search": config.search.model_copy(update={"replicates": None})})
-    store = Store(run_study(silent).storage, config.name)
-    real = later.wanted_repeats
+    ran = run_study(silent)
+    store, study = ran.store, ran.settled(config, ran.fingerprint)
+    real = claims.wanted_repeats
 
     def slow(*arguments: Any, **keywords: Any) -> Any:
         wanted = real(*arguments, **keywords)
@@ -202,12 +204,12 @@ def test_of_two_that_want_the_same_one_takes_the_next(
             store.claim_repeat(wanted[0][0].number, wanted[0][1], seed=0, owner="another")
         return wanted
 
-    monkeypatch.setattr(later, "wanted_repeats", slow)
-    claimed = later.claim_repeat(config, store, val_images=80)
+    monkeypatch.setattr(claims, "wanted_repeats", slow)
+    claimed = claims.claim_repeat(study)
     assert claimed is not None
     theirs, ours = store.repeats() if store.repeats()[1].number == claimed[0].number else store.repeats()[::-1]
     assert (theirs.seed, ours.seed) == (0, claimed[1].seed) and ours.number != theirs.number
-    assert later.claim_repeat(config, store, val_images=80) is None
+    assert claims.claim_repeat(study) is None
 
 
 def test_a_further_training_that_fails_is_on_record_and_three_in_a_row_end_the_search(
@@ -220,7 +222,7 @@ def test_a_further_training_that_fails_is_on_record_and_three_in_a_row_end_the_s
     def fail(*arguments: object, **keywords: object) -> None:
         raise RuntimeError("the device is gone")
 
-    monkeypatch.setattr(trainer, "train", fail)
+    monkeypatch.setattr(job, "train", fail)
     with pytest.raises(NasError, match="3 further trainings in a row failed, the last with: RuntimeError: the device"):
         run_study(config)
     study = open_study(config)
@@ -231,7 +233,7 @@ def test_a_further_training_that_fails_is_on_record_and_three_in_a_row_end_the_s
     def full(*arguments: object, **keywords: object) -> None:
         raise StudyError("the disk is full")
 
-    monkeypatch.setattr(trainer, "train", full)
+    monkeypatch.setattr(job, "train", full)
     with pytest.raises(StudyError, match="the disk is full"):
         run_study(config)
     assert len(study.repeats()) == 3  # the one that met it may be made again

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from nas.search.storage.schema import retry_creation, without_password
+from nas.search.storage.database import Database, retry_creation
 
 
 def test_what_another_worker_created_first_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,4 +34,4 @@ def test_other_faults_of_a_database_are_not_tried_again() -> None:
 
 
 def test_urls_are_shown_without_their_password() -> None:
-    assert without_password("postgresql://user:secret@host/db") == "postgresql://user:***@host/db"
+    assert str(Database("postgresql://user:secret@host/db")) == "postgresql://user:***@host/db"

@@ -1,0 +1,113 @@
+"""Run a study, or continue it: what must hold before anything is proposed, and who does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from nas.config.study import StudyConfig
+from nas.errors import StudyError
+from nas.models.device import resolve_device
+from nas.search.bounds import require_memory, require_rungs, require_satisfiable
+from nas.search.disk import prune_checkpoints
+from nas.search.run.events import Event, ImagesLoaded
+from nas.search.run.limits import ENDLESS, make_limits
+from nas.search.run.loop import run_trials
+from nas.search.run.pool import run_workers
+from nas.search.run.recovery import release_abandoned
+from nas.search.storage.database import retry_creation
+from nas.search.study import Named, Study, find_study
+from nas.training.recipe import OPEN
+
+
+def run_study(
+    study: Named,
+    *,
+    trials: int | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    storage: str | None = None,
+    until: Literal["stagnant"] | None = None,
+    max_hours: float | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Study:
+    """Run a study, or continue it.
+
+    Args:
+        study: A study file, the name of a shipped study, a definition (whose folder is ``./studies/NAME``), or an
+            opened study.
+        trials: Number of further trials; without it, as many as the study's ``trials`` still lack, or with ``until`` as
+            many as it takes.
+        workers: Processes that run trials side by side.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` spreads workers over all GPUs.
+        storage: Database URL; without it, SQLite in the study's folder.
+        until: ``stagnant``: no new proposal once the last third of the compute has added less than 1 % to the
+            hypervolume of the front (``nas/fronts/growth.py``); paused trainings that deserve it still go on.
+        max_hours: Nothing new begins once this run has taken so long; what runs is trained to its end.
+        on_event: Called with each finished epoch and trial.
+
+    Returns:
+        The study.
+
+    Raises:
+        UserError: The study, its budget, data, device, memory or database does not allow a search; nothing was changed.
+        NasError: Several trials in a row failed.
+        KeyboardInterrupt: Finished trials are kept, and running again continues.
+    """
+    limits = make_limits(until=until, max_hours=max_hours)
+    found = find_study(study, storage=storage)
+    _require_possible(found, device)
+    _make_folder(found.directory)
+    found.database.prepare()
+    with found.database.errors():
+        begun = _begin(found)
+        if on_event is not None:
+            on_event(ImagesLoaded(begun.dataset))
+        count = trials if trials is not None else ENDLESS if until else begun.missing_trials()
+        if workers > 1:
+            run_workers(begun, trials=count, workers=workers, device=device, limits=limits, on_event=on_event)
+        else:
+            run_trials(begun, tickets=range(count), device=device, limits=limits, on_event=on_event)
+    return begun
+
+
+def settled(config: StudyConfig, stored: StudyConfig | None, *, train_images: int) -> StudyConfig:
+    """Return a definition that leaves nothing open: as at the study's first run, else as its data ask for."""
+    known = config.recipe.resolved(train_images) if stored is None else stored.recipe
+    chosen = {key: getattr(known, key) for key in OPEN if getattr(config.recipe, key) is None}
+    search = config.search
+    if stored is not None:  # another version may have other defaults
+        unsaid = {key for key in ("sampler", "startup_trials") if key not in search.model_fields_set}
+        search = search.model_copy(update={key: getattr(stored.search, key) for key in unsaid})
+    return config.model_copy(update={"search": search, "recipe": config.recipe.model_copy(update=chosen)})
+
+
+def _require_possible(study: Study, device: str) -> None:
+    """Raise UserError where device, images, budget, memory or halving do not allow the search."""
+    chosen = resolve_device(device)
+    require_satisfiable(study.config, study.dataset)
+    require_memory(study.config, study.dataset, chosen)
+    require_rungs(study.config, study.dataset)
+
+
+def _begin(study: Study) -> Study:
+    """Write a study's definition or compare it with the one written, and put right what a killed run left."""
+    store, dataset = study.store, study.dataset
+    stored = store.config()
+    config = settled(study.config, stored and stored[0], train_images=len(dataset.train))
+    retry_creation(lambda: store.register(config, dataset.fingerprint, val_images=len(dataset.validation)))
+    begun = study.settled(config, dataset.fingerprint)
+    release_abandoned(retry_creation(begun.optuna), store)
+    prune_checkpoints(begun.weights_folder(), store.trials(), store.repeats())
+    return begun
+
+
+def _make_folder(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StudyError(f"{directory}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,161 @@
+"""A database, opened once: its address, its engine, Optuna's storage in it, and its complaints in one line."""
+
+from __future__ import annotations
+
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import optuna
+import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+
+from nas.errors import StudyError
+from nas.search.storage.schema import SCHEMA_VERSION, create_tables
+
+ResultT = TypeVar("ResultT")
+
+
+class Database:
+    """The database of a URL.
+
+    Nothing is opened before it is needed, and nothing twice. A process that is given one opens its own.
+
+    Attributes:
+        url: May hold a password: never show it.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Keep a URL.
+
+        Raises:
+            StudyError: It is none (the message shows no password).
+        """
+        try:
+            self._address = sa.make_url(url)
+        except ArgumentError:
+            raise StudyError(
+                "storage is not a database URL; write for example sqlite:///study.db or"
+                " postgresql+psycopg://user@host/db"
+            ) from None
+        self.url = url
+        self._opened = ExitStack()
+        self.close = weakref.finalize(self, self._opened.close)
+        """Close what was opened; it happens by itself once nobody holds the database any more."""
+
+    def __enter__(self) -> Self:
+        """Return the database."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close what was opened."""
+        self.close()
+
+    @classmethod
+    def in_folder(cls, directory: Path) -> Database:
+        """Return the SQLite database of a study's folder."""
+        return cls(URL.create("sqlite", database=str(directory / "study.db")).render_as_string())
+
+    def __reduce__(self) -> tuple[type[Database], tuple[str]]:
+        """Let another process have the address only."""
+        return Database, (self.url,)
+
+    def __str__(self) -> str:
+        """Return the URL without its password."""
+        return self._address.render_as_string(hide_password=True)
+
+    __repr__ = __str__
+
+    def exists(self) -> bool:
+        """Tell whether there may be something: a file of SQLite can be looked for, a server cannot."""
+        path = self._address.database
+        return not self._is_sqlite or bool(path and Path(path).is_file())
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self._address.get_backend_name() == "sqlite"
+
+    @property
+    def _engine_options(self) -> dict[str, Any]:
+        """Keyword arguments of ``create_engine``; SQLite waits a minute for other workers."""
+        return {"connect_args": {"timeout": 60}} if self._is_sqlite else {"pool_pre_ping": True}
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine of our tables."""
+        engine = sa.create_engine(self._address, **self._engine_options)
+        self._opened.callback(engine.dispose)
+        return engine
+
+    @cached_property
+    def optunas(self) -> RDBStorage:
+        """Optuna's storage.
+
+        Raises:
+            StudyError: It was written by a version of Optuna that this one cannot read.
+        """
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
+                storage = RDBStorage(
+                    self.url, engine_kwargs=self._engine_options, heartbeat_interval=30, grace_period=180
+                )
+        except RuntimeError as error:
+            raise StudyError(f"{self}: {' '.join(str(error).split())}") from None
+        self._opened.callback(storage.engine.dispose)
+        self._opened.callback(storage.remove_session)
+        return storage
+
+    def prepare(self) -> None:
+        """Create our tables where they are missing.
+
+        Raises:
+            StudyError: The database is of another program or of a later version, or cannot be reached.
+        """
+        with self.errors():
+            tables = set(sa.inspect(self.engine).get_table_names())
+            ours, optunas = "nas_schema" in tables, {"studies", "version_info"} <= tables
+            if tables and not ours and not optunas:
+                raise StudyError(f"{self}: belongs to another program (it has a table {min(tables)!r})")
+            version = retry_creation(lambda: create_tables(self.engine))
+            if version > SCHEMA_VERSION:
+                raise StudyError(
+                    f"{self}: was written by a later version of nas (schema {version}, this one reads"
+                    f" {SCHEMA_VERSION}); upgrade nas"
+                )
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what a database complains of into one line that holds no password."""
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            raise StudyError(f"{self}: the driver {error.name!r} is not installed; pip install {error.name}") from None
+        except NoSuchModuleError as error:
+            raise StudyError(f"{self}: unknown kind of database ({error})") from None
+        except DBAPIError as error:
+            raise StudyError(f"{self}: {' '.join(str(error.orig).split())}") from None
+        except StorageInternalError as error:
+            cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
+            raise StudyError(f"{self}: {' '.join(str(cause).split())}") from None
+
+
+def retry_creation(create: Callable[[], ResultT]) -> ResultT:
+    """Call ``create`` again where another worker created the same tables or row at the same moment."""
+    for wait_seconds in (0.1, 0.3, 1.0, 3.0):
+        try:
+            return create()
+        except SQLAlchemyError as error:
+            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                raise
+            time.sleep(wait_seconds)
+    return create()

@@ -1,0 +1,106 @@
+"""One training of a study: what it takes to do it, and what it gives. Knows of no database and no other training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nas.architecture.spec import Architecture
+from nas.data.sources import Dataset
+from nas.models.device import describe_device
+from nas.records import Epoch
+from nas.training.checkpoint import save_weights
+from nas.training.loop import train
+from nas.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training to be done, or to be gone on with.
+
+    Attributes:
+        architecture: Of the network.
+        recipe: How it is trained.
+        seed: Of the training.
+        checkpoint: File to go on from and to write to; it is left where the training pauses or is interrupted.
+        weights: File for the trained weights; without it they are not kept.
+    """
+
+    architecture: Architecture
+    recipe: Recipe
+    seed: int
+    checkpoint: Path
+    weights: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a job gave.
+
+    Attributes:
+        paused: Whether it waits for more after the last epoch of the curve.
+        curve: One entry per epoch.
+        device: Name of what trained it.
+        train_seconds: Of all epochs, validation included, interruptions left out.
+        micro_batch: Most images that the device had memory for at once; None for whole batches.
+        data_share: Share of the steps' time that went into making batches, in 0 to 1.
+    """
+
+    paused: bool
+    curve: tuple[Epoch, ...]
+    device: str
+    train_seconds: float
+    micro_batch: int | None
+    data_share: float
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the validation images right after the last epoch, in 0 to 1."""
+        return self.curve[-1].val_accuracy
+
+
+def do_job(
+    job: Job,
+    dataset: Dataset,
+    *,
+    device: torch.device,
+    on_epoch: Callable[[Epoch], None],
+    go_on: Callable[[Epoch], bool] | None = None,
+) -> Trained:
+    """Train to the end, or to the first epoch after which ``go_on`` says no.
+
+    Args:
+        job: What to do.
+        dataset: Training and validation images.
+        device: Where.
+        on_epoch: Called after each epoch, and first with those gone on from.
+        go_on: Asked after each epoch but the last.
+
+    Raises:
+        TrainingDiverged: The loss of an epoch is not finite.
+        StudyError: Checkpoint or weights cannot be written.
+        DeviceError: There is not memory for the smallest step.
+    """
+    result = train(
+        job.architecture,
+        dataset,
+        job.recipe,
+        seed=job.seed,
+        device=device,
+        on_epoch=on_epoch,
+        checkpoint=job.checkpoint,
+        go_on=go_on,
+    )
+    if job.weights is not None and not result.paused:
+        save_weights(result.model, job.weights)
+    return Trained(
+        paused=result.paused,
+        curve=result.curve,
+        device=describe_device(device),
+        train_seconds=result.train_seconds,
+        micro_batch=result.micro_batch,
+        data_share=result.data_share,
+    )
