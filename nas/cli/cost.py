@@ -54,6 +54,7 @@ def cost(
 ) -> None:
     """Show what networks cost, without building them; with several, side by side."""
     from nas.architecture.cost import count_cost
+    from nas.cli.progress import make_console
 
     options = {
         "width": width,
@@ -70,6 +71,34 @@ def cost(
     given = {key: value for key, value in options.items() if value is not None}
     networks = [architecture_of(name, given) for name in names]
     batches, backends = split_integers("--batch", batch), known_backends(backend)
+    _require_applicable(device, threads, latency=latency, training_memory=training_memory)
+    costs = [count_cost(network) for network in networks]
+    if verify:
+        for network, counted in zip(networks, costs, strict=True):
+            _verify(network, counted)
+    console, progress = make_console(), make_console(stderr=True)
+    if not as_json:
+        _print_costs(console, networks, costs, verified=verify)
+    documents = [_document(network, counted, verify) for network, counted in zip(networks, costs, strict=True)]
+    if training_memory:
+        for document, network in zip(documents, networks, strict=True):
+            document["training_memory"] = _training_memory(progress, network, batches, device)
+        if not as_json:
+            _print_training_memory(console, documents)
+    measured = [_measure(progress, n, device, backends, batches, threads) for n in networks] if latency else []
+    for document, found in zip(documents, measured, strict=False):
+        document["latency"] = [latency_document(item) for item in found.latencies]
+        document["not_measured"] = [failure._asdict() for failure in found.failures]
+    if latency and not as_json:
+        _print_latencies(console, networks, costs, measured)
+    if as_json:
+        print_json(documents[0] if len(documents) == 1 else documents)
+    if latency and not any(found.latencies for found in measured):
+        raise NasError("nothing could be measured")
+
+
+def _require_applicable(device: str, threads: int, *, latency: bool, training_memory: bool) -> None:
+    """Refuse options that do not apply, and a device that is not there, before anything is printed."""
     if device != "auto" and not (latency or training_memory):
         raise ConfigError("--device applies to --latency and --training-memory only")
     if threads != 1 and not latency:
@@ -77,42 +106,19 @@ def cost(
     if latency or training_memory:
         from nas.models.device import resolve_device
 
-        resolve_device(device)  # a mistake is answered before anything is printed
-    costs = [count_cost(network) for network in networks]
-    if verify:
-        for network, counted in zip(networks, costs, strict=True):
-            _verify(network, counted)
-    from nas.cli.progress import make_console
+        resolve_device(device)
+
+
+def _print_costs(console: Console, networks: list[Architecture], costs: list[Cost], *, verified: bool) -> None:
     from nas.cli.tables.networks import compare_table, cost_notes, stage_table
 
-    console = make_console()
-    if not as_json:
-        if len(networks) == 1:
-            console.print(stage_table(networks[0], costs[0], width=console.width))
-            console.print(cost_notes(costs[0]), highlight=False)
-        else:
-            console.print(compare_table(networks, costs, width=console.width))
-        if verify:
-            console.print("fvcore and the traced module measure the same, section by section", highlight=False)
-    documents = [_document(network, counted, verify) for network, counted in zip(networks, costs, strict=True)]
-    progress = make_console(stderr=True)
-    if training_memory:
-        for document, network in zip(documents, networks, strict=True):
-            document["training_memory"] = _training_memory(progress, network, batches, device)
-        if not as_json:
-            _print_training_memory(console, documents)
-    if latency:
-        measured = [_measure(progress, network, device, backends, batches, threads) for network in networks]
-        for document, found in zip(documents, measured, strict=True):
-            document["latency"] = [latency_document(item) for item in found.latencies]
-            document["not_measured"] = [failure._asdict() for failure in found.failures]
-        if not as_json:
-            _print_latencies(console, networks, costs, measured)
-        failed = not any(found.latencies for found in measured)
-    if as_json:
-        print_json(documents[0] if len(documents) == 1 else documents)
-    if latency and failed:
-        raise NasError("nothing could be measured")
+    if len(networks) == 1:
+        console.print(stage_table(networks[0], costs[0], width=console.width))
+        console.print(cost_notes(costs[0]), highlight=False)
+    else:
+        console.print(compare_table(networks, costs, width=console.width))
+    if verified:
+        console.print("fvcore and the traced module measure the same, section by section", highlight=False)
 
 
 def _verify(network: Architecture, counted: Cost) -> None:

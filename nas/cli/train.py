@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -14,8 +16,12 @@ from nas.errors import ConfigError, Interrupted, StudyError
 from nas.processes.interrupts import interruptible
 
 if TYPE_CHECKING:
+    import torch
+    from rich.console import Console
+
     from nas.architecture.spec import Architecture
     from nas.data.sources import DataConfig, Dataset
+    from nas.data.types import ImageSet
     from nas.records import Epoch, TrialRecord
     from nas.search.study import Study
     from nas.training.recipe import Recipe
@@ -27,8 +33,8 @@ class _Job(NamedTuple):
     """What is to be trained on what, and how."""
 
     architecture: Architecture
-    data: DataConfig
     dataset: Dataset
+    test: ImageSet
     recipe: Recipe
 
 
@@ -62,8 +68,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a network over several seeds; the test images are looked at once for each, at the end."""
-    from nas.cli.progress import TrainingProgress, data_line, make_console
-    from nas.cli.tables.studies import seeds_table
+    from nas.cli.progress import data_line, make_console
     from nas.models.device import describe_device, describe_versions, resolve_device
 
     chosen = resolve_device(device)
@@ -74,48 +79,69 @@ def train(
         folder = output or Path("trained") / (job.architecture.name.replace(" ", "-") or "network")
         if (folder / "result.json").exists():
             raise ConfigError(f"{folder}: holds a finished training; name another folder with -o")
-        from nas.data.sources import load_test
-        from nas.training.repeat import read_initial_weights, train_repeatedly
-
-        initial = None if weights is None else read_initial_weights(_weights_file(weights, storage), job.architecture)
-        test = load_test(job.data)
+        initial = None if weights is None else _initial_weights(weights, job.architecture, storage)
     console.print(data_line(job.dataset), highlight=False, soft_wrap=True, markup=False)
-    progress = TrainingProgress(console, job.recipe, images=len(job.dataset.train), seeds=seeds)
     try:
-        with interruptible() as check, progress:
-
-            def show(repeat: int, epoch: Epoch) -> None:
-                check()
-                progress.epoch(repeat, epoch)
-
-            def step(repeat: int, done: StepDone) -> None:
-                check()
-                progress.step(repeat, done)
-
-            results = train_repeatedly(
-                job.architecture,
-                job.dataset,
-                test,
-                job.recipe,
-                repeats=seeds,
-                device=chosen,
-                initial=initial,
-                folder=folder,
-                on_epoch=show,
-                on_step=step,
-                on_result=progress.result,
-            )
+        results = _train(job, console, seeds=seeds, device=chosen, initial=initial, folder=folder)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on from {folder}") from None
     document = _document(job, results, f"{describe_device(chosen)}; {describe_versions()}")
     _write(folder, job, results, document)
     if as_json:
         print_json(document)
-        return
+    else:
+        _print_results(console, job, results, folder)
+
+
+def _train(
+    job: _Job,
+    console: Console,
+    *,
+    seeds: int,
+    device: torch.device,
+    initial: dict[str, torch.Tensor] | None,
+    folder: Path,
+) -> list[SeedResult]:
+    """Train from every seed and show how far it is.
+
+    Raises:
+        KeyboardInterrupt: What was trained until then is in the folder.
+    """
+    from nas.cli.progress import TrainingProgress
+    from nas.training.repeat import train_repeatedly
+
+    progress = TrainingProgress(console, job.recipe, images=len(job.dataset.train), seeds=seeds)
+    with interruptible() as check, progress:
+
+        def show(repeat: int, epoch: Epoch) -> None:
+            check()
+            progress.epoch(repeat, epoch)
+
+        def step(repeat: int, done: StepDone) -> None:
+            check()
+            progress.step(repeat, done)
+
+        return train_repeatedly(
+            job.architecture,
+            job.dataset,
+            job.test,
+            job.recipe,
+            repeats=seeds,
+            device=device,
+            initial=initial,
+            folder=folder,
+            on_epoch=show,
+            on_step=step,
+            on_result=progress.result,
+        )
+
+
+def _print_results(console: Console, job: _Job, results: list[SeedResult], folder: Path) -> None:
+    from nas.cli.tables.studies import seeds_table
+
     console.print(seeds_table(results, title=f"{job.architecture.name} on {job.dataset.name}", width=console.width))
-    for line in _remarks(results):
+    for line in (*_remarks(results), f"Weights and figures are in {folder}"):
         console.print(line, markup=False, highlight=False)
-    console.print(f"Weights and figures are in {folder}", markup=False, highlight=False)
 
 
 def _remarks(results: list[SeedResult]) -> list[str]:
@@ -140,7 +166,7 @@ def _job(
     epochs: int | None,
     storage: str | None,
 ) -> _Job:
-    from nas.data.sources import load_data
+    from nas.data.sources import load_data, load_test
     from nas.training.recipe import Recipe
 
     source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data)
@@ -148,8 +174,8 @@ def _job(
     if "#" in network:
         if coefficients:
             raise ConfigError(f"--{next(iter(coefficients))} does not apply: {network} is a study's trial")
-        opened, trial = _trial(network, storage)
-        architecture = opened.architecture(trial)
+        with _trial(network, storage) as (opened, trial):
+            architecture = opened.architecture(trial)
         source, recipe = (opened.config.data, opened.config.recipe) if source is None else (source, recipe)
     if source is None:
         raise ConfigError("--data is missing: give digits, folder=PATH, ... or a study")
@@ -165,30 +191,33 @@ def _job(
             f"{network} has {architecture.num_classes} classes and {architecture.in_channels} channels, but"
             f" {dataset.name} has {len(dataset.classes)} and {dataset.channels}"
         )
-    return _Job(architecture, source, dataset, recipe)
+    return _Job(architecture, dataset, load_test(source), recipe)
 
 
-def _trial(text: str, storage: str | None) -> tuple[Study, TrialRecord]:
-    """Return the study and the trial that ``STUDY#N`` names."""
+@contextmanager
+def _trial(text: str, storage: str | None) -> Iterator[tuple[Study, TrialRecord]]:
+    """Open the study that ``STUDY#N`` names, and give it and the trial."""
     from nas.export.bundle import choose_trial
     from nas.search.study import open_study
 
     study, _, number = text.rpartition("#")
     if not number.isdecimal():
         raise ConfigError(f"{text}: write STUDY#N with the number of a trial, for example digits#3")
-    opened = open_study(study, storage=storage)
-    return opened, choose_trial(opened, number=int(number))
+    with open_study(study, storage=storage) as opened:
+        yield opened, choose_trial(opened, number=int(number))
 
 
-def _weights_file(text: str, storage: str | None) -> Path:
-    """Return the file that ``--weights`` names, which may be that of a trial."""
+def _initial_weights(text: str, architecture: Architecture, storage: str | None) -> dict[str, torch.Tensor]:
+    """Read what ``--weights`` names: a file, or that of a trial."""
+    from nas.training.repeat import read_initial_weights
+
     if "#" not in text or Path(text).exists():
-        return Path(text)
-    opened, trial = _trial(text, storage)
-    path = opened.weights(trial)
+        return read_initial_weights(Path(text), architecture)
+    with _trial(text, storage) as (opened, trial):
+        path = opened.weights(trial)
     if not path.is_file():
         raise StudyError(f"{path}: no such file; the weights of {text} were pruned, or lie where the trial ran")
-    return path
+    return read_initial_weights(path, architecture)
 
 
 def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,62 +96,21 @@ def train(
     """
     key = _checkpoint_key(architecture, dataset, recipe, seed=seed, initial=initial or {})
     architecture = _regularised(architecture, recipe)
-    standard = standardisation(dataset)
-    micro_batch = fitting_batch(architecture, recipe.step_images(len(dataset.train)), device)
-
-    def at(part: ImageSet, resolution: int) -> ImageBatches:
-        return bring(part, resolution=resolution, standard=standard, recipe=recipe, device=device)
-
     with _own_state(device, seed=seed, threads=recipe.cpu_threads):
-        generator = torch.Generator(device).manual_seed(seed)
-        model = _build_on(device, architecture, channels_last=recipe.channels_last)
-        model.load_state_dict({**model.state_dict(), **(initial or {})})
-        run = Run(
-            model,
-            architecture,
-            recipe,
-            train_images=len(dataset.train),
-            generator=generator,
-            micro_batch=micro_batch,
-            validation_batch=validation_batch(architecture, device),
-        )
-        saver = None if checkpoint is None else _Saver(run, checkpoint, key=key, seconds=checkpoint_seconds)
-        if saver is not None and (state := load_checkpoint(saver.path, key=key)) is not None:
-            run.restore(state)
-        tell = on_epoch or (lambda epoch: None)
-        for epoch in run.curve:
-            tell(epoch)
+        run = _new_run(architecture, dataset, recipe, seed=seed, device=device, initial=initial or {})
+        saver = _Saver(run, checkpoint, key=key, seconds=checkpoint_seconds)
+        saver.restore()
 
         def after_step() -> None:
-            if saver is not None:
-                saver.sometimes()
+            saver.sometimes()
             if on_step is not None:
                 on_step(StepDone(*run.steps, run.train_accuracy))
 
-        def pauses() -> bool:
-            # asked of the epoch gone on from too: it may have been stopped after its file was written and before this
-            return go_on is not None and not run.ended and bool(run.curve) and not go_on(run.curve[-1])
-
-        flip, paused = _flip(dataset, recipe), pauses()
-        validation = at(dataset.validation, architecture.resolution)
-        train_set = at(dataset.train, run.resolution)
-        while not (run.ended or paused):
-            if train_set.size != run.resolution:
-                del train_set  # there may be memory for one only
-                train_set = at(dataset.train, run.resolution)
-            try:
-                epoch = run.epoch(train_set, validation, flip=flip, after_step=after_step)
-            except TrainingDiverged:
-                if saver is not None:
-                    saver.path.unlink(missing_ok=True)
-                raise
-            if saver is not None:
-                saver.save()
-            tell(epoch)
-            paused = pauses()
-        if saver is not None and not (keep_checkpoint or paused):
-            saver.path.unlink(missing_ok=True)
-    clear_gradients(model)
+        images = _Images(dataset, recipe, device=device, resolution=architecture.resolution)
+        paused = _train_epochs(run, images, saver, tell=on_epoch, after_step=after_step, go_on=go_on)
+        if not (keep_checkpoint or paused):
+            saver.discard()
+    clear_gradients(run.model)
     return TrainingResult(
         run.best_model().eval(),
         tuple(run.curve),
@@ -160,6 +120,84 @@ def train(
         data_share=run.clock.share,
         paused=paused,
     )
+
+
+def _new_run(
+    architecture: Architecture,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    initial: Mapping[str, Tensor],
+) -> Run:
+    """Return a training that has taken no step yet."""
+    images = len(dataset.train)
+    micro_batch = fitting_batch(architecture, recipe.step_images(images), device)
+    generator = torch.Generator(device).manual_seed(seed)
+    model = _build_on(device, architecture, channels_last=recipe.channels_last)
+    model.load_state_dict({**model.state_dict(), **initial})
+    return Run(
+        model,
+        architecture,
+        recipe,
+        train_images=images,
+        generator=generator,
+        micro_batch=micro_batch,
+        validation_batch=validation_batch(architecture, device),
+    )
+
+
+def _train_epochs(
+    run: Run,
+    images: _Images,
+    saver: _Saver,
+    *,
+    tell: Callable[[Epoch], None] | None,
+    after_step: Callable[[], None],
+    go_on: Callable[[Epoch], bool] | None,
+) -> bool:
+    """Train until the end or a pause, and tell which: True where it paused."""
+    tell = tell or (lambda epoch: None)
+
+    def pauses() -> bool:
+        # asked of the epoch gone on from too: it may have been stopped after its file was written and before this
+        return go_on is not None and not run.ended and bool(run.curve) and not go_on(run.curve[-1])
+
+    for epoch in run.curve:
+        tell(epoch)
+    paused = pauses()
+    validation = images.validation()
+    train_set = images.train(run.resolution)
+    while not (run.ended or paused):
+        if train_set.size != run.resolution:
+            del train_set  # there may be memory for one only
+            train_set = images.train(run.resolution)
+        try:
+            epoch = run.epoch(train_set, validation, flip=images.flip, after_step=after_step)
+        except TrainingDiverged:
+            saver.discard()
+            raise
+        saver.save()
+        tell(epoch)
+        paused = pauses()
+    return paused
+
+
+class _Images:
+    """The images of a training, brought to its device at the size that it asks for."""
+
+    def __init__(self, dataset: Dataset, recipe: Recipe, *, device: torch.device, resolution: int) -> None:
+        self._dataset = dataset
+        self._resolution = resolution
+        self._bring = partial(bring, standard=standardisation(dataset), recipe=recipe, device=device)
+        self.flip = _flip(dataset, recipe)
+
+    def train(self, resolution: int) -> ImageBatches:
+        return self._bring(self._dataset.train, resolution=resolution)
+
+    def validation(self) -> ImageBatches:
+        return self._bring(self._dataset.validation, resolution=self._resolution)
 
 
 def bring(
@@ -219,22 +257,31 @@ def fitting_batch(architecture: Architecture, batch: int, device: torch.device) 
 
 
 class _Saver:
-    """Saves a run now and then."""
+    """Saves a run now and then, where there is a file for it."""
 
-    def __init__(self, run: Run, path: Path, *, key: str, seconds: float) -> None:
-        self.path = path
+    def __init__(self, run: Run, path: Path | None, *, key: str, seconds: float) -> None:
+        self._path = path
         self._run = run
         self._key = key
         self._seconds = seconds
         self._saved = time.monotonic()
 
+    def restore(self) -> None:
+        if self._path is not None and (state := load_checkpoint(self._path, key=self._key)) is not None:
+            self._run.restore(state)
+
     def save(self) -> None:
-        save_checkpoint(self.path, self._run.state(), key=self._key)
-        self._saved = time.monotonic()
+        if self._path is not None:
+            save_checkpoint(self._path, self._run.state(), key=self._key)
+            self._saved = time.monotonic()
 
     def sometimes(self) -> None:
         if time.monotonic() - self._saved >= self._seconds:
             self.save()
+
+    def discard(self) -> None:
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
 
 
 def _checkpoint_key(
