@@ -10,7 +10,7 @@ import yaml
 from conftest import TINY
 
 from nas.architecture.space import Range, ResolutionRange
-from nas.config.search import _common
+from nas.config.search import Halving, Replicates, SearchConfig, _common
 from nas.config.study import StudyConfig, changes, definition_digest, definition_of, load_study_config
 from nas.errors import ConfigError
 from nas.schema import shipped
@@ -65,6 +65,10 @@ def write(edit: Edit = lambda d: None, path: str = "mine.yaml") -> Path:
         (lambda d: d["search"].update(kernel=[3, 4]), r"search.kernel\[1\]: a kernel must be odd, but 4 was given"),
         (lambda d: d["search"].update(kernel=[3, 3]), "search.kernel: a value is named twice: 3, 3"),
         (lambda d: d["search"].update(kernel=[]), "search.kernel: "),
+        (
+            lambda d: d["search"].update(replicates={"seeds": 1}),
+            "search.replicates.seeds: .*greater than or equal to 2, but 1 was given",
+        ),
         (lambda d: d["search"].update(cardinality=[4]), "search: cardinality applies to no block of resnet_small, eff"),
         (lambda d: d["search"].update(activation=["silo"]), r"search.activation\[0\]: .*'silu'.*'silo' was given"),
         (lambda d: d["data"].update(folder="x"), "data: exactly one source"),
@@ -157,6 +161,21 @@ def test_files_of_spaces_lie_beside_the_study_and_names_are_of_those_shipped() -
     assert [space.name for space in load_study_config(path)[0].search.spaces] == ["own", "efficientnet_small", "other"]
     path = write(lambda d: d["search"].update(spaces="own.yaml"), "elsewhere/m.yaml")
     assert [space.name for space in load_study_config(path)[0].search.spaces] == ["own"]
+
+
+def test_a_resolution_must_suffice_for_the_strides() -> None:
+    table = yaml.safe_load((shipped("search_spaces") / "resnet_small.yaml").read_text())
+    spaces = [{**table, "resolution": {"min": 1, "max": 64}}]
+    SearchConfig.model_validate({"spaces": spaces, "resolution": 3})
+    with pytest.raises(ValueError, match="resolution 2 is too small for the strides of resnet_small, .* at least 3"):
+        SearchConfig.model_validate({"spaces": spaces, "resolution": 2})
+
+
+def test_what_a_study_leaves_open() -> None:
+    search = SearchConfig.model_validate({"spaces": "resnet_small"})
+    assert (search.trials, search.sampler, search.startup_trials, search.seed) == (50, "pareto", 4, 0)
+    assert (search.halving, search.replicates) == (None, None)
+    assert (Halving(), Replicates()) == (Halving(first=3, factor=3), Replicates(seeds=3, of="front", networks=20))
 
 
 def test_dimensions_are_open_to_the_spaces_that_have_them() -> None:
