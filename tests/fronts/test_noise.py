@@ -94,6 +94,11 @@ def test_without_noise_the_front_is_certain(drawn: tuple[Array, Array, Array]) -
     assert all(chance == best for chance, best, clear in zip(found, expected, apart, strict=True) if clear)
 
 
+def test_probabilities_are_the_same_whenever_they_are_asked_for() -> None:
+    found = front_probabilities(np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.51, 0.505]), np.full(3, 0.01))
+    assert found.tolist() == [1.0, 0.7575, 0.31025]  # of seed 0; others draw otherwise
+
+
 @given(st.integers(2, 6))
 def test_equal_twins_share_a_place(count: int) -> None:
     found = front_probabilities(np.ones(count), np.full(count, 0.5), np.full(count, 0.01))
