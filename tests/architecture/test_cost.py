@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from safetensors.torch import save
 
 from nas.architecture.cost import Counts, Precision, count_cost
-from nas.architecture.layers import AvgPool, Block, Conv, MaxPool, SqueezeExcite
+from nas.architecture.layers import AvgPool, Block, Conv, MaxPool, Shape, SqueezeExcite
 from nas.architecture.presets import PRESETS, preset
 from nas.architecture.spec import Architecture, Stage
 from nas.models.build import build_model
@@ -124,4 +124,12 @@ def test_every_figure_counted_by_hand() -> None:
     assert cost.flops_by_operator == {"conv": 7104, "batch_norm": 384, "linear": 20, "adaptive_avg_pool2d": 320}
     assert (cost.flops, cost.multiply_adds, cost.activations, cost.params) == (7828, 7124, 473, 594)
     assert cost.weight_bytes_at("int8") == 524 + 4 * 70
+    assert all(type(count) is int for count in cost.counts)
     assert cost.sections[0].peak_memory == 4 * (3 * 64 + 128)
+    assert cost.sections[-1].after == Shape(5, 1)
+
+
+def test_a_section_without_layers_costs_nothing() -> None:
+    stem = count_cost(network(Block(((Conv(8, 1),),)))).sections[0]
+    assert (stem.repeats, stem.counts, stem.peak_memory) == (0, Counts(), 0)
+    assert stem.before == stem.after == Shape(4, 8)
