@@ -74,7 +74,10 @@ def test_a_bound_itself_is_within() -> None:
         "latency_ms_max": 0.0,
         "latency_ms_min": 0.0,
     }
-    assert Budget.model_validate({"flops": {"max": 0}}).violations(Cost(Counts(conv=3))) == {"flops_max": 2.0}
+    nothing = Budget.model_validate({"flops": {"max": 0}})  # a share of nothing is the cost itself
+    assert [nothing.violations(Cost(Counts(conv=count))) for count in (0, 1, 3)] == [
+        {"flops_max": n} for n in (0, 1, 3)
+    ]
 
 
 def test_bounds_that_are_open_are_not_written() -> None:
