@@ -59,7 +59,7 @@ def build(
 def replay(
     source: Annotated[str, typer.Argument(metavar="TABLE|STUDY", help="A table, or a study that has been run.")],
     samplers: Annotated[
-        str, typer.Option("--samplers", help="Names divided by commas; see the README for all.")
+        str, typer.Option("--samplers", help="Names divided by commas; docs/replays.md lists them.")
     ] = "pareto,tpe-multivariate,random",
     halving: Annotated[str, typer.Option(help="Factors divided by commas; off is none.")] = "off,3",
     trials: Annotated[int | None, typer.Option(min=1, help="Proposals; else as many as there are networks.")] = None,
