@@ -59,7 +59,7 @@ def open_optuna_study(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
-            backend = optuna.storages.RDBStorage(
+            backend = _OwnedTrials(
                 storage, engine_kwargs=engine_options(storage), heartbeat_interval=30, grace_period=180
             )
     except RuntimeError as error:
@@ -71,6 +71,18 @@ def open_optuna_study(
         sampler=sampler,
         load_if_exists=True,
     )
+
+
+class _OwnedTrials(optuna.storages.RDBStorage):
+    """Writes whose trial it is together with the trial.
+
+    A process that is killed between the two would leave one that runs for ever, and takes a proposal's place.
+    """
+
+    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        owner = {OWNER: process_identity()}
+        begun = optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs=owner)
+        return super()._create_new_trial(study_id, template_trial or begun)
 
 
 def add_copies(study: optuna.Study, records: Iterable[TrialRecord]) -> None:
