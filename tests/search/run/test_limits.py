@@ -16,10 +16,10 @@ import pytest
 from nas.config.study import StudyConfig
 from nas.data.sources import load_data
 from nas.errors import ConfigError
-from nas.fronts.growth import front_history
+from nas.fronts.growth import front_history, recent_growth
 from nas.fronts.halving import promotable
 from nas.fronts.noise import over_seeds, seed_noise
-from nas.search import progress, trainer, trials, workers
+from nas.search.run import loop, pool, trainer
 from nas.search.run.events import Event, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
 from nas.search.run.limits import Limits, make_limits
 from nas.search.storage.store import Store
@@ -59,7 +59,7 @@ def halving(wide: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> StudyConfig:
     return changed(wide, search={"halving": {"first": 1, "factor": 2}}, recipe={"epochs": 2})
 
 
-@pytest.mark.usefixtures("alike")
+@pytest.mark.usefixtures("alike", "quick_workers")
 def test_a_search_ends_when_it_stagnates_and_another_run_does_not_begin_again(wide: StudyConfig) -> None:
     told: list[Event] = []
     ran = run_study(wide, until="stagnant", on_event=told.append)
@@ -68,7 +68,7 @@ def test_a_search_ends_when_it_stagnates_and_another_run_does_not_begin_again(wi
     assert isinstance(told[-1], Stagnant) and told[-1].reason == f"stagnant: {ran.growth()}"
     assert [moment.number for moment in front_history(ran.ended())] == [trial.number for trial in trials]
     noise = seed_noise(over_seeds(trials, []).values(), val_images=ran.val_images())
-    one_less = progress.recent_growth(ran.ended()[:-1], startup_trials=3, noise=noise.std)
+    one_less = recent_growth(ran.ended()[:-1], startup_trials=3, noise=noise.std)
     assert one_less is None or not one_less.stagnant
     again: list[Event] = []
     run_study(wide, until="stagnant", workers=2, on_event=again.append)
@@ -88,7 +88,8 @@ def test_a_number_of_trials_is_the_most_that_a_search_until_stagnation_makes(wid
 def test_a_sampler_that_repeats_itself_does_not_run_for_ever(
     tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "IDLE_PROPOSALS", 12)
+    for home in ("nas.fronts.growth", "nas.search.storage.reading"):
+        monkeypatch.setattr(f"{home}.IDLE_PROPOSALS", 12)
     narrow = changed(tiny_config, search={"width": 0.25, "depth": 0.25}, recipe={"epochs": 1})
     told: list[Event] = []
     states = [trial.state for trial in run_study(narrow, trials=40, until="stagnant", on_event=told.append).trials()]
@@ -106,7 +107,7 @@ def test_paused_trainings_that_deserve_it_go_on_before_a_stagnant_search_ends(
         waiting.append(promotable(store.reached((1, 2)), factor=2))
         return "enough" if len(waiting) > 7 else None
 
-    monkeypatch.setattr(trials, "stagnation", stagnation)
+    monkeypatch.setattr(loop, "stagnation", stagnation)
     ran = run_study(config, until="stagnant")
     assert waiting == [None] * 8
     states = [trial.state for trial in ran.trials()]
@@ -160,6 +161,7 @@ def test_time_that_is_up_holds_paused_trainings_back(halving: StudyConfig, monke
     assert [trial.state for trial in ran.trials()] == ["trained", "stopped"]
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_workers_begin_nothing_once_time_is_up(wide: StudyConfig) -> None:
     told: list[Event] = []
     ran = run_study(wide, max_hours=1e-9, workers=2, on_event=told.append)
@@ -175,11 +177,11 @@ def test_a_worker_that_finds_stagnation_stops_all(wide: StudyConfig, monkeypatch
         on_event(Stagnant("enough"))
         taken.append(next(tickets, None))
 
-    monkeypatch.setattr(trials, "run_trials", run_trials)
+    monkeypatch.setattr(loop, "run_trials", run_trials)
     monkeypatch.setattr("nas.data.sources.load_data", lambda data: load_data(wide.data))
     context = multiprocessing.get_context("spawn")
     tickets, events = context.Value("i", 5), SimpleNamespace(put=taken.append)
-    workers._work(wide, Path(), "sqlite://", tickets, events, Limits(until_stagnant=True), "cpu")
+    pool._work(wide, Path(), "sqlite://", tickets, events, Limits(until_stagnant=True), "cpu")
     assert taken == [4, Stagnant("enough"), None] and tickets.value == 0
 
 

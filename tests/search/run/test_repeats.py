@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from conftest import TINY
 
 from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.config.search import Replicates
@@ -23,8 +17,8 @@ from nas.errors import NasError, StudyError
 from nas.fronts.noise import WORTH_REPEATING
 from nas.processes.owners import process_identity
 from nas.records import Repeat
-from nas.search import later, trainer
 from nas.search.disk import CHECKPOINTS, prune_checkpoints
+from nas.search.run import claims, trainer
 from nas.search.run.events import EpochFinished, Event, RepeatFinished, TrialFinished
 from nas.search.storage.store import Store
 from nas.search.study import Study, open_study, planned_trials, run_study
@@ -131,41 +125,7 @@ def test_the_further_training_of_a_process_that_is_no_more_is_made_again(tiny_co
     assert [path.name for path in folder.iterdir()] == names[1:]  # what runs may need its own
 
 
-@pytest.mark.slow
-def test_kill_9_in_a_further_training_and_the_same_command_again(tmp_path: Path) -> None:
-    recipe = {**TINY["recipe"], "epochs": 6}
-    search = {**TINY["search"], "trials": 3, "sampler": "pareto", "replicates": {"of": "spread", "networks": 1}}
-    document = {**TINY, "budget": TRIALS, "search": search, "recipe": recipe}
-    whole, path = (tmp_path / f"{name}.yaml" for name in ("whole", "killed"))
-    for file in (whole, path):
-        file.write_text(yaml.safe_dump({**document, "name": file.stem}))
-    command = [sys.executable, "-c", "from nas.cli import main; main()", "search", str(path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and not _trains_once_more(tmp_path / "killed"):
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert [repeat.state for repeat in open_study(path).repeats()] == ["running"]
-    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert again.returncode == 0, again.stderr
-    repeats = open_study(path).repeats()
-    assert [repeat.state for repeat in repeats] == ["trained"] * 2
-    assert outcomes(repeats) == outcomes(run_study(whole).repeats())
-
-
-def _trains_once_more(folder: Path) -> bool:
-    database = folder / "study.db"
-    if not database.exists() or not list(folder.glob(f"weights/*/{CHECKPOINTS}/*.1.safetensors")):
-        return False
-    connection = sqlite3.connect(database, timeout=10)
-    try:
-        return bool(connection.execute("select count(*) from nas_repeat").fetchone()[0])
-    finally:
-        connection.close()
-
-
-@pytest.mark.slow
+@pytest.mark.usefixtures("quick_workers")
 def test_workers_never_train_the_same_twice(tiny_config: StudyConfig) -> None:
     config = repeating(tiny_config, "shared", seeds=4, networks=3)
     begun: list[tuple[int, int]] = []
@@ -194,7 +154,7 @@ def test_of_two_that_want_the_same_one_takes_the_next(
     config = repeating(tiny_config)
     silent = config.model_copy(update={"search": config.search.model_copy(update={"replicates": None})})
     store = Store(run_study(silent).storage, config.name)
-    real = later.wanted_repeats
+    real = claims.wanted_repeats
 
     def slow(*arguments: Any, **keywords: Any) -> Any:
         wanted = real(*arguments, **keywords)
@@ -202,12 +162,12 @@ def test_of_two_that_want_the_same_one_takes_the_next(
             store.claim_repeat(wanted[0][0].number, wanted[0][1], seed=0, owner="another")
         return wanted
 
-    monkeypatch.setattr(later, "wanted_repeats", slow)
-    claimed = later.claim_repeat(config, store, val_images=80)
+    monkeypatch.setattr(claims, "wanted_repeats", slow)
+    claimed = claims.claim_repeat(config, store, val_images=80)
     assert claimed is not None
     theirs, ours = store.repeats() if store.repeats()[1].number == claimed[0].number else store.repeats()[::-1]
     assert (theirs.seed, ours.seed) == (0, claimed[1].seed) and ours.number != theirs.number
-    assert later.claim_repeat(config, store, val_images=80) is None
+    assert claims.claim_repeat(config, store, val_images=80) is None
 
 
 def test_a_further_training_that_fails_is_on_record_and_three_in_a_row_end_the_search(
