@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DATABASE = Path(__file__).with_name("study.sql.gz")
 RECORD = Path(__file__).with_name("study.json")
-FURTHER = 3
+FURTHER = 6
 """Trials by which it is continued."""
 
 DEFINITION: dict[str, Any] = {
