@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+# before NumPy is loaded, here and in what tests start: more threads than free cores wait for each other, so that small
+# matrices take three times the CPU time and on a busy machine six times as long
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
@@ -167,6 +172,20 @@ def nas_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     return run
 
 
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload(["nas.cli.study", "nas.search.run.loop", "nas.search.run.pool", "nas.search.samplers"])
+"""Starts processes in a moment: they are forked from one that has loaded everything."""
+
+
+@pytest.fixture
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the workers of a search from a process that has loaded everything; new ones take seconds of loading."""
+    real = multiprocessing.get_context
+    monkeypatch.setattr(
+        multiprocessing, "get_context", lambda method=None: FORKING if method == "spawn" else real(method)
+    )
+
+
 @pytest.fixture
 def tiny_config() -> StudyConfig:
     """Return a study of eight trials of about half a second."""
@@ -197,5 +216,4 @@ def finished_study(finished: Path) -> Study:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# more threads than free cores wait for each other: on a busy machine a hundred times longer than one takes
-torch.set_num_threads(1)
+torch.set_num_threads(1)  # whatever the environment says

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 from nas.config.search import SearchConfig
 from nas.sampling.pareto import ParetoSampler
 from nas.search.proposals import Networks, distributions
-from nas.search.storage.optuna_study import counts_for_nothing, note_owner
+from nas.search.storage.optuna_study import counts_for_nothing
 
 THRIFT = 0.5
 """Of a study's proposals: between the most for each network and the most for each FLOP of its training."""
@@ -39,7 +39,7 @@ def make_sampler(
         partial: Tells the accuracies that trials had on their way, by number and share of the training; the whole is 1.
     """
     if search.sampler == "pareto":
-        return _StudySampler(
+        return ParetoSampler(
             lambda parameters: networks(parameters).flops,
             seed=search.seed,
             startup_trials=search.startup_trials,
@@ -52,14 +52,6 @@ def make_sampler(
         )
     makers: dict[str, Callable[[int], BaseSampler]] = {"random": RandomSampler, "tpe": lambda s: _tpe(s, search)}
     return ReproducibleSampler(makers[search.sampler], seed=search.seed)
-
-
-class _StudySampler(ParetoSampler):
-    """Notes whose trial it is as well: nothing sees a trial earlier."""
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Write the owner."""
-        note_owner(study, trial)
 
 
 class ReproducibleSampler(BaseSampler):
@@ -76,8 +68,7 @@ class ReproducibleSampler(BaseSampler):
         self._inner = make(seed)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Make this proposal's sampler, and note whose trial it is: nothing sees a trial earlier."""
-        note_owner(study, trial)
+        """Make this proposal's sampler."""
         earlier = study.get_trials(deepcopy=False)[: trial.number]
         index = trial.number - sum(map(counts_for_nothing, earlier))
         key = hashlib.blake2b(f"{self._seed}/{index}".encode(), digest_size=4).digest()

@@ -21,7 +21,8 @@ from nas.models.backends import Latency
 from nas.records import Epoch, Purpose, Repeat, TrialRecord
 from nas.search.disk import weights_folder
 from nas.search.storage.database import Database
-from nas.search.storage.optuna_study import counts_for_nothing, open_optuna_study, owner_is_gone
+from nas.search.storage.optuna_study import counts_for_nothing, open_optuna_study
+from nas.search.storage.owned_trials import owner_is_gone
 from nas.search.storage.reading import images_behind, read_ended, read_growth
 from nas.search.storage.store import Store
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,19 +77,28 @@ def test_a_replay_is_the_same_again() -> None:
     assert once(5) != once(6)
 
 
-@pytest.mark.parametrize("halving", [None, {"first": 1, "factor": 2}])
-def test_a_replay_goes_as_the_search_did(
-    halving: dict[str, int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A study that trained everything is the table on which a smaller search is replayed, and really made."""
-    monkeypatch.chdir(tmp_path)
+def run(name: str, **search: Any) -> Study:
     space = {"width": {"min": 0.25, "max": 0.75, "step": 0.25}, "depth": 0.5, "sampler": "pareto", "startup_trials": 3}
+    sections = {
+        "data": {"digits": True, "limit": 150},
+        "recipe": {**TINY["recipe"], "epochs": 4},
+        "search": {**TINY["search"], **space, **search},
+    }
+    return run_study(StudyConfig.model_validate({**TINY, "name": name, **sections}), device="cpu")
 
-    def run(name: str, **search: Any) -> Study:
-        sections = {"recipe": {**TINY["recipe"], "epochs": 4}, "search": {**TINY["search"], **space, **search}}
-        return run_study(StudyConfig.model_validate({**TINY, "name": name, **sections}), device="cpu")
 
-    problem = problem_of(table_of(run("everything", trials=50)))
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    """Return the table of a study that trained everything."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("everything"))
+        return problem_of(table_of(run("everything", trials=50)))
+
+
+@pytest.mark.parametrize("halving", [None, {"first": 1, "factor": 2}])
+def test_a_replay_goes_as_the_search_did(halving: dict[str, int] | None, everything: Problem) -> None:
+    """A smaller search is replayed on the table, and really made."""
+    problem = everything
     real = run("real", trials=6, halving=halving).trials()
     rungs = Halving(**halving) if halving else None
     replayed = replay(problem, "pareto", proposals=6, seed=0, halving=rungs, startup_trials=3)[-1]
@@ -99,6 +107,7 @@ def test_a_replay_goes_as_the_search_did(
     assert {trial.digest for trial in real} <= problem.entries.keys()
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_rules_are_compared_in_several_processes_as_in_one() -> None:
     rules = [Rule("random"), Rule("pareto", Halving(first=1, factor=2))]
     assert [str(rule) for rule in rules] == ["random", "pareto, halving by 2"]

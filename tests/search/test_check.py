@@ -181,7 +181,8 @@ def test_check_tries_every_precision_and_layout(tiny_config: StudyConfig, monkey
         return original(architecture, dataset, recipe, **how)
 
     monkeypatch.setattr(check, "time_step", spy)
-    report = check_study(tiny_config)
+    single = changed(tiny_config, search={"spaces": "resnet_small", "width": 0.5, "depth": 0.5})
+    report = check_study(single)
     assert tried[-3:] == [("float32", False), ("bfloat16", True), ("bfloat16", False)]
     assert list(report.speeds) == [
         "float32, channels last",
@@ -196,7 +197,12 @@ def test_check_tries_every_precision_and_layout(tiny_config: StudyConfig, monkey
 
 @pytest.mark.parametrize(("speed", "said"), [(119.0, False), (150.0, True)])
 def test_a_faster_setting_is_advised_where_it_is_worth_it(
-    tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch, nas_command: Callable[..., Any], speed: float, said: bool
+    tiny_config: StudyConfig,
+    timed: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    nas_command: Callable[..., Any],
+    speed: float,
+    said: bool,
 ) -> None:
     report = replace(
         check_study(tiny_config), speeds={"float32, channels last": 100.0, "bfloat16, channels first": speed}, skipped=3

@@ -7,7 +7,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.processes.owners import process_is_gone
 from nas.records import TrialRecord
-from nas.search.storage.optuna_study import add_copies, note_error, owner_is_gone
+from nas.search.storage.optuna_study import add_copies, note_error
+from nas.search.storage.owned_trials import owner_is_gone
 from nas.search.storage.store import Store
 
 

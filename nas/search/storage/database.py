@@ -14,11 +14,11 @@ from typing import Any, Self, TypeVar
 import optuna
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from nas.errors import StudyError
+from nas.search.storage.owned_trials import OwnedTrials
 from nas.search.storage.schema import SCHEMA_VERSION, create_tables
 
 ResultT = TypeVar("ResultT")
@@ -96,7 +96,7 @@ class Database:
         return engine
 
     @cached_property
-    def optunas(self) -> RDBStorage:
+    def optunas(self) -> OwnedTrials:
         """Optuna's storage.
 
         Raises:
@@ -106,7 +106,7 @@ class Database:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
-                storage = RDBStorage(
+                storage = OwnedTrials(
                     self.url, engine_kwargs=self._engine_options, heartbeat_interval=30, grace_period=180
                 )
         except RuntimeError as error:

@@ -7,21 +7,13 @@ from collections.abc import Iterable, Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.processes.owners import process_identity, process_is_gone
 from nas.records import TrialRecord
 from nas.search.storage.database import Database
 
-OWNER = "nas:owner"
-"""User attribute of a trial: the process that runs it."""
 ERROR = "nas:error"
 """User attribute of a trial that failed by itself; a failed one without it was interrupted."""
 PROMOTED = "nas:promoted"
 """User attribute of a copy, made when a paused trial was trained to the end: that trial's number."""
-
-
-def note_owner(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Write that this process runs a trial that has just begun."""
-    study._storage.set_trial_user_attr(trial._trial_id, OWNER, process_identity())
 
 
 def note_error(study: optuna.Study, trial: FrozenTrial, error: str | None) -> None:
@@ -37,11 +29,6 @@ def was_interrupted(trial: FrozenTrial) -> bool:
 def counts_for_nothing(trial: FrozenTrial) -> bool:
     """Tell whether a trial of Optuna's stands for no proposal of its own."""
     return was_interrupted(trial) or PROMOTED in trial.user_attrs
-
-
-def owner_is_gone(trial: FrozenTrial) -> bool:
-    """Tell whether a running trial belonged to a process of this machine that is no more."""
-    return process_is_gone(str(trial.user_attrs.get(OWNER, "//")))
 
 
 def open_optuna_study(

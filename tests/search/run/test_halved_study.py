@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import re
 import shutil
-import signal
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +17,8 @@ import optuna
 import pytest
 import torch
 import yaml
-from conftest import TINY, Outcome
+from conftest import Outcome, scaled
+from halved import EPOCHS, FACTOR, RUNGS, document, essence, halved, told
 
 from nas.analysis.pareto import front_of, pareto_front
 from nas.analysis.plots import curves_info, plot_curves
@@ -46,52 +44,6 @@ from nas.search.study import Study, find_study, open_study
 from nas.training import job
 
 Done = optuna.trial.TrialState
-RUNGS, EPOCHS, FACTOR = (1, 2), 5, 2
-
-
-def document(name: str, sampler: str, **search: Any) -> dict[str, Any]:
-    return {
-        **TINY,
-        "name": name,
-        "data": {"digits": True, "limit": 150},
-        "search": {
-            **TINY["search"],
-            "sampler": sampler,
-            "trials": 10,
-            "seed": 4,
-            "halving": {"first": 1, "factor": FACTOR},
-            **search,
-        },
-        "recipe": {**TINY["recipe"], "epochs": EPOCHS, "batch_size": 32},
-    }
-
-
-def halved(name: str, sampler: str = "random", **search: Any) -> StudyConfig:
-    return StudyConfig.model_validate(document(name, sampler, **search))
-
-
-def essence(study: Study) -> list[Any]:
-    """Return what interruptions must not change: all but numbers and times."""
-    curves, trials = study.curves(), [trial for trial in study.trials() if trial.state != "interrupted"]
-    place = {trial.number: index for index, trial in enumerate(trials)}
-    return [
-        (
-            *(trial.label, trial.digest, trial.flops, trial.state, trial.accuracy, trial.epochs, trial.seed),
-            None if trial.repeat_of is None else place[trial.repeat_of],
-            [(epoch.epoch, epoch.train_loss, epoch.val_accuracy) for epoch in curves.get(trial.number, [])],
-        )
-        for trial in trials
-    ]
-
-
-def told(study: Study) -> list[Any]:
-    """Return what Optuna knows, likewise."""
-    trials = study.optuna().trials
-    return [
-        (t.state, t.values, t.params, PROMOTED in t.user_attrs, sorted(t.constraints.values()))
-        for t in trials
-        if t.state is not Done.FAIL
-    ]
 
 
 def copies(study: Study) -> list[int]:
@@ -206,8 +158,9 @@ def interrupted_runs(config: StudyConfig, *, every: int) -> tuple[Study, set[str
     raise AssertionError("it never came through")
 
 
-def test_ctrl_c_after_every_epoch_and_trial_changes_nothing(by_chance: Study) -> None:
-    study, where = interrupted_runs(halved("cut"), every=1)
+@pytest.mark.endurance
+def test_ctrl_c_after_epochs_and_trials_of_every_kind_changes_nothing(by_chance: Study) -> None:
+    study, where = interrupted_runs(halved("cut"), every=scaled(3, 1))
     assert where == {"new", "new, at a rung", "promoted", "promoted, at a rung", "between"}
     assert essence(study) == essence(by_chance) and told(study) == told(by_chance)
 
@@ -218,72 +171,7 @@ def test_ctrl_c_changes_nothing_for_samplers_that_learn(whole: Study) -> None:
     assert essence(study) == essence(whole) and told(study) == told(whole)
 
 
-HOOKS: dict[str, tuple[Any, str]] = {
-    "begun": (Store, "begin"),
-    "epoch": (Store, "add_epoch"),
-    "claimed": (Store, "claim"),
-    "finished": (Store, "finish"),
-    "saved": (job, "save_weights"),
-    "copied": (optuna.Study, "add_trial"),
-    "told": (optuna.Study, "tell"),
-}
-KILLS = [
-    ("begun", 1),
-    ("epoch", 1),  # at a rung, before it is asked whether to go on
-    ("finished", 1),  # Optuna has not been told
-    ("told", 1),  # now it has
-    ("epoch", 5),  # of a promoted training, at its next rung
-    ("claimed", 1),
-    ("epoch", 3),  # of the same, past the rungs
-    ("saved", 1),  # its checkpoint is gone, and it still counts as running
-    ("finished", 1),  # it is trained, and Optuna has no copy
-    ("copied", 1),
-]
-
-
-def run_until_killed(config: StudyConfig, hook: str, count: int) -> None:
-    """Run a study in this process, which kills itself right after a function was called for the ``count``-th time."""
-    owner, name = HOOKS[hook]
-    original, left = getattr(owner, name), count
-
-    def deadly(*arguments: Any, **keywords: Any) -> Any:
-        nonlocal left
-        result = original(*arguments, **keywords)
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, name, deadly)
-    run_study(config)
-
-
-@pytest.fixture
-def kill() -> Iterator[Callable[[StudyConfig, str, int], int | None]]:
-    """Return a function that runs a study in a process which kills itself, and returns how that ended."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nas.search.study", "test_halved_study"])
-
-    def run(config: StudyConfig, hook: str, count: int) -> int | None:
-        process = context.Process(target=run_until_killed, args=(config, hook, count))
-        process.start()
-        process.join(120)
-        return process.exitcode
-
-    yield run
-
-
-@pytest.mark.slow
-def test_kill_9_at_many_moments_changes_nothing(
-    by_chance: Study, kill: Callable[[StudyConfig, str, int], int | None]
-) -> None:
-    config = halved("killed")
-    assert {kill(config, hook, count) for hook, count in KILLS} == {-signal.SIGKILL}
-    study = run_study(config)
-    assert essence(study) == essence(by_chance) and told(study) == told(by_chance)
-
-
-@pytest.mark.slow
+@pytest.mark.usefixtures("quick_workers")
 def test_workers_share_rungs_and_leave_nothing_that_should_go_on(tmp_path: Path, by_chance: Study) -> None:
     path = tmp_path / "shared.yaml"
     path.write_text(yaml.safe_dump(document("shared", "random")))

@@ -15,15 +15,13 @@ import pytest
 
 from nas.config.study import StudyConfig
 from nas.errors import ConfigError
-from nas.fronts import growth
-from nas.fronts.growth import front_history
+from nas.fronts.growth import front_history, recent_growth
 from nas.fronts.halving import promotable
 from nas.fronts.noise import over_seeds, seed_noise
 from nas.search.run import loop, pool
 from nas.search.run.events import Event, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
 from nas.search.run.limits import Limits, make_limits
 from nas.search.run.start import run_study
-from nas.search.storage import reading
 from nas.search.storage.store import Store
 from nas.search.study import find_study
 from nas.training import job
@@ -62,7 +60,7 @@ def halving(wide: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> StudyConfig:
     return changed(wide, search={"halving": {"first": 1, "factor": 2}}, recipe={"epochs": 2})
 
 
-@pytest.mark.usefixtures("alike")
+@pytest.mark.usefixtures("alike", "quick_workers")
 def test_a_search_ends_when_it_stagnates_and_another_run_does_not_begin_again(wide: StudyConfig) -> None:
     told: list[Event] = []
     ran = run_study(wide, until="stagnant", on_event=told.append)
@@ -71,7 +69,7 @@ def test_a_search_ends_when_it_stagnates_and_another_run_does_not_begin_again(wi
     assert isinstance(told[-1], Stagnant) and told[-1].reason == f"stagnant: {ran.growth()}"
     assert [moment.number for moment in front_history(ran.ended())] == [trial.number for trial in trials]
     noise = seed_noise(over_seeds(trials, []).values(), val_images=ran.val_images())
-    one_less = growth.recent_growth(ran.ended()[:-1], startup_trials=3, noise=noise.std)
+    one_less = recent_growth(ran.ended()[:-1], startup_trials=3, noise=noise.std)
     assert one_less is None or not one_less.stagnant
     again: list[Event] = []
     run_study(wide, until="stagnant", workers=2, on_event=again.append)
@@ -91,8 +89,8 @@ def test_a_number_of_trials_is_the_most_that_a_search_until_stagnation_makes(wid
 def test_a_sampler_that_repeats_itself_does_not_run_for_ever(
     tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (growth, reading):
-        monkeypatch.setattr(module, "IDLE_PROPOSALS", 12)
+    for home in ("nas.fronts.growth", "nas.search.storage.reading"):
+        monkeypatch.setattr(f"{home}.IDLE_PROPOSALS", 12)
     narrow = changed(tiny_config, search={"width": 0.25, "depth": 0.25}, recipe={"epochs": 1})
     told: list[Event] = []
     states = [trial.state for trial in run_study(narrow, trials=40, until="stagnant", on_event=told.append).trials()]
@@ -164,6 +162,7 @@ def test_time_that_is_up_holds_paused_trainings_back(halving: StudyConfig, monke
     assert [trial.state for trial in ran.trials()] == ["trained", "stopped"]
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_workers_begin_nothing_once_time_is_up(wide: StudyConfig) -> None:
     told: list[Event] = []
     ran = run_study(wide, max_hours=1e-9, workers=2, on_event=told.append)

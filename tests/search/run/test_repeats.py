@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from conftest import TINY
 
 from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.config.search import Replicates
@@ -132,41 +126,7 @@ def test_the_further_training_of_a_process_that_is_no_more_is_made_again(tiny_co
     assert [path.name for path in folder.iterdir()] == names[1:]  # what runs may need its own
 
 
-@pytest.mark.slow
-def test_kill_9_in_a_further_training_and_the_same_command_again(tmp_path: Path) -> None:
-    recipe = {**TINY["recipe"], "epochs": 6}
-    search = {**TINY["search"], "trials": 3, "sampler": "pareto", "replicates": {"of": "spread", "networks": 1}}
-    document = {**TINY, "budget": TRIALS, "search": search, "recipe": recipe}
-    whole, path = (tmp_path / f"{name}.yaml" for name in ("whole", "killed"))
-    for file in (whole, path):
-        file.write_text(yaml.safe_dump({**document, "name": file.stem}))
-    command = [sys.executable, "-c", "from nas.cli import main; main()", "search", str(path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and not _trains_once_more(tmp_path / "killed"):
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert [repeat.state for repeat in open_study(path).repeats()] == ["running"]
-    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert again.returncode == 0, again.stderr
-    repeats = open_study(path).repeats()
-    assert [repeat.state for repeat in repeats] == ["trained"] * 2
-    assert outcomes(repeats) == outcomes(run_study(whole).repeats())
-
-
-def _trains_once_more(folder: Path) -> bool:
-    database = folder / "study.db"
-    if not database.exists() or not list(folder.glob(f"weights/*/{CHECKPOINTS}/*.1.safetensors")):
-        return False
-    connection = sqlite3.connect(database, timeout=10)
-    try:
-        return bool(connection.execute("select count(*) from nas_repeat").fetchone()[0])
-    finally:
-        connection.close()
-
-
-@pytest.mark.slow
+@pytest.mark.usefixtures("quick_workers")
 def test_workers_never_train_the_same_twice(tiny_config: StudyConfig) -> None:
     config = repeating(tiny_config, "shared", seeds=4, networks=3)
     begun: list[tuple[int, int]] = []
