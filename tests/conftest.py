@@ -173,7 +173,13 @@ def nas_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
 
 FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(["nas.cli.study", "nas.search.run.loop", "nas.search.run.pool", "nas.search.samplers"])
+FORKING.set_forkserver_preload(
+    [
+        *("nas.cli.study", "nas.cli.tables.studies", "nas.analysis.pareto"),
+        *("nas.search.run.loop", "nas.search.run.pool", "nas.search.samplers"),
+        *("alembic.migration", "sklearn.datasets", "sqlalchemy.dialects.sqlite", "torch._dynamo"),  # loaded when needed
+    ]
+)
 """Starts processes in a moment: they are forked from one that has loaded everything."""
 
 

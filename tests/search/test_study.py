@@ -287,8 +287,8 @@ WIDER: dict[str, Any] = {
     "cardinality": [1, 8],
     "activation": ["relu", "gelu", "hardswish"],
     "squeeze_excitation": [True, False],
-    "trials": 9,
-    "startup_trials": 5,
+    "trials": 10,
+    "startup_trials": 6,
 }
 
 
@@ -308,7 +308,7 @@ def test_further_dimensions_are_searched_kept_and_continued(tiny_config: StudyCo
         assert trial.label.endswith(f"squeeze_excitation {trial.choices['squeeze_excitation']}")
     assert len({trial.choices["activation"] for trial in trials}) == 3
     parts = StudyConfig.model_validate({**document, "name": "parts"})
-    run_study(parts, trials=6)
+    run_study(parts, trials=7)
     assert essence(run_study(parts).trials()) == essence(trials)
 
 
