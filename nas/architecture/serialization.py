@@ -43,7 +43,7 @@ def _parse(text: str, source: str | Path) -> Architecture:
     except json.JSONDecodeError as error:
         raise ConfigError(f"{source}, line {error.lineno}: not valid JSON: {error.msg}") from None
     except ValueError:  # Python reads no number of more than some thousand digits
-        raise ConfigError(f"{source}: holds a number that is too long") from None
+        raise ConfigError(f"{source}: contains a number that is too long") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{source}: must be a JSON object, but is a {type(document).__name__}")
     version = document.pop("format_version", None)

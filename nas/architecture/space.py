@@ -136,7 +136,7 @@ class SearchSpace(Strict):
     @model_validator(mode="after")
     def _one_number_outside_of_modules(self) -> Self:
         if any(isinstance(row, ConvRow) and isinstance(row.channels, tuple) for row in (*self.stem, *self.head)):
-            raise ValueError("the channels of a layer of stem or head must be one number")
+            raise ValueError("the channels of a stem or head layer must be one number")
         return self
 
     @property
@@ -162,7 +162,7 @@ class SearchSpace(Strict):
         chosen = validate(Choices, choices, source=self.name).model_dump(exclude_none=True)
         for key in chosen:
             if key not in self.dimensions:
-                raise ConfigError(f"{key} does not apply to {self.name}, which has {', '.join(self.dimensions)}")
+                raise ConfigError(f"{key} does not apply to {self.name}; known: {', '.join(self.dimensions)}")
         return self.model_copy(
             update={
                 "name": " ".join((self.name, *(f"{key} {value}" for key, value in chosen.items()))),

@@ -25,7 +25,7 @@ OneOrMore: TypeAlias = Annotated[tuple[ValueT, ...], Field(min_length=1), Before
 def _listed(given: Any) -> Any:
     values = given if isinstance(given, list | tuple) else [given]
     if any(value in values[:index] for index, value in enumerate(values)):
-        raise ValueError(f"a value is named twice: {', '.join(map(str, values))}")
+        raise ValueError(f"a value is given twice: {', '.join(map(str, values))}")
     return values
 
 
@@ -61,7 +61,7 @@ class Halving(Strict):
         if trials < (least := self.factor ** len(rungs)):
             raise ValueError(
                 f"search.halving trains one network in {least} to the end (rungs after epochs"
-                f" {', '.join(map(str, rungs))}), but search.trials is {trials}"
+                f" {', '.join(map(str, rungs))}), so search.trials must be at least {least}, but is {trials}"
             )
 
 
@@ -136,7 +136,7 @@ class SearchConfig(Strict):
     def _ranges_allowed(self) -> Self:
         names = [space.name for space in self.spaces]
         if len(set(names)) < len(names):
-            raise ValueError(f"a space is named twice: {', '.join(names)}")
+            raise ValueError(f"a space is given twice: {', '.join(names)}")
         for space in self.spaces:
             for end in ("min", "max"):
                 space.require_in_range(**{key: getattr(getattr(self, key), end) for key in COEFFICIENTS})
@@ -151,7 +151,8 @@ class SearchConfig(Strict):
     def _dimensions_apply(self) -> Self:
         for key in DIMENSIONS:
             if getattr(self, key) is not None and not any(key in space.dimensions for space in self.spaces):
-                raise ValueError(f"{key} applies to no block of {', '.join(space.name for space in self.spaces)}")
+                names = ", ".join(space.name for space in self.spaces)
+                raise ValueError(f"{key} does not apply to any block of {names}")
         return self
 
     def dimensions(self, space: str) -> dict[str, tuple[Any, ...]]:
@@ -174,6 +175,6 @@ def _common(ranges: list[Range], key: str) -> Range:
     """Return the values that all ranges allow."""
     low, high = max(r.min for r in ranges), min(r.max for r in ranges)
     if low > high:
-        raise ConfigError(f"the spaces share no {key}: {', '.join(map(str, ranges))}; name one space only")
+        raise ConfigError(f"the spaces have no {key} in common: {', '.join(map(str, ranges))}; give one space only")
     steps = [r.step for r in ranges if r.step is not None]
     return type(ranges[0])(min=low, max=high, **({"step": max(steps)} if steps else {}))

@@ -78,12 +78,12 @@ class DataConfig(Strict):
     def _one_source(self) -> Self:
         given = [key for key in SOURCES if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"exactly one source of {', '.join(SOURCES)} is needed, but {given or 'none'} given")
+            raise ValueError(f"give exactly one source of {', '.join(SOURCES)}; given: {', '.join(given) or 'none'}")
         for key, default in (("size", None), ("skip_broken", False)):
             if getattr(self, key) != default and given[0] not in ("folder", "hf"):
-                raise ValueError(f"{key} applies to folder and hf only, but the source is {given[0]}")
+                raise ValueError(f"{key} applies only to folder and hf, but the source is {given[0]}")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
-            raise ValueError(f"a class is named twice: {', '.join(self.classes)}")
+            raise ValueError(f"a class is given twice: {', '.join(self.classes)}")
         return self
 
     def relative_to(self, folder: Path) -> DataConfig:
@@ -288,7 +288,7 @@ def _split(
         least = int(counts.argmin())
         raise DataError(
             f"{len(indices)} images of {len(classes)} classes are too few to split: class {classes[least]!r} has"
-            f" {counts[least]} left, and training, validation and test each need one of every class"
+            f" {counts[least]} left, but training, validation and test each need at least one image of every class"
         ) from None
     return indices[np.sort(kept)], indices[np.sort(carved)]
 

@@ -62,13 +62,15 @@ def choose_trial(study: Study, *, number: int | None = None, max_flops: int | No
         StudyError: Neither or both are given, or there is no such trained network.
     """
     if (number is None) == (max_flops is None):
-        raise StudyError("give either a trial or a largest number of FLOPs (--trial N or --max-flops N)")
+        raise StudyError("give either a trial or a limit on the FLOPs (--trial N or --max-flops N)")
     if max_flops is not None:
         front = pareto_front(study)
         within = [trial for trial in front if trial.flops <= max_flops]
         if not within:
             cheapest = f"the cheapest has {format_count(front[0].flops)}" if front else "there is none yet"
-            raise StudyError(f"no trained network of {study.name!r} has at most {format_count(max_flops)}; {cheapest}")
+            raise StudyError(
+                f"no trained network of {study.name!r} has at most {format_count(max_flops)} FLOPs; {cheapest}"
+            )
         return within[-1]
     trials = {trial.number: trial for trial in study.trials()}
     if number not in trials:
@@ -107,7 +109,7 @@ def export_network(study: Study, trial: TrialRecord, directory: str | Path) -> E
     dataset = load_data(study.config.data)
     if study.fingerprint not in ("", dataset.fingerprint):
         raise StudyError(
-            f"the images of {study.name!r} are not those it was run on: its classes or their number changed"
+            f"the images of {study.name!r} have changed since it was run: other classes, or another number of images"
         )
     model = _trained_model(study, trial)
     standard = standardisation(dataset)
@@ -194,7 +196,9 @@ def onnx_difference(model: Network, images: torch.Tensor, path: Path) -> float:
 def _trained_model(study: Study, trial: TrialRecord) -> Network:
     path = study.weights(trial)
     if not path.is_file():
-        raise StudyError(f"{path}: no such file; the weights lie on the machine that ran trial {trial.number}")
+        raise StudyError(
+            f"{path}: no such file; the weights were pruned, or are on the machine that ran trial {trial.number}"
+        )
     model = build_model(study.architecture(trial))
     model.load_state_dict(load_file(path))
     return model.eval()
@@ -206,4 +210,6 @@ def _require_replaceable(target: Path) -> None:
     present = {path.name for path in target.iterdir()} if target.exists() else set()
     if present and present != set(FILES):
         first = min(present - set(FILES) or present)
-        raise ExportError(f"{target}: holds other files ({first!r}); name a new or empty folder, or an earlier export")
+        raise ExportError(
+            f"{target}: contains other files ({first!r}); choose a new or empty folder, or an earlier export"
+        )

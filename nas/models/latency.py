@@ -208,12 +208,12 @@ def _session(path: Path, *, device: torch.device, threads: int) -> Any:
 
     provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device.type]
     if provider not in onnxruntime.get_available_providers():
-        raise MeasurementError("the installed onnxruntime knows no GPU: pip install onnxruntime-gpu")
+        raise MeasurementError("the installed onnxruntime does not support GPUs: pip install onnxruntime-gpu")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=[provider])
     if session.get_providers()[0] != provider:  # it warns, and goes on with the CPU
-        raise MeasurementError(f"onnxruntime cannot load {provider}: its CUDA libraries are missing or do not fit")
+        raise MeasurementError(f"onnxruntime cannot load {provider}: its CUDA libraries are missing or do not match")
     return session
 
 

@@ -121,7 +121,7 @@ def _analyse(model: nn.Module, images: torch.Tensor) -> tuple[dict[str, Any], di
     unknown = set(flops.unsupported_ops()) - UNCOUNTED_OPERATORS
     unknown |= set(found[0][""]) - set(FLOP_OPERATORS)
     if unknown:
-        raise MeasurementError(f"fvcore and nas do not agree on {', '.join(sorted(unknown))}: the cost would be wrong")
+        raise MeasurementError(f"nas does not know the cost of {', '.join(sorted(unknown))}: the total would be wrong")
     return found
 
 

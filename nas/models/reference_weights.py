@@ -49,7 +49,7 @@ def load_reference_weights(model: nn.Module, architecture: Architecture, state_d
     differing = [key for key in {**expected, **described} if _shape(expected, key) != _shape(described, key)]
     if differing:
         raise WeightsError(
-            f"the module is not one of {name}: {differing[0]} has shape {_shape(expected, differing[0])} in the module"
+            f"the module does not match {name}: {differing[0]} has shape {_shape(expected, differing[0])} in the module"
             f" and {_shape(described, differing[0])} in the architecture"
         )
     for key, value in state_dict.items():

@@ -229,7 +229,7 @@ class ParetoSampler(BaseSampler):
             if not math.isclose(told, known, rel_tol=1e-6, abs_tol=1e-12):
                 raise ValueError(
                     f"objective {self._cost_index} of trial {trial.number} was {told:g}, but the cost of its parameters"
-                    f" is {known:g}: it must depend on the parameters alone; see cost and cost_index"
+                    f" is {known:g}: the cost must depend on the parameters alone; see cost and cost_index"
                 )
 
     def _candidates(self, drawn: Iterable[Parameters], seen: set[Hashable]) -> list[_Candidate]:

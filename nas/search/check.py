@@ -165,7 +165,7 @@ def _count(config: StudyConfig, dataset: Dataset) -> _Counted:
     if not feasible:
         flops = [network.cost.flops for network in networks.values()]
         raise BudgetError(
-            f"budget {config.budget}: met by none of the {'' if exact else 'sampled '}{len(networks)} networks, which"
+            f"budget {config.budget}: none of the {'' if exact else 'sampled '}{len(networks)} networks meets it; they"
             f" have {format_count(min(flops))} to {format_count(max(flops))} FLOPs"
         )
     return _Counted(

@@ -215,6 +215,6 @@ def open_study(study: Named, *, storage: str | None = None) -> Study:
     found = find_study(study, storage=storage)
     stored = found._stored()
     if stored is None:
-        raise StudyError(f"study {found.name!r} was never run in {found.database}: run it with nas search")
+        raise StudyError(f"study {found.name!r} has not been run yet in {found.database}: run it with nas search")
     config, fingerprint = stored
     return found.settled(config.model_copy(update={"data": found.config.data}), fingerprint)

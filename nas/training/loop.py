@@ -245,7 +245,7 @@ def fitting_batch(architecture: Architecture, batch: int, device: torch.device) 
     least = estimate_training_memory(cost, batch=SMALLEST_BATCH).low
     if least > total:
         raise DeviceError(
-            f"training {architecture.name or 'the network'} at {architecture.resolution} px takes at least"
+            f"training {architecture.name or 'the network'} at {architecture.resolution} px needs at least"
             f" {format_bytes(least)} for {SMALLEST_BATCH} images at once, but {device} has {format_bytes(total)}"
         )
     fitting = batch

@@ -123,7 +123,7 @@ class Recipe(Strict):
     def _fits_together(self) -> Self:
         lengths = [key for key in ("epochs", "steps", "images") if getattr(self, key) is not None]
         if len(lengths) > 1:
-            raise ValueError(f"the length of training is given twice: {' and '.join(lengths)}")
+            raise ValueError(f"the length of training is given more than once: {' and '.join(lengths)}")
         if any(not 0 < share < 1 for share in self.decay_at) or list(self.decay_at) != sorted(set(self.decay_at)):
             raise ValueError(f"decay_at must be rising shares between 0 and 1, but is {list(self.decay_at)}")
         return self

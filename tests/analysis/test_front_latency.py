@@ -60,8 +60,8 @@ def test_of_two_as_fast_the_less_accurate_is_beaten() -> None:
 def test_equal_networks_have_no_order() -> None:
     orders = compare_orders([Timed("a", 10, took(1.0)), Timed("b", 10, took(1.0))])
     assert orders == (None, 1, ())
-    assert disagreement_lines(orders, setting="x") == ["x: all networks are equal in FLOPs or in latency"]
-    assert disagreement_lines(compare_orders([]), setting="x") == ["x: one network has no order"]
+    assert disagreement_lines(orders, setting="x") == ["x: all networks have equal FLOPs or equal latency"]
+    assert disagreement_lines(compare_orders([]), setting="x") == ["x: one network cannot be ranked"]
 
 
 def test_one_network_has_no_order() -> None:
@@ -153,5 +153,5 @@ def test_what_cannot_be_measured_is_an_error(
     monkeypatch.setattr(
         latency, "measure_latency", lambda *a, **k: Measured([], [Failure("compile", 1, "no compiler")])
     )
-    with pytest.raises(MeasurementError, match="compile was not measured: no compiler"):
+    with pytest.raises(MeasurementError, match="compile could not be measured: no compiler"):
         measure_front(finished_study, backend="compile")

@@ -56,7 +56,7 @@ def test_the_progress_plot_rises_to_the_last_front(finished_study: Study, monkey
     (shade,) = plot_progress(finished_study).layout.shapes
     assert shade.x0 == pytest.approx(0.6 * info.compute) and shade.x1 == info.compute
     text = " ".join(render_report(finished_study).split())
-    assert "added 0.4 % of the hypervolume beyond noise. The search is stagnant." in text
+    assert "added 0.4 % of the hypervolume, not counting noise. The search is stagnant." in text
 
 
 def test_the_report_is_one_file_that_needs_no_network(finished_study: Study) -> None:

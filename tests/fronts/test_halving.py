@@ -159,7 +159,8 @@ def halved(epochs: int = 6, trials: int = 12, **halving: Any) -> dict[str, Any]:
         (halved(epochs=1), "search.halving.first must be at most half the epochs of a training (1), but is 1"),
         (
             halved(epochs=18, trials=20),
-            "search.halving trains one network in 27 to the end (rungs after epochs 1, 3, 9), but search.trials is 20",
+            "search.halving trains one network in 27 to the end (rungs after epochs 1, 3, 9), so search.trials must be"
+            " at least 27, but is 20",
         ),
     ],
 )
