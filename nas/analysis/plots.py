@@ -96,9 +96,9 @@ def progress_info(study: Study) -> ProgressInfo:
 
 
 def plot_front(study: Study) -> go.Figure:
-    """Draw accuracy against FLOPs: all networks, the front, the budget, and below it what was outside the budget.
+    """Draw accuracy against FLOPs: all networks, the front, the budget and, at the bottom, what was outside it.
 
-    Accuracies are means over seeds; bars are one standard error of the mean up and down.
+    Accuracies are means over seeds. Error bars show one standard error of the mean.
     """
     import plotly.graph_objects as go
 
@@ -126,7 +126,7 @@ def plot_front(study: Study) -> go.Figure:
 
 
 def plot_curves(study: Study) -> go.Figure:
-    """Draw validation accuracy against epochs: the front in colour, all others in gray."""
+    """Draw validation accuracy against epochs: networks on the front in colour, all others in grey."""
     import plotly.graph_objects as go
 
     info = curves_info(study)

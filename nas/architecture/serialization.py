@@ -12,7 +12,7 @@ from nas.errors import ConfigError
 from nas.schema import explain
 
 FORMAT_VERSION = 1
-"""Raised when a reader of this version could misread a newer file."""
+"""It is raised when readers of this version could misread a newer file."""
 
 
 def architecture_to_json(architecture: Architecture) -> str:
@@ -56,7 +56,14 @@ def _parse(text: str, source: str | Path) -> Architecture:
 
 
 def load_architecture(path: str | Path) -> Architecture:
-    """Read an architecture file; raises as ``architecture_from_json`` does, and ConfigError where there is no file."""
+    """Read an architecture file.
+
+    Args:
+        path: Path of a JSON file, such as the ``architecture.json`` of an export.
+
+    Raises:
+        ConfigError: The file cannot be read, or does not describe a network.
+    """
     try:
         return architecture_from_json(Path(path).read_text(encoding="utf-8"), source=path)
     except (OSError, UnicodeDecodeError) as error:

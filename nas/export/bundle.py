@@ -38,10 +38,10 @@ class ExportedNetwork:
     """What ``export_network`` wrote.
 
     Attributes:
-        directory: Holds the files.
-        trial: That trained the network.
-        test_accuracy: Share of the test images right, in 0 to 1.
-        onnx_difference: Largest absolute difference of a logit between the module and onnxruntime.
+        directory: Folder that contains the files.
+        trial: The trial that trained the network.
+        test_accuracy: Share of the test images that the network gets right, in 0 to 1.
+        onnx_difference: Largest absolute difference of a logit between PyTorch and onnxruntime.
     """
 
     directory: Path
@@ -55,8 +55,8 @@ def choose_trial(study: Study, *, number: int | None = None, max_flops: int | No
 
     Args:
         study: A study that has been run.
-        number: The trial itself; a repeated one stands for the one it repeats.
-        max_flops: Or the most accurate network of the front within so many FLOPs.
+        number: Number of the trial. A repeated trial stands for the one it repeats.
+        max_flops: Alternatively, take the most accurate network on the front with at most this many FLOPs.
 
     Raises:
         StudyError: Neither or both are given, or there is no such trained network.
@@ -96,13 +96,13 @@ def export_network(study: Study, trial: TrialRecord, directory: str | Path) -> E
 
     Args:
         study: The study that trained it.
-        trial: A trained trial of it.
-        directory: New, empty, or an earlier export, which is replaced.
+        trial: A trained trial of the study.
+        directory: A new or empty folder, or an earlier export, which is replaced.
 
     Raises:
-        ExportError: The folder cannot be written or holds other things, or onnxruntime disagrees with the module.
+        ExportError: The folder cannot be written or contains other files, or onnxruntime disagrees with PyTorch.
         StudyError: The weights are not on this machine.
-        DataError: The images are no longer there; the test accuracy is measured on them.
+        DataError: The images, which are needed for the test accuracy, no longer exist.
     """
     target = Path(directory)
     _require_replaceable(target)

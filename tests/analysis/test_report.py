@@ -75,7 +75,7 @@ def test_descriptions_cannot_smuggle_markup(tiny_config: StudyConfig) -> None:
     study = run_study(tiny_config.model_copy(update={"description": "<script>alert(1)</script>"}), trials=0)
     text = write_report(study).read_text()
     assert "<script>alert(1)</script>" not in text and "&lt;script&gt;alert(1)" in text
-    assert "No network has been trained yet" in text and "What the compute brought" not in text
+    assert "No network has been trained yet" in text and "What the compute bought" not in text
 
 
 def test_an_unwritable_report_is_an_error(finished_study: Study) -> None:
