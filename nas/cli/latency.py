@@ -28,7 +28,7 @@ def latency(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the networks on a study's Pareto front and rank them by latency. The report then shows this too."""
+    """Measure and rank the latency of the networks on a study's front. The report then shows it too."""
     from nas.cli.progress import make_console
     from nas.cli.tables.latency import disagreement_lines, front_latency_table
 

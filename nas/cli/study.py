@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False) -> None:
-    """Check a study before any training: is the budget realistic, what will networks cost, how long will it take?"""
+    """Check a study before you run it: budget, networks, costs, time."""
     from dataclasses import asdict
 
     from nas.config.budget import write_metric
@@ -132,7 +132,7 @@ def search(
 
 
 def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = False) -> None:
-    """Show how a study's trials ended, its best accuracy, and the disk space it uses."""
+    """Show how a study's trials ended, and the disk space it uses."""
     from nas.search.study import open_study
 
     with open_study(study, storage=storage) as opened:
@@ -192,7 +192,7 @@ def prune(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove checkpoints that no training needs and, with --weights, the weights of networks off the Pareto front."""
+    """Remove checkpoints that no training needs any more."""
     from dataclasses import asdict
 
     from nas.analysis.pareto import pareto_front
@@ -252,7 +252,7 @@ def report(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write one HTML file that works offline: the front, the learning curves, a table of the networks."""
+    """Write a report of a study: one HTML file that works offline."""
     from nas.analysis.report import write_report
     from nas.search.study import open_study
 
@@ -274,7 +274,10 @@ def export(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a trained network to a folder: description, weights, ONNX file, and how to load them."""
+    """Export a trained network to a folder.
+
+    The folder holds the description, the weights, an ONNX file, and a README that says how to load them.
+    """
     from nas.search.study import open_study
     from nas.units import parse_count
 

@@ -32,7 +32,7 @@ def build(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run or continue a study until it has all its trials, and write all its trainings to one CSV file."""
+    """Run or continue a study, and write its trainings to a CSV file."""
     from nas.cli.progress import make_console
 
     console = make_console(stderr=as_json)
@@ -81,7 +81,10 @@ def replay(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replay searches on finished trainings: which sampler and which early stopping would have saved the most?"""
+    """Replay searches on finished trainings.
+
+    The result shows which sampler and which early stopping would have saved the most.
+    """
     from functools import partial
 
     from nas.cli.progress import make_console

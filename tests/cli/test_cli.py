@@ -95,12 +95,12 @@ def test_nothing_measured_is_a_failure(nas_command: Command, monkeypatch: pytest
     )
     outcome = nas_command("cost", "resnet18", "--latency", "--backend", "eager", "--batch", 8)
     assert outcome.code == 1 and "nothing could be measured" in outcome.err
-    assert "resnet18: eager was not measured at batch 8 and above: no memory" in outcome.out
+    assert "resnet18: eager could not be measured at batch 8 and above: no memory" in outcome.out
 
 
 def test_the_front_of_a_study_is_ranked_by_latency(nas_command: Command, finished: Path) -> None:
     outcome = nas_command("latency", finished, "--device", "cpu", "--threads", 1)
-    assert outcome.code == 0 and "Front of tiny by latency" in outcome.out and "pairs swapped" in outcome.out
+    assert outcome.code == 0 and "Front of tiny by latency" in outcome.out and "pairs are swapped" in outcome.out
     document = json.loads(nas_command("latency", finished, "--device", "cpu", "--batch", 4, "--json").out)
     front = json.loads(nas_command("front", finished, "--json").out)["front"]
     assert sorted(entry["trial"] for entry in document["front"]) == sorted(trial["number"] for trial in front)
@@ -436,7 +436,7 @@ def test_ctrl_c_is_told_whatever_runs(nas_command: Command, monkeypatch: pytest.
         ((*SMALL, "--data", "digits", "--set", "epochs"), "--set: 'epochs' must be KEY=VALUE"),
         ((*SMALL, "--data", "digits", "--set", "lr=1"), "--set: unknown key 'lr'"),
         ((*SMALL, "--data", "digits", "--set", "optimizer=lion"), "--set: optimizer: "),
-        ((*SMALL, "--data", "digits", "--set", "steps=3", "--epochs", "2"), "given twice: epochs and steps"),
+        ((*SMALL, "--data", "digits", "--set", "steps=3", "--epochs", "2"), "given more than once: epochs and steps"),
         ((*SMALL, "--data", "digits", "--weights", "none.pth"), "none.pth: no such file"),
         ((*SMALL, "--data", "digits", "--device", "cuda:9"), "this machine has no device 'cuda:9'"),
         (("resnet19", "--data", "digits"), "unknown preset or space 'resnet19'; did you mean"),
