@@ -115,12 +115,12 @@ def test_the_report_shows_the_latency_once_it_was_measured(
 ) -> None:
     study = run_study(tiny_config)
     assert stored_front_latency(study) is None
-    assert "What users wait for" not in render_report(study)
+    assert "How long inference takes" not in render_report(study)
     front = pareto_front(study)
     clock({trial.flops: float(place) for place, trial in enumerate(reversed(front), start=1)})
     found = measure_front(study)
     text = render_report(study)
-    assert "What users wait for" in text and "validation accuracy against latency" in text
+    assert "How long inference takes" in text and "validation accuracy against latency" in text
     assert f"no, #{front[-1].number} beats it" in text
     figure = plot_latency(study, found)
     line = next(trace for trace in figure.data if trace.name == "front by latency")
