@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install quickstart test lint endurance benchmark clean
+.PHONY: help install quickstart test lint endurance mutants benchmark clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,8 +35,13 @@ test: lint  ## run lint, type checks and tests, and require enough coverage
 endurance: install  ## run the long tests that kill, fuzz and wait (an hour or more)
 	NAS_ENDURANCE=1 $(BIN)/pytest -m endurance -n 2 --dist worksteal
 
+mutants: install  ## find small changes of the code that no test notices (an hour)
+	rm -rf mutants
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut results
+
 benchmark: install  ## measure the performance claims, one after another
 	set -e; for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean:  ## remove the virtual environment and caches, but keep studies
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*

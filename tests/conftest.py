@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from nas.architecture.layers import AvgPool, Block, Conv, Layer, MaxPool, Shape, SqueezeExcite
@@ -31,6 +31,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("default")
+# a mutant is killed by the first example that fails, however large
+settings.register_profile("mutants", settings.get_profile("default"), phases=[Phase.explicit, Phase.generate])
 
 
 def scaled(small: int, large: int) -> int:

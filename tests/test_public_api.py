@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import nas
 
 
@@ -12,3 +15,9 @@ def test_all_is_sorted_and_every_name_loads_with_a_docstring() -> None:
 
 def test_unknown_names_are_refused() -> None:
     assert not hasattr(nas, "nonsense")
+
+
+def test_the_package_is_the_command() -> None:
+    said = subprocess.run([sys.executable, "-m", "nas", "cost", "nonsense"], capture_output=True, text=True)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith("nas: unknown preset or space 'nonsense'") and said.stderr.count("\n") == 1

@@ -129,7 +129,7 @@ def write_metric(metric: Metric) -> Callable[[float], str]:
 def _violations(metric: str, limit: Limit | LatencyLimit, value: float) -> dict[str, float]:
     found = {}
     if limit.max is not None:
-        found[f"{metric}_max"] = value / (limit.max or 1) - 1
+        found[f"{metric}_max"] = value / limit.max - 1 if limit.max else value
     if limit.min > 0:
         found[f"{metric}_min"] = 1 - value / limit.min
     return found

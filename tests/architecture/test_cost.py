@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from safetensors.torch import save
 
 from nas.architecture.cost import Counts, Precision, count_cost
-from nas.architecture.layers import AvgPool, Block, Conv, MaxPool, SqueezeExcite
+from nas.architecture.layers import AvgPool, Block, Conv, MaxPool, Shape, SqueezeExcite
 from nas.architecture.presets import PRESETS, preset
 from nas.architecture.spec import Architecture, Stage
 from nas.models.build import build_model
@@ -105,3 +105,31 @@ def test_the_first_feature_maps_are_the_most_of_the_memory(name: str) -> None:
     cost = count_cost(preset(name))
     image = 4 * 3 * preset(name).resolution ** 2
     assert 2 * image < cost.peak_memory < 40 * image
+
+
+def test_every_figure_counted_by_hand() -> None:
+    gated = Block(
+        ((Conv(8, (1, 3), groups=2, norm=False), SqueezeExcite(2, "prelu")),), shortcut=(), activation="prelu"
+    )
+    stem, head = (Conv(8, 3, 2, activation="prelu"),), (Conv(4, 1),)
+    cost = count_cost(Architecture(stem, (Stage((gated, gated)),), head, 8, 5))
+    assert [(section.name, section.repeats, section.counts) for section in cost.sections] == [
+        # 8x4x4 elements of 27 multiply-adds; 216 weights, a scale and a bias for each channel and one slope
+        ("stem", 1, Counts(conv=3456, batch_norm=256, conv_outputs=128, params=233, weights=216)),
+        # for each block: 128 elements of 12 and a gate of 8 to 2 and back; 8 + 2 + 8 biases, two slopes
+        ("stages[0]", 2, Counts(conv=3136, adaptive_avg_pool2d=256, conv_outputs=276, params=296, weights=256)),
+        ("head", 1, Counts(conv=512, batch_norm=128, conv_outputs=64, params=40, weights=32)),
+        ("classifier", 1, Counts(linear=20, adaptive_avg_pool2d=64, linear_outputs=5, params=25, weights=20)),
+    ]
+    assert cost.flops_by_operator == {"conv": 7104, "batch_norm": 384, "linear": 20, "adaptive_avg_pool2d": 320}
+    assert (cost.flops, cost.multiply_adds, cost.activations, cost.params) == (7828, 7124, 473, 594)
+    assert cost.weight_bytes_at("int8") == 524 + 4 * 70
+    assert all(type(count) is int for count in cost.counts)
+    assert cost.sections[0].peak_memory == 4 * (3 * 64 + 128)
+    assert cost.sections[-1].after == Shape(5, 1)
+
+
+def test_a_section_without_layers_costs_nothing() -> None:
+    stem = count_cost(network(Block(((Conv(8, 1),),)))).sections[0]
+    assert (stem.repeats, stem.counts, stem.peak_memory) == (0, Counts(), 0)
+    assert stem.before == stem.after == Shape(4, 8)

@@ -21,10 +21,24 @@ def test_channels_are_a_multiple_near_the_exact_value_and_never_far_below(channe
 # Tan & Le's round_filters on B0's channels at B1's to B4's width coefficients, worked out by hand
 @pytest.mark.parametrize(
     ("channels", "width", "rounded"),
-    [(32, 1.1, 32), (16, 1.2, 24), (24, 1.2, 32), (40, 1.4, 56), (320, 1.1, 352), (11, 1.0, 16), (12, 1.0, 16)],
+    [
+        (32, 1.1, 32),
+        (16, 1.2, 24),
+        (24, 1.2, 32),
+        (40, 1.4, 56),
+        (320, 1.1, 352),
+        (11, 1.0, 16),
+        (12, 1.0, 16),
+        (44, 1.0, 48),
+    ],
 )
 def test_channels_round_as_in_the_paper(channels: int, width: float, rounded: int) -> None:
     assert round_channels(channels * width) == rounded
+
+
+def test_the_floor_itself_is_allowed() -> None:
+    assert round_channels(10, floor=0.8) == 8
+    assert round_channels(10, floor=0.81) == 16
 
 
 @given(st.integers(1, 40), st.floats(0.1, 4.0))

@@ -64,3 +64,23 @@ def test_latency_is_no_part_of_the_closed_form() -> None:
 def test_wrong_latency_limits_are_refused(limit: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         Budget.model_validate({"latency_ms": limit})
+
+
+def test_a_bound_itself_is_within() -> None:
+    budget = Budget.model_validate({"flops": {"max": 200}, "params": {"min": 30}})
+    assert budget.missed(Cost(Counts(conv=200, params=30))) == ""
+    assert budget.missed(Cost(Counts(conv=201, params=29))) == "flops 201, params 29"
+    assert Budget.model_validate({"latency_ms": {"min": 3, "max": 3}}).latency_violations(3.0) == {
+        "latency_ms_max": 0.0,
+        "latency_ms_min": 0.0,
+    }
+    nothing = Budget.model_validate({"flops": {"max": 0}})  # a share of nothing is the cost itself
+    assert [nothing.violations(Cost(Counts(conv=count))) for count in (0, 1, 3)] == [
+        {"flops_max": n} for n in (0, 1, 3)
+    ]
+
+
+def test_bounds_that_are_open_are_not_written() -> None:
+    assert str(Budget.model_validate({"latency_ms": {"max": 4}})) == "latency_ms <= 4 (batch 1, eager)"
+    assert str(Budget.model_validate({"latency_ms": {"min": 2}})) == "2 <= latency_ms (batch 1, eager)"
+    assert str(Budget()) == "none"

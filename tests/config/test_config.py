@@ -9,8 +9,8 @@ import pytest
 import yaml
 from conftest import TINY
 
-from nas.architecture.space import Range
-from nas.config.search import _common
+from nas.architecture.space import Range, ResolutionRange
+from nas.config.search import Halving, Replicates, SearchConfig, _common
 from nas.config.study import StudyConfig, changes, definition_digest, definition_of, load_study_config
 from nas.errors import ConfigError
 from nas.schema import shipped
@@ -41,6 +41,7 @@ def write(edit: Edit = lambda d: None, path: str = "mine.yaml") -> Path:
             "unknown space 'resnet_smal'; did you mean 'resnet_small'",
         ),
         (lambda d: d["search"].update(spaces=[]), "search"),
+        (lambda d: d.update(search=3), "search: must be a mapping"),
         (lambda d: d["search"].update(spaces=["resnet_small"] * 2), "given twice"),
         (
             lambda d: d["search"].update(spaces=["resnet_small", "resnet"]),
@@ -64,6 +65,10 @@ def write(edit: Edit = lambda d: None, path: str = "mine.yaml") -> Path:
         (lambda d: d["search"].update(kernel=[3, 4]), r"search.kernel\[1\]: a kernel must be odd, but 4 was given"),
         (lambda d: d["search"].update(kernel=[3, 3]), "search.kernel: a value is given twice: 3, 3"),
         (lambda d: d["search"].update(kernel=[]), "search.kernel: "),
+        (
+            lambda d: d["search"].update(replicates={"seeds": 1}),
+            "search.replicates.seeds: .*greater than or equal to 2, but 1 was given",
+        ),
         (lambda d: d["search"].update(cardinality=[4]), "search: cardinality does not apply to any block of resnet_"),
         (lambda d: d["search"].update(activation=["silo"]), r"search.activation\[0\]: .*'silu'.*'silo' was given"),
         (lambda d: d["data"].update(folder="x"), "data: give exactly one source"),
@@ -138,6 +143,39 @@ def test_spaces_alone_allow_what_all_of_them_do() -> None:
     assert (config.search.depth.max, config.search.resolution.min) == (4.0, 8)
     coarse, fine = Range(min=1, max=3, step=0.5), Range(min=0.5, max=2, step=0.1)
     assert _common([coarse, fine], "width") == Range(min=1, max=2, step=0.5)
+    assert _common([ResolutionRange(min=8, max=16)], "resolution") == ResolutionRange(min=8, max=16)
+    assert _common([Range(min=1, max=2), Range(min=2, max=3)], "width") == Range(min=2, max=2)
+    with pytest.raises(ConfigError, match="have no depth in common: 1 to 2, 3 to 4; give one space only"):
+        _common([Range(min=1, max=2), Range(min=3, max=4)], "depth")
+
+
+def test_files_of_spaces_lie_beside_the_study_and_names_are_of_those_shipped() -> None:
+    table = (shipped("search_spaces") / "resnet_small.yaml").read_text()
+    Path("elsewhere").mkdir()
+    for file in ("own.yaml", "other.yml"):
+        name = file.partition(".")[0]
+        Path("elsewhere", file).write_text(table.replace("name: resnet_small", f"name: {name}"))
+    path = write(
+        lambda d: d["search"].update(spaces=["own.yaml", "efficientnet_small", "other.yml"]), "elsewhere/m.yaml"
+    )
+    assert [space.name for space in load_study_config(path)[0].search.spaces] == ["own", "efficientnet_small", "other"]
+    path = write(lambda d: d["search"].update(spaces="own.yaml"), "elsewhere/m.yaml")
+    assert [space.name for space in load_study_config(path)[0].search.spaces] == ["own"]
+
+
+def test_a_resolution_must_suffice_for_the_strides() -> None:
+    table = yaml.safe_load((shipped("search_spaces") / "resnet_small.yaml").read_text())
+    spaces = [{**table, "resolution": {"min": 1, "max": 64}}]
+    SearchConfig.model_validate({"spaces": spaces, "resolution": 3})
+    with pytest.raises(ValueError, match="resolution 2 is too small for the strides of resnet_small, .* at least 3"):
+        SearchConfig.model_validate({"spaces": spaces, "resolution": 2})
+
+
+def test_what_a_study_leaves_open() -> None:
+    search = SearchConfig.model_validate({"spaces": "resnet_small"})
+    assert (search.trials, search.sampler, search.startup_trials, search.seed) == (50, "pareto", 4, 0)
+    assert (search.halving, search.replicates) == (None, None)
+    assert (Halving(), Replicates()) == (Halving(first=3, factor=3), Replicates(seeds=3, of="front", networks=20))
 
 
 def test_dimensions_are_open_to_the_spaces_that_have_them() -> None:
@@ -159,3 +197,22 @@ def test_what_an_earlier_version_wrote_keeps_its_digest(tiny_config: StudyConfig
     earlier = {**document, "search": {k: v for k, v in document["search"].items() if k != "kernel"}}
     assert StudyConfig.model_validate(earlier) == tiny_config
     assert definition_digest(earlier) != definition_digest(document)
+
+
+def test_a_definition_has_one_digest_for_ever() -> None:
+    recipe, data = {"epochs": 2}, {"digits": True}
+    document = {"name": "a", "recipe": recipe, "data": data, "search": {"seed": 1, "spaces": ["s"]}}
+    assert definition_digest(document) == "bf8689a418170959"  # of an earlier version: what is stored depends on it
+    left_out = {"description": "x", "data": {**data, "folder": "p"}, "recipe": recipe, "name": "a"}
+    search = {"spaces": ["s"], "seed": 1, "trials": 3, "replicates": {"seeds": 3}}
+    assert definition_digest({**left_out, "search": search}) == "bf8689a418170959"
+
+
+def test_changes_are_told_by_their_place() -> None:
+    before = {"search": {"kernel": [3, 5], "seed": 1}, "name": "a"}
+    after = {"search": {"kernel": [3, 7], "trials": 9}, "name": "a"}
+    assert changes(before, after) == [
+        "search.kernel[1] was 5, is 7",
+        "search.seed was 1, is absent",
+        "search.trials was absent, is 9",
+    ]

@@ -16,6 +16,7 @@ from optuna._hypervolume import compute_hypervolume
 from nas.fronts.growth import (
     IDLE_PROPOSALS,
     Ended,
+    Growth,
     ended_trainings,
     front_history,
     idle,
@@ -144,6 +145,28 @@ def test_what_luck_may_have_done_is_no_growth() -> None:
     cheaper = plain([0.5] * 10 + [0.5] * 10, flops=[1000] * 19 + [500])  # no luck makes a network cheaper
     found = recent_growth(cheaper, startup_trials=10, noise=0.02)
     assert found is not None and found.gain > 0.05
+
+
+def test_a_gain_of_no_more_than_the_noise_is_luck() -> None:
+    search = plain([0.5] * 10 + [0.75] * 10)
+    assert recent_growth(search, startup_trials=10, noise=0.25).gain == 0
+    assert recent_growth(search, startup_trials=10, noise=0.24).gain > 0.1
+
+
+def test_the_last_part_is_a_third_of_the_compute_to_the_unit() -> None:
+    growth = recent_growth(plain([0.5] * 30, flops=[1000] * 30), startup_trials=20)
+    assert growth is not None and growth.networks == 10
+    assert recent_growth(plain([0.5] * 30, flops=[1000] * 30), startup_trials=21) is None
+
+
+@pytest.mark.parametrize(("count", "startup", "told"), [(10, 0, False), (11, 0, True), (11, 1, True), (11, 2, False)])
+def test_something_lies_before_the_last_part(count: int, startup: int, told: bool) -> None:
+    assert (recent_growth(plain([0.5] * count), startup_trials=startup) is not None) == told
+
+
+def test_a_growth_is_written_in_per_cent() -> None:
+    written = "the last 90 % of the compute (7 of 8 networks) added 50.0 % of the hypervolume, not counting noise"
+    assert str(Growth(7, 8, 0.9, 0.5)) == written
 
 
 def test_a_growth_at_the_bound_goes_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -84,6 +85,18 @@ def searches(draw: st.DrawFn) -> list[Reached]:
     ]
 
 
+def test_each_rung_has_its_own_accuracies() -> None:
+    late, early = Reached(0, 10.0, (0.2, 0.8), False), Reached(1, 10.0, (0.9, 0.1), False)
+    assert survivors([late, early], rung=1, factor=2) == [1]
+    assert survivors([late, early], rung=2, factor=2) == [0]
+
+
+def test_cost_and_error_weigh_the_same_whatever_their_extent() -> None:
+    ends = [(math.exp(10), 0.0), (1.0, 1.0)]
+    near, far = (math.exp(4), 0.9), (math.exp(8), 0.55)  # 0.41 and 0.59 of the extents from the nearest end
+    assert order([near, *ends, far]) == [*ends, far, near]
+
+
 @given(searches(), st.integers(1, 4), st.integers(2, 4))
 def test_one_in_so_many_goes_on_from_a_rung(trials: list[Reached], rung: int, factor: int) -> None:
     here = {trial.number for trial in trials if len(trial.accuracies) >= rung}
@@ -141,6 +154,12 @@ def test_a_search_ends_when_all_winners_went_on(factor: int, seed: int) -> None:
 def test_rungs_lie_within_the_first_half(first: int, factor: int, epochs: int) -> None:
     rungs = Halving(first=first, factor=factor).rungs(epochs)
     assert rungs == tuple(rung for rung in (first * factor**k for k in range(12)) if rung <= epochs / 2)
+
+
+def test_as_many_trials_as_one_winner_needs_are_enough() -> None:
+    Halving(first=1).require(epochs=18, trials=27)
+    with pytest.raises(ValueError, match="one network in 27 to the end .* at least 27, but is 26"):
+        Halving(first=1).require(epochs=18, trials=26)
 
 
 def halved(epochs: int = 6, trials: int = 12, **halving: Any) -> dict[str, Any]:

@@ -94,6 +94,11 @@ def test_without_noise_the_front_is_certain(drawn: tuple[Array, Array, Array]) -
     assert all(chance == best for chance, best, clear in zip(found, expected, apart, strict=True) if clear)
 
 
+def test_probabilities_are_the_same_whenever_they_are_asked_for() -> None:
+    found = front_probabilities(np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.51, 0.505]), np.full(3, 0.01))
+    assert found.tolist() == [1.0, 0.7575, 0.31025]  # of seed 0; others draw otherwise
+
+
 @given(st.integers(2, 6))
 def test_equal_twins_share_a_place(count: int) -> None:
     found = front_probabilities(np.ones(count), np.full(count, 0.5), np.full(count, 0.01))
@@ -154,6 +159,24 @@ def test_a_network_that_two_workers_trained_counts_once() -> None:
     repeats = [once_more(5, 1, 0.7), once_more(4, 1, 0.7), once_more(6, 1, None), once_more(4, 2, 0.6)]
     assert over_seeds(trials, repeats) == {trials[2]: (0.4,), trials[0]: (0.5, 0.7, 0.6)}
     assert [network.probability for network in measured(trials[:2], [], val_images=100)] == [1]
+
+
+def test_a_network_that_learned_nothing_has_an_accuracy() -> None:
+    assert over_seeds([trial(0, 10, 0.0)], [once_more(0, 1, 0.5)]) == {trial(0, 10, 0.0): (0.0, 0.5)}
+
+
+def test_a_mean_over_seeds_is_as_uncertain_as_their_number_says() -> None:
+    once, twice = measured([trial(0, 10, 0.8), trial(1, 20, 0.5)], [once_more(1, 1, 0.6)], val_images=400)
+    noise = math.sqrt(0.005)  # of 0.5 and 0.6
+    assert (once.accuracies, once.mean, once.std) == ((0.8,), 0.8, None)
+    assert (twice.accuracies, twice.mean, twice.std) == ((0.5, 0.6), 0.55, pytest.approx(noise))
+    assert (once.standard_error, twice.standard_error) == pytest.approx((noise, noise / math.sqrt(2)))
+    assert (once.probability, twice.probability) == (1, pytest.approx(0.002, abs=0.002))
+
+
+@pytest.mark.parametrize(("further", "words"), [(1, "1 further training"), (2, "2 further trainings")])
+def test_a_noise_that_was_measured_says_on_how_much(further: int, words: str) -> None:
+    assert str(Noise(0.02, further, 400)) == f"Noise of one training: ± 2.00 % (pooled from {words})."
 
 
 def test_what_was_not_trained_takes_no_part() -> None:
