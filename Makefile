@@ -1,11 +1,11 @@
-# Everything a person or CI runs. PYTHON and VENV may be set: make test PYTHON=python3.12 VENV=/tmp/venv
+# Everything that people and CI run. You can set PYTHON and VENV: make test PYTHON=python3.12 VENV=/tmp/venv
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
 .PHONY: help install quickstart test lint endurance mutants benchmark clean
 
-help:  ## list what there is
+help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # the stamp is older than the files that decide what is installed: install again
@@ -15,33 +15,33 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-install: $(VENV)/installed  ## make .venv with everything that use and development need
+install: $(VENV)/installed  ## create .venv with everything you need to use and develop nas
 
-quickstart: install  ## run the shipped study of handwritten digits and write its report
+quickstart: install  ## run the study of handwritten digits and write its report
 	$(BIN)/nas search studies/digits.yaml
 	$(BIN)/nas report studies/digits.yaml
 
-lint: install  ## ruff and mypy
+lint: install  ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint  ## lint, types and tests with the coverage floor
+test: lint  ## run lint, type checks and tests, and require enough coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 2 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-endurance: install  ## the tests that kill, fuzz and wait at length (an hour or more)
+endurance: install  ## run the long tests that kill, fuzz and wait (an hour or more)
 	NAS_ENDURANCE=1 $(BIN)/pytest -m endurance -n 2 --dist worksteal
 
-mutants: install  ## how many small changes of the code fail a test, and which do not (an hour)
+mutants: install  ## find small changes of the code that no test notices (an hour)
 	rm -rf mutants
 	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2
 	$(BIN)/mutmut results
 
-benchmark: install  ## the performance claims, one after another
+benchmark: install  ## measure the performance claims, one after another
 	set -e; for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
-clean:  ## remove the virtual environment and caches, keep studies
+clean:  ## remove the virtual environment and caches, but keep studies
 	rm -rf $(VENV) mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*

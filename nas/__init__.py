@@ -1,6 +1,6 @@
 """Neural architecture search and scaling explorer: budget in, Pareto front out, network exported.
 
-Every name loads its module when it is first used, so that ``import nas`` costs next to nothing.
+Each name loads its module when you first use it, so ``import nas`` takes almost no time.
 """
 
 from __future__ import annotations

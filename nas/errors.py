@@ -1,7 +1,7 @@
-"""What can go wrong, and whose move it is.
+"""What can go wrong, and who can fix it.
 
 NasError                    everything this package raises on purpose
-├── UserError               the user can mend it; the command line prints one line and exits with 2
+├── UserError               the user can fix it; the command line prints one line and exits with 2
 │   ├── ConfigError         a study, space or architecture file, or a value given on the command line
 │   ├── ArchitectureError   a network that cannot exist (feature map too small, channels that do not join)
 │   ├── BudgetError         no network of the space meets the budget
@@ -10,7 +10,7 @@ NasError                    everything this package raises on purpose
 │   ├── WeightsError        weights that are not those of a network
 │   ├── StudyError          a study or trial that is missing, changed or not ours
 │   └── ExportError         a folder that cannot be written
-├── Interrupted             Ctrl-C, with what is kept and how to go on: exit code 130
+├── Interrupted             Ctrl-C; the message says what is kept and how to continue: exit code 130
 ├── TrainingDiverged        a loss that is no longer finite: the trial fails, the study goes on
 └── MeasurementError        a cost that cannot be measured honestly (an operator nobody counted)
 """
@@ -21,11 +21,11 @@ class NasError(Exception):
 
 
 class UserError(NasError, ValueError):
-    """A mistake that the user can mend; the message is one line: what was given, what is allowed, where."""
+    """A mistake that the user can fix. The message is one line: what was given, what is allowed, where."""
 
 
 class ConfigError(UserError):
-    """A file or value that does not say what it must."""
+    """A file or value that is not valid."""
 
 
 class ArchitectureError(UserError):
@@ -57,7 +57,7 @@ class ExportError(UserError):
 
 
 class Interrupted(NasError):
-    """Ctrl-C; the message says what is kept and how to go on."""
+    """Ctrl-C; the message says what is kept and how to continue."""
 
 
 class TrainingDiverged(NasError):

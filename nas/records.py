@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 Purpose: TypeAlias = Literal["budget", "front"]
-"""Of a measurement: to decide a budget, in the process that searches, or to rank a front, in a process of its own."""
+"""Why a latency was measured: for the budget (in the searching process) or to rank the front (in its own process)."""
 
 TrialState: TypeAlias = Literal[
     "running", "trained", "stopped", "repeated", "infeasible", "diverged", "failed", "interrupted"
@@ -19,12 +19,12 @@ class Epoch:
     """One point of a learning curve.
 
     Attributes:
-        epoch: Counted from 1.
-        train_loss: Mean over the epoch's steps, label smoothing included.
-        train_accuracy: Share right over the epoch's augmented images, in 0 to 1.
+        epoch: Number of the epoch, from 1.
+        train_loss: Mean training loss over the steps of the epoch, label smoothing included.
+        train_accuracy: Accuracy on the augmented images of the epoch, in 0 to 1.
         val_loss: Cross-entropy on the validation images after the epoch, without smoothing.
-        val_accuracy: Share of the validation images right after the epoch, in 0 to 1.
-        seconds: Of the epoch, validation included.
+        val_accuracy: Accuracy on the validation images after the epoch, in 0 to 1.
+        seconds: Duration of the epoch in seconds, validation included.
     """
 
     epoch: int
@@ -37,32 +37,32 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """One proposal of a study, and what became of it.
+    """One proposal of a study, and its outcome.
 
     Attributes:
         number: Optuna's number of the trial.
         space: Name of the search space.
-        width: Coefficient.
-        depth: Coefficient.
-        resolution: In pixels.
-        digest: Of the network.
-        flops: Of one image, as fvcore counts them.
-        params: Trainable parameters.
-        activations: Elements put out by convolutions and linear layers for one image.
-        state: ``trained``; ``stopped`` (paused by halving; it may go on later); ``repeated`` (a network proposed
-            before: its accuracy is taken over); ``infeasible`` (outside the budget: never trained); ``diverged`` (a
-            loss that is not finite: the curve until then is kept); ``failed``; ``interrupted``; ``running``.
-        seed: Of the training.
-        device: That trained it.
-        accuracy: Share of the validation images right after the last epoch, in 0 to 1; of a stopped trial, after the
+        width: Width coefficient.
+        depth: Depth coefficient.
+        resolution: Resolution in pixels.
+        digest: Digest of the network; equal digests are equal networks.
+        flops: FLOPs of one image, as fvcore counts them.
+        params: Number of trainable parameters.
+        activations: Number of output elements of all convolutions and linear layers for one image.
+        state: ``trained``; ``stopped`` (paused by halving, may continue later); ``repeated`` (the network was proposed
+            before, and its accuracy is used again); ``infeasible`` (outside the budget, never trained); ``diverged``
+            (the loss was not finite; the curve until then is kept); ``failed``; ``interrupted``; ``running``.
+        seed: Random seed of the training.
+        device: Name of the device that trained the network.
+        accuracy: Accuracy on the validation images after the last epoch, in 0 to 1. For a stopped trial, after the
             epoch where it stopped.
-        train_seconds: Of the training.
-        repeat_of: Number of the trial that trained the network of a repeated one.
-        error: Why a trial diverged or failed, or which bounds of the budget it missed.
-        choices: Values of the further dimensions that the study opens, such as kernel or activation.
-        micro_batch: Most images that the device had memory for at once; None for whole batches.
-        data_share: Share of the training steps' time that went into making batches, in 0 to 1.
-        epochs: That were trained.
+        train_seconds: Duration of the training in seconds.
+        repeat_of: For a repeated trial, the number of the trial that trained the network.
+        error: Why the trial diverged or failed, or which bounds of the budget it missed.
+        choices: Values of the other dimensions that the study searches, such as kernel or activation.
+        micro_batch: Largest number of images that fitted in memory at once; None if whole batches did.
+        data_share: Share of the training steps' time that was spent on preparing batches, in 0 to 1.
+        epochs: Number of epochs that were trained.
     """
 
     number: int
@@ -100,17 +100,17 @@ class TrialRecord:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A further training of a trial's network, from another seed.
+    """A further training of a trial's network, with another seed.
 
     Attributes:
-        number: Of the trial.
-        repeat: Counted from 1; the trial's own training is 0.
+        number: Number of the trial.
+        repeat: Number of the training, from 1; the trial's own training is 0.
         state: ``running``, ``trained``, ``diverged`` or ``failed``.
-        seed: Of the training.
-        device: That trained it.
-        accuracy: Share of the validation images right after the last epoch, in 0 to 1.
-        train_seconds: Of the training.
-        error: Why it diverged or failed.
+        seed: Random seed of the training.
+        device: Name of the device that trained the network.
+        accuracy: Accuracy on the validation images after the last epoch, in 0 to 1.
+        train_seconds: Duration of the training in seconds.
+        error: Why the training diverged or failed.
         curve: One entry per epoch.
     """
 

@@ -131,7 +131,7 @@ def measure_front(
             study.architecture(trial), device=device, backends=(backend,), batches=(batch,), threads=threads
         )
         if found.failures:
-            raise MeasurementError(f"{backend} was not measured: {found.failures[0].reason}")
+            raise MeasurementError(f"{backend} could not be measured: {found.failures[0].reason}")
         study.add_latency(trial, found.latencies[0])
         measured.append((trial, found.latencies[0]))
     return _ranked(study, measured)

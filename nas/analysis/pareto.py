@@ -1,4 +1,4 @@
-"""The Pareto front of accuracy against FLOPs, and how far the noise of training lets one trust it."""
+"""The Pareto front of accuracy against FLOPs, and how far the noise of training lets you trust it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from nas.search.study import Study
 
 @dataclass(frozen=True, slots=True)
 class FrontPoint:
-    """A trained network beside the front.
+    """A trained network, and where it stands with respect to the front.
 
     Attributes:
-        trial: That proposed it.
-        mean_accuracy: On the validation images, over all its seeds, in 0 to 1.
-        std_accuracy: Standard deviation over the seeds; None for a single one.
-        seeds: Number of its trainings.
-        standard_error: Of the mean: the noise of one training, pooled over all networks, by the root of ``seeds``.
-        front_probability: That no other network of at most its FLOPs is as accurate, given the errors of all.
-        within_noise_of: Number of the trial before it on the front, the dearest of at most its FLOPs, where the two
-            means differ by less than two standard errors of their difference; else None.
+        trial: The trial that proposed the network.
+        mean_accuracy: Mean accuracy on the validation images over all its seeds, in 0 to 1.
+        std_accuracy: Standard deviation over the seeds; None if there is only one.
+        seeds: Number of trainings of the network.
+        standard_error: Standard error of the mean: the noise of one training, pooled over all networks, divided by the
+            square root of ``seeds``.
+        front_probability: Probability, given the errors of all networks, that no other network with the same FLOPs or
+            fewer is as accurate.
+        within_noise_of: Number of the trial before it on the front, if the two means differ by less than two standard
+            errors of their difference; else None.
     """
 
     trial: TrialRecord
@@ -46,12 +48,12 @@ class FrontPoint:
 
 @dataclass(frozen=True, slots=True)
 class NoisyFront:
-    """The front of the means over seeds, and what the noise leaves of it.
+    """The front of the mean accuracies, and how far the noise lets you trust it.
 
     Attributes:
-        points: On the front, cheapest first.
-        others: Trained networks off it, cheapest first.
-        noise: Of one training.
+        points: Networks on the front, cheapest first.
+        others: Trained networks off the front, cheapest first.
+        noise: Noise of one training.
     """
 
     points: tuple[FrontPoint, ...]
@@ -60,15 +62,15 @@ class NoisyFront:
 
     @property
     def contenders(self) -> tuple[FrontPoint, ...]:
-        """Networks off the front that are on that of the true means with 5 % or more, the likeliest first."""
+        """Networks off the front that are on the true front with a probability of 5 % or more, the likeliest first."""
         likely = [point for point in self.others if point.front_probability >= WORTH_REPEATING]
         return tuple(sorted(likely, key=lambda point: -point.front_probability))
 
 
 def pareto_front(study: Study) -> list[TrialRecord]:
-    """Return the trained networks that no other beats: none is as accurate for fewer FLOPs; cheapest first.
+    """Return the Pareto front, cheapest first: the networks for which no other is as accurate with fewer FLOPs.
 
-    Of a network that was trained from several seeds, the mean accuracy counts.
+    The accuracy of a network that was trained with several seeds is their mean.
     """
     return front_of(study.trials(), study.repeats())
 
@@ -92,7 +94,7 @@ def front_of(trials: Iterable[TrialRecord], repeats: Iterable[Repeat] = ()) -> l
 
 
 def front_with_noise(study: Study) -> NoisyFront:
-    """Return a study's front, that of ``pareto_front``, with what the noise of training leaves of it."""
+    """Return the Pareto front of a study, and how far the noise of training lets you trust it."""
     trials, repeats, val_images = study.trials(), study.repeats(), study.val_images()
     members = {trial.number for trial in front_of(trials, repeats)}
     points, others, before = list[FrontPoint](), list[FrontPoint](), None
@@ -122,9 +124,9 @@ def _point(network: Measured, before: Measured | None) -> FrontPoint:
 
 
 def to_frame(trials: Iterable[TrialRecord]) -> pd.DataFrame:
-    """Return trials as a table, one row each, columns named as the attributes of ``TrialRecord``.
+    """Return trials as a table: one row each, with the attributes of ``TrialRecord`` as columns.
 
-    In place of ``choices`` stands a column for each dimension that some trial chose, named after it.
+    ``choices`` is replaced by one column for each dimension that a trial has a choice for.
     """
     columns = [field.name for field in dataclasses.fields(TrialRecord) if field.name != "choices"]
     rows = [{**dataclasses.asdict(trial), **trial.choices} for trial in trials]

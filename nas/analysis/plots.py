@@ -96,9 +96,9 @@ def progress_info(study: Study) -> ProgressInfo:
 
 
 def plot_front(study: Study) -> go.Figure:
-    """Draw accuracy against FLOPs: all networks, the front, the budget, and below it what was outside the budget.
+    """Draw accuracy against FLOPs: all networks, the front, the budget and, at the bottom, what was outside it.
 
-    Accuracies are means over seeds; bars are one standard error of the mean up and down.
+    Accuracies are means over seeds. Error bars show one standard error of the mean.
     """
     import plotly.graph_objects as go
 
@@ -119,14 +119,14 @@ def plot_front(study: Study) -> go.Figure:
         label = f"budget: {text} {format_count(flops)} "
         position = {"x": math.log10(flops), "xanchor": "right", "y": 0.02, "yref": "paper", "yanchor": "bottom"}
         figure.add_annotation(text=label, showarrow=False, font={"color": _LIMIT}, **position)
-    figure.update_xaxes(title="FLOPs of one image (one multiply-add is one; log scale)", type="log", dtick="D2")
+    figure.update_xaxes(title="FLOPs per image (one multiply-add is one FLOP; log scale)", type="log", dtick="D2")
     figure.update_xaxes(exponentformat="SI", minorloglabels="complete")
     figure.update_yaxes(title="Validation accuracy (%)")
     return laid_out(figure, info.title)
 
 
 def plot_curves(study: Study) -> go.Figure:
-    """Draw validation accuracy against epochs: the front in colour, all others in gray."""
+    """Draw validation accuracy against epochs: networks on the front in colour, all others in grey."""
     import plotly.graph_objects as go
 
     info = curves_info(study)
@@ -165,12 +165,12 @@ def plot_progress(study: Study) -> go.Figure:
         go.Scatter(x=xs, y=ys, mode="lines+markers", line=line, marker=marker, text=texts, hovertemplate=hover)
     )
     if info.growth is not None:
-        label = f"last part: {100 * info.growth.gain:.1f} % beyond noise"
+        label = f"last part: {100 * info.growth.gain:.1f} %, not counting noise"
         begin = (1 - info.growth.compute) * info.compute
         place = {"annotation_position": "bottom right", "annotation_text": label}
         figure.add_vrect(x0=begin, x1=info.compute, fillcolor=PALETTE[5], opacity=0.15, line_width=0, **place)
-    figure.update_xaxes(title="Epochs × FLOPs, over all trainings", exponentformat="SI")
-    figure.update_yaxes(title="Hypervolume (% of the last front's)", rangemode="tozero")
+    figure.update_xaxes(title="Compute: epochs × FLOPs per image, over all trainings", exponentformat="SI")
+    figure.update_yaxes(title="Hypervolume (% of the final front's)", rangemode="tozero")
     return laid_out(figure, info.title)
 
 
@@ -271,7 +271,7 @@ def _outside(trials: list[TrialRecord], floor: float) -> go.Scatter:
 
 def _hover_point(point: FrontPoint) -> str:
     std = "" if point.std_accuracy is None else f" ± {100 * point.std_accuracy:.2f} % over {point.seeds} seeds"
-    chance = f"on the front with a probability of {format_share(point.front_probability)}"
+    chance = f"{format_share(point.front_probability)} likely to be on the front"
     return f"{_hover(point.trial, accuracy=f'accuracy {100 * point.mean_accuracy:.2f} %{std}')}<br>{chance}"
 
 

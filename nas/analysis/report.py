@@ -21,10 +21,10 @@ def write_report(study: Study, path: str | Path | None = None) -> Path:
 
     Args:
         study: A study that has been run.
-        path: Of the HTML file; ``report.html`` in the study's folder where none is given.
+        path: Path of the HTML file; default: ``report.html`` in the study's folder.
 
     Returns:
-        The path.
+        The path of the file.
 
     Raises:
         ExportError: The file cannot be written.

@@ -64,27 +64,27 @@ class _Counted:
 
     @property
     def activations_by_operator(self) -> dict[str, int]:
-        """Elements put out by ``conv`` and ``linear``."""
+        """Number of output elements of ``conv`` and ``linear``."""
         return {"conv": self.counts.conv_outputs, "linear": self.counts.linear_outputs}
 
     @property
     def flops(self) -> int:
-        """All operators, one multiply-add as one FLOP."""
+        """FLOPs of all operators; one multiply-add is one FLOP."""
         return sum(self.counts[:4])
 
     @property
     def multiply_adds(self) -> int:
-        """Convolutions and linear layers only: the figure that papers quote."""
+        """FLOPs of convolutions and linear layers only, the figure that papers quote."""
         return self.counts.conv + self.counts.linear
 
     @property
     def activations(self) -> int:
-        """Elements put out by convolutions and linear layers."""
+        """Number of output elements of all convolutions and linear layers."""
         return self.counts.conv_outputs + self.counts.linear_outputs
 
     @property
     def params(self) -> int:
-        """Trainable parameters."""
+        """Number of trainable parameters."""
         return self.counts.params
 
     @property
@@ -128,12 +128,12 @@ class SectionCost(_Counted):
 
 @dataclass(frozen=True, slots=True)
 class Cost(_Counted):
-    """What one image costs, in all and by section of the network.
+    """What one image costs, in total and for each section of the network.
 
     Attributes:
-        counts: What is counted.
-        peak_memory: Largest number of bytes of float32 feature maps alive at once at inference.
-        sections: Stem, stages, head and classifier in order.
+        counts: The figures that are counted.
+        peak_memory: Largest number of bytes that float32 feature maps take at the same time during inference.
+        sections: Costs of stem, stages, head and classifier, in this order.
     """
 
     counts: Counts

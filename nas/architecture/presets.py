@@ -71,13 +71,13 @@ def preset(name: str, *, num_classes: int = 1000, in_channels: int = 3, resoluti
     """Return a reference network.
 
     Args:
-        name: One of ``PRESETS``.
+        name: One of ``PRESETS``, such as ``efficientnet_b0``.
         num_classes: Number of logits.
-        in_channels: Channels of the images.
-        resolution: In pixels; the network's native one where none is given.
+        in_channels: Number of channels of the images.
+        resolution: Resolution in pixels; default: the network's native one.
 
     Raises:
-        ConfigError: There is no such preset (the message lists those there are).
+        ConfigError: There is no such preset; the message lists all presets.
         ArchitectureError: The resolution is too small for the strides.
     """
     if name not in PRESETS:

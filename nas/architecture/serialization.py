@@ -12,7 +12,7 @@ from nas.errors import ConfigError
 from nas.schema import explain
 
 FORMAT_VERSION = 1
-"""Raised when a reader of this version could misread a newer file."""
+"""It is raised when readers of this version could misread a newer file."""
 
 
 def architecture_to_json(architecture: Architecture) -> str:
@@ -43,7 +43,7 @@ def _parse(text: str, source: str | Path) -> Architecture:
     except json.JSONDecodeError as error:
         raise ConfigError(f"{source}, line {error.lineno}: not valid JSON: {error.msg}") from None
     except ValueError:  # Python reads no number of more than some thousand digits
-        raise ConfigError(f"{source}: holds a number that is too long") from None
+        raise ConfigError(f"{source}: contains a number that is too long") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{source}: must be a JSON object, but is a {type(document).__name__}")
     version = document.pop("format_version", None)
@@ -56,7 +56,14 @@ def _parse(text: str, source: str | Path) -> Architecture:
 
 
 def load_architecture(path: str | Path) -> Architecture:
-    """Read an architecture file; raises as ``architecture_from_json`` does, and ConfigError where there is no file."""
+    """Read an architecture file.
+
+    Args:
+        path: Path of a JSON file, such as the ``architecture.json`` of an export.
+
+    Raises:
+        ConfigError: The file cannot be read, or does not describe a network.
+    """
     try:
         return architecture_from_json(Path(path).read_text(encoding="utf-8"), source=path)
     except (OSError, UnicodeDecodeError) as error:

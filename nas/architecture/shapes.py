@@ -31,7 +31,7 @@ def layer_shape(layer: Layer | Block, shape: Shape) -> Shape:
     if not 1 <= channels <= LARGEST:
         raise ArchitectureError(f"channels must be at least 1 and at most {LARGEST:,}, but are {shortened(channels)}")
     if groups < 1 or shape.channels % groups or channels % groups:
-        raise ArchitectureError(f"{groups} groups do not divide {shape.channels} into {channels} channels")
+        raise ArchitectureError(f"{groups} groups must divide both {shape.channels} and {channels} channels")
     return Shape(channels, size)
 
 
@@ -65,7 +65,7 @@ def _window_steps(layer: Conv | MaxPool | AvgPool, size: int) -> int:
             )
         return (size - 1) // layer.stride + 1
     if height != width:
-        raise ArchitectureError(f"kernel must be square where nothing is padded, but is {height}x{width}")
+        raise ArchitectureError(f"kernel must be square without padding, but is {height}x{width}")
     if size < height:
         raise ArchitectureError(
             f"a {size}x{size} feature map is smaller than the {height}x{height} kernel: raise the resolution"
@@ -127,9 +127,9 @@ def trace_block(block: Block, shape: Shape) -> Trace:
     Raises:
         ArchitectureError: Branches or shortcut end in shapes that cannot join.
     """
-    require(any(block.branches), "a block needs at least one branch that has a layer")
+    require(any(block.branches), "a block needs at least one branch with a layer")
     added = block.join == "add" and not all(block.branches)
-    require(not added, "a branch of no layers cannot be added: make it the shortcut")
+    require(not added, "a branch without layers cannot be added: make it the shortcut")
     branches = tuple(tuple(runs(branch, shape)) for branch in block.branches)
     ends = [branch[-1].after if branch else shape for branch in branches]
     same = len(set(ends)) == 1 if block.join == "add" else len({end.size for end in ends}) == 1

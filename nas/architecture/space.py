@@ -20,16 +20,16 @@ from nas.errors import ArchitectureError, ConfigError
 from nas.schema import Strict, find, read_yaml, validate
 
 DIMENSIONS = ("kernel", "expansion", "cardinality", "activation", "squeeze_excitation")
-"""What a search may vary besides width, depth and resolution: one value for a whole network."""
+"""What a search may vary besides width, depth and resolution. Each has one value for a whole network."""
 
 
 class Range(Strict):
-    """The values a coefficient may take; a single number in YAML means that number only.
+    """The values that a coefficient may take. A single number in YAML allows that number only.
 
     Attributes:
         min: Smallest value.
         max: Largest value, included.
-        step: Distance of neighbouring values in a search, counted from ``min``; the whole range without it.
+        step: Distance between neighbouring values in a search, counted from ``min``; default: any value in the range.
     """
 
     min: PositiveFloat
@@ -57,7 +57,7 @@ class Range(Strict):
 
 
 class ResolutionRange(Range):
-    """Resolutions in pixels; the step is a whole number, 1 where none is given."""
+    """Resolutions in pixels. The step is a whole number; default 1."""
 
     min: PositiveInt
     max: PositiveInt
@@ -81,14 +81,14 @@ OddInt: TypeAlias = Annotated[Whole, AfterValidator(_odd)]
 
 
 class Choices(Strict):
-    """Values for the dimensions of ``DIMENSIONS``; None leaves what the space's table has.
+    """Values for the names in ``DIMENSIONS``; None keeps the value in the space's table.
 
     Attributes:
-        kernel: Side of the spatial kernels of every stage, odd.
+        kernel: Size of the spatial kernels of every stage, odd.
         expansion: Ratio of the expanded channels; rows of ratio 1 keep it.
-        cardinality: Groups of the bottlenecks' middle convolutions.
-        activation: Of all layers.
-        squeeze_excitation: On (at the table's ratio, else at the usual one of the block) or off.
+        cardinality: Number of groups of the bottlenecks' middle convolutions.
+        activation: Activation of all layers.
+        squeeze_excitation: On (with the table's ratio, or else the usual one of the block) or off.
     """
 
     kernel: OddInt | None = None
@@ -102,19 +102,19 @@ class SearchSpace(Strict):
     """A family of networks spanned by width, depth and resolution coefficients.
 
     Attributes:
-        name: What studies call it.
-        source: The paper, and the table in it, that the rows are from.
+        name: Name of the space in studies.
+        source: Paper and table that the rows come from.
         stem: Layers before the stages.
         stages: Rows of the paper's table; width scales ``channels``, depth scales ``repeats``.
         head: Layers after the stages.
-        activation: Of every block and layer.
-        base_resolution: That the table was made for, in pixels.
+        activation: Activation of every block and layer.
+        base_resolution: Resolution that the table was made for, in pixels.
         width: Allowed width coefficients.
         depth: Allowed depth coefficients.
         resolution: Allowed resolutions in pixels.
-        rounding: Of scaled channels.
-        dropout: Before the classifier.
-        stochastic_depth: Largest drop rate of a residual block.
+        rounding: How scaled channels are rounded.
+        dropout: Dropout rate before the classifier; default 0.
+        stochastic_depth: Largest drop rate of a residual block; default 0.
         norm_epsilon: Added to the variance in every batch norm.
     """
 
@@ -136,12 +136,12 @@ class SearchSpace(Strict):
     @model_validator(mode="after")
     def _one_number_outside_of_modules(self) -> Self:
         if any(isinstance(row, ConvRow) and isinstance(row.channels, tuple) for row in (*self.stem, *self.head)):
-            raise ValueError("the channels of a layer of stem or head must be one number")
+            raise ValueError("the channels of a stem or head layer must be one number")
         return self
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """Those of ``DIMENSIONS`` that the space can vary."""
+        """The names in ``DIMENSIONS`` that the space can vary."""
         fields = {field for row in self.stages for field in type(row).model_fields} | {"activation"}
         return tuple(name for name in DIMENSIONS if name in fields)
 
@@ -162,7 +162,7 @@ class SearchSpace(Strict):
         chosen = validate(Choices, choices, source=self.name).model_dump(exclude_none=True)
         for key in chosen:
             if key not in self.dimensions:
-                raise ConfigError(f"{key} does not apply to {self.name}, which has {', '.join(self.dimensions)}")
+                raise ConfigError(f"{key} does not apply to {self.name}; known: {', '.join(self.dimensions)}")
         return self.model_copy(
             update={
                 "name": " ".join((self.name, *(f"{key} {value}" for key, value in chosen.items()))),
@@ -177,11 +177,11 @@ class SearchSpace(Strict):
         """Return the network at the given coefficients.
 
         Args:
-            width: Factor on all channels, then rounded to a multiple of the divisor.
-            depth: Factor on the repeats of each stage, then rounded up.
-            resolution: Input height and width in pixels.
+            width: Factor on all channels, which are then rounded to a multiple of the divisor.
+            depth: Factor on the repeats of each stage, which are then rounded up.
+            resolution: Height and width of the input in pixels.
             num_classes: Number of logits.
-            in_channels: Channels of the images.
+            in_channels: Number of channels of the images.
 
         Raises:
             ConfigError: A coefficient lies outside the space's range.
@@ -243,7 +243,7 @@ def load_space(space: str | Path) -> SearchSpace:
         space: The name of a shipped space, or the path of a YAML file.
 
     Raises:
-        ConfigError: There is no such space (the message lists those there are), or the file is wrong (it says where).
+        ConfigError: There is no such space (the message lists all spaces), or the file is wrong (it says where).
     """
     path = find("search_spaces", space, what="space")
     return validate(SearchSpace, read_yaml(path), source=path)

@@ -28,9 +28,9 @@ class Stage(Plain):
 
 @dataclass(frozen=True, slots=True)
 class Architecture(Plain):
-    """A whole network from image to logits.
+    """A whole network, from image to logits.
 
-    The classifier (global average pooling, dropout, one linear layer) follows the head and needs no description.
+    The classifier (global average pooling, dropout, one linear layer) always follows the head and is not described.
 
     Attributes:
         stem: Layers before the first stage.
@@ -38,15 +38,15 @@ class Architecture(Plain):
         head: Layers between the last stage and the classifier.
         resolution: Height and width of the input in pixels.
         num_classes: Number of logits.
-        in_channels: Channels of the input, 3 for RGB and 1 for grayscale.
+        in_channels: Channels of the input: 3 for RGB (the default), 1 for grayscale.
         dropout: Probability of zeroing a feature before the linear layer.
         stochastic_depth: Largest drop rate of a residual block; block i of n has the rate ``stochastic_depth * i / n``
             (Huang et al. 2016, arXiv:1603.09382, as torchvision indexes it).
         norm_epsilon: Added to the variance in every batch norm.
-        name: For people; takes no part in equality or digest.
+        name: A name for people; equality and digest ignore it.
 
     Raises:
-        ArchitectureError: On construction, if the network cannot exist; names stage and block.
+        ArchitectureError: On construction, if the network cannot exist; the message names the stage and block.
     """
 
     stem: tuple[Layer, ...]
@@ -82,7 +82,7 @@ class Architecture(Plain):
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits; equal digests are equal networks, whatever their names."""
+        """Sixteen hexadecimal digits. Networks with equal digests are equal, whatever their names."""
         document = {key: value for key, value in to_document(self).items() if key != "name"}
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()

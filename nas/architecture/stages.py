@@ -166,7 +166,7 @@ class BottleneckRow(RepeatedRow):
     @model_validator(mode="after")
     def _one_kind_of_group(self) -> Self:
         if self.cardinality is not None and self.group_width is not None:
-            raise ValueError("give either cardinality or group_width")
+            raise ValueError("give cardinality or group_width, not both")
         return self
 
     def choose(self, choices: Mapping[str, Any]) -> Self:
@@ -219,7 +219,7 @@ class InceptionRow(Row):
     def _lists_are_as_long_as_the_stage(self) -> Self:
         for row in convolutions(self.branches):
             if isinstance(row.channels, tuple) and len(row.channels) != self.repeats:
-                raise ValueError(f"channels {list(row.channels)} must be one number, or one for each of the repeats")
+                raise ValueError(f"channels {list(row.channels)} must be one number, or one for each repeat")
         if any(isinstance(row.channels, tuple) for row in convolutions(self.reduction)):
             raise ValueError("the channels of a reduction must be one number")
         return self

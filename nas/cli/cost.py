@@ -23,36 +23,39 @@ def cost(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME|FILE...", help="Presets, search spaces, or architecture files.")
     ],
-    width: Annotated[float | None, typer.Option(help="Width coefficient, of a search space.")] = None,
-    depth: Annotated[float | None, typer.Option(help="Depth coefficient, of a search space.")] = None,
-    resolution: Annotated[int | None, typer.Option(help="In pixels.")] = None,
+    width: Annotated[float | None, typer.Option(help="Width coefficient (search spaces only).")] = None,
+    depth: Annotated[float | None, typer.Option(help="Depth coefficient (search spaces only).")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Resolution in pixels.")] = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes.  [default: 1000]")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels of the images.  [default: 3]")] = None,
-    kernel: Annotated[int | None, typer.Option(help="Side of the spatial kernels, of a search space.")] = None,
-    expansion: Annotated[int | None, typer.Option(help="Expansion ratio, of a search space.")] = None,
-    cardinality: Annotated[int | None, typer.Option(help="Groups of the bottlenecks, of a search space.")] = None,
-    activation: Annotated[str | None, typer.Option(help="relu, silu, gelu ..., of a search space.")] = None,
+    kernel: Annotated[int | None, typer.Option(help="Size of the spatial kernels (search spaces only).")] = None,
+    expansion: Annotated[int | None, typer.Option(help="Expansion ratio (search spaces only).")] = None,
+    cardinality: Annotated[int | None, typer.Option(help="Groups in each bottleneck (search spaces only).")] = None,
+    activation: Annotated[
+        str | None, typer.Option(help="Activation: relu, silu, gelu ... (search spaces only).")
+    ] = None,
     squeeze_excitation: Annotated[
-        bool | None, typer.Option("--squeeze-excitation/--no-squeeze-excitation", help="Of a search space.")
+        bool | None,
+        typer.Option("--squeeze-excitation/--no-squeeze-excitation", help="Turn it on or off (search spaces only)."),
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Also measure the module, and fail on a difference.")
+        bool, typer.Option("--verify", help="Also measure the built network, and fail if the figures differ.")
     ] = False,
-    latency: Annotated[bool, typer.Option("--latency", help="Also measure the time of inference.")] = False,
+    latency: Annotated[bool, typer.Option("--latency", help="Also measure inference time.")] = False,
     training_memory: Annotated[
-        bool, typer.Option("--training-memory", help="Also measure the memory of a training step.")
+        bool, typer.Option("--training-memory", help="Also measure the memory of one training step.")
     ] = False,
     device: Device = "auto",
     batch: Annotated[
-        str, typer.Option(metavar="N[,N...]", help="Images in a batch, of --latency and --training-memory.")
+        str, typer.Option(metavar="N[,N...]", help="Batch sizes for --latency and --training-memory.")
     ] = "1",
     threads: Threads = 1,
     backend: Annotated[
-        str, typer.Option(metavar="NAME[,NAME...]", help="Of --latency: eager, compile, onnxruntime.")
+        str, typer.Option(metavar="NAME[,NAME...]", help="Backends for --latency: eager, compile, onnxruntime.")
     ] = "eager,compile,onnxruntime",
     as_json: AsJson = False,
 ) -> None:
-    """Show what networks cost, without building them; with several, side by side."""
+    """Show what networks cost, without building them. Several networks are shown side by side."""
     from nas.architecture.cost import count_cost
     from nas.cli.progress import make_console
 
@@ -118,7 +121,7 @@ def _print_costs(console: Console, networks: list[Architecture], costs: list[Cos
     else:
         console.print(compare_table(networks, costs, width=console.width))
     if verified:
-        console.print("fvcore and the traced module measure the same, section by section", highlight=False)
+        console.print("fvcore and the traced network give the same figures, section by section", highlight=False)
 
 
 def _verify(network: Architecture, counted: Cost) -> None:
@@ -183,7 +186,7 @@ def _print_latencies(
         console.print(latency_table(names, [found.latencies for found in measured], width=console.width))
     for name, found in zip(names, measured, strict=True):
         for backend, batch, reason in found.failures:
-            text = f"{name}: {backend} was not measured at batch {batch} and above: {reason}"
+            text = f"{name}: {backend} could not be measured at batch {batch} and above: {reason}"
             console.print(text, highlight=False, soft_wrap=True, markup=False)
     settings = dict.fromkeys((item.backend, item.batch) for found in measured for item in found.latencies)
     for backend, batch in settings if len(networks) > 1 else ():

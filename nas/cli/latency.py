@@ -22,19 +22,19 @@ from nas.errors import ConfigError
 def latency(
     study: StudyArgument,
     device: Device = "auto",
-    backend: Annotated[str, typer.Option(help="eager, compile or onnxruntime.")] = "eager",
-    batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 1,
+    backend: Annotated[str, typer.Option(help="Backend: eager, compile or onnxruntime.")] = "eager",
+    batch: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
     threads: Threads = 1,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the front of a study, and rank it by latency; the report then shows it too."""
+    """Measure and rank the latency of the networks on a study's front. The report then shows it too."""
     from nas.cli.progress import make_console
     from nas.cli.tables.latency import disagreement_lines, front_latency_table
 
     chosen, *others = known_backends(backend)
     if others:
-        raise ConfigError(f"--backend: {backend!r} must be one backend")
+        raise ConfigError(f"--backend: give one backend, not {backend!r}")
     progress = make_console(stderr=True)
     with progress.status("loading") as status:
         from nas.analysis.latency import measure_front

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 Storage = Annotated[
-    str | None, typer.Option(envvar="NAS_STORAGE", show_envvar=True, help="Database URL; else SQLite by the study.")
+    str | None,
+    typer.Option(envvar="NAS_STORAGE", show_envvar=True, help="Database URL.  [default: SQLite in the study's folder]"),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option(help="Device to use: auto, cpu, cuda or cuda:N.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Threads = Annotated[int, typer.Option(min=1, help="Of the CPU within one operator.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads within one operator.")]
 
 
 def print_json(document: Any) -> None:
@@ -46,7 +47,7 @@ def complain(message: str, code: int) -> int:
 
 
 def known_backends(text: str) -> list[Backend]:
-    """Return the backends that ``--backend`` names, divided by commas.
+    """Return the backends that ``--backend`` names, separated by commas.
 
     Raises:
         ConfigError: One of them is unknown.
@@ -58,10 +59,10 @@ def known_backends(text: str) -> list[Backend]:
 
 
 def split_names(option: str, text: str, known: Iterable[str] | None, *, what: str = "name") -> list[str]:
-    """Return the names of an option that are divided by commas.
+    """Return the names that an option lists, separated by commas.
 
     Raises:
-        ConfigError: One of them is unknown, where there is a list of those known.
+        ConfigError: A name is not among the known ones, if those are given.
     """
     names, listed = _split(option, text), None if known is None else list(known)
     for name in names:
@@ -74,16 +75,16 @@ def split_names(option: str, text: str, known: Iterable[str] | None, *, what: st
 def shown_search(
     console: Console, *, epochs: int | None, planned: int | None, command: str
 ) -> Iterator[Callable[[Event], None]]:
-    """Show a search while it runs: give what to call with its events.
+    """Show a search while it runs: yield a function to call with each of its events.
 
     Args:
-        console: Where.
-        epochs: Of a training, where the recipe counts it in epochs.
-        planned: Trials to come; None where nobody knows.
-        command: That continues the search.
+        console: Where to print.
+        epochs: Epochs of one training, if the recipe counts in epochs.
+        planned: Number of trials to come; None if it is not known.
+        command: The command that continues the search.
 
     Raises:
-        Interrupted: By Ctrl-C; it says how to continue.
+        Interrupted: Ctrl-C was pressed; the message says how to continue.
     """
     from nas.cli.progress import SearchProgress
 
@@ -96,14 +97,14 @@ def shown_search(
 
             yield show
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; finished trials are kept, and {command} continues") from None
+        raise Interrupted(f"interrupted; finished trials are kept. Continue with: {command}") from None
 
 
 def split_integers(option: str, text: str) -> list[int]:
-    """Return the whole numbers of an option that are divided by commas.
+    """Return the whole numbers that an option lists, separated by commas.
 
     Raises:
-        ConfigError: One of them is none, or is below one.
+        ConfigError: A value is not a whole number, or is below 1.
     """
     values = _split(option, text)
     for value in values:
@@ -115,7 +116,7 @@ def split_integers(option: str, text: str) -> list[int]:
 def _split(option: str, text: str) -> list[str]:
     values = [value.strip() for value in text.split(",")]
     if not all(values):
-        raise ConfigError(f"{option}: {text!r} must be values divided by commas")
+        raise ConfigError(f"{option}: {text!r} must be values separated by commas")
     if len(set(values)) < len(values):
-        raise ConfigError(f"{option}: a value is named twice: {text}")
+        raise ConfigError(f"{option}: a value is given twice: {text}")
     return values

@@ -51,7 +51,7 @@ def repeat_line(trial: TrialRecord, repeat: Repeat) -> str:
 
 def data_line(dataset: Dataset) -> str:
     """Return what images there are in one line."""
-    skipped = f"; {dataset.skipped} broken ones left out" if dataset.skipped else ""
+    skipped = f"; {dataset.skipped} broken images left out" if dataset.skipped else ""
     return (
         f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.validation):,} validation images of"
         f" {len(dataset.classes)} classes{skipped}"
@@ -92,7 +92,8 @@ class SearchProgress:
 
         if isinstance(event, NothingLeft):
             if not self._ended:  # each worker says so
-                self._console.print(f"all {event.networks} networks within the budget were proposed", highlight=False)
+                text = f"all {event.networks} networks within the budget have been proposed"
+                self._console.print(text, highlight=False)
             self._ended = True
             return
         if isinstance(event, Stagnant | TimeIsUp):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False) -> None:
-    """Say before any training what a search will meet: budget, costs, networks, time."""
+    """Check a study before you run it: budget, networks, costs, time."""
     from dataclasses import asdict
 
     from nas.config.budget import write_metric
@@ -31,31 +31,32 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
         print_json(asdict(report))
         return
     timed = report.fast_enough is not None
-    bounds = "the bounds that need no measuring" if timed else "the budget"
-    typer.echo(f"{report.study}: {bounds} can be met")
+    typer.echo(f"{report.study}: the budget{', latency aside,' if timed else ''} can be met")
     if report.skipped:
         typer.echo(f"  {report.skipped} broken images are left out")
-    them, share = "them" if timed else "it", f"{100 * report.feasible_share:.1f} %"
+    share = f"{100 * report.feasible_share:.1f} %"
     if report.exact:
-        typer.echo(f"  {report.feasible_points:,} of {report.points:,} coefficient points meet {them} ({share})")
+        typer.echo(f"  {report.feasible_points:,} of {report.points:,} coefficient points meet it ({share})")
     else:
         typer.echo(
-            f"  {share} of {report.points:,} random proposals meet {them}; there are too many points to count all"
+            f"  {share} of {report.points:,} random proposals meet it; there are too many points to count them all"
         )
-    typer.echo(f"  they name {'' if report.exact else 'at least '}{_plural(report.networks, 'distinct network')}")
+    typer.echo(f"  they give {'' if report.exact else 'at least '}{_plural(report.networks, 'distinct network')}")
     for metric, spread in report.costs.items():
         values = [write_metric(metric)(value) for value in (spread.smallest, spread.median, spread.largest)]
         typer.echo(f"  {metric:<12} {values[0]} (smallest)  {values[1]} (median)  {values[2]} (largest)")
+    three = "the networks with the fewest, median and most FLOPs"
     if report.latency_ms is not None:
         times = ", ".join(f"{milliseconds:.2f} ms" for milliseconds in report.latency_ms)
-        typer.echo(f"  the cheapest, median and dearest by FLOPs take {times} at inference on {report.device}:")
-        typer.echo(f"  {report.fast_enough} of these three are within budget.latency_ms")
+        typer.echo(f"  inference takes {times} on {report.device} ({three})")
+        typer.echo(f"  {report.fast_enough} of these three networks meet budget.latency_ms")
     times = ", ".join(format_seconds(seconds) for seconds in report.trial_seconds)
-    typer.echo(f"  training the cheapest, median and dearest takes about {times} on {report.device}")
-    typer.echo(f"  making batches takes {100 * report.data_share:.1f} % of the steps{_held_up(report.data_share)}")
+    typer.echo(f"  training takes about {times} on {report.device} ({three})")
+    share = f"{100 * report.data_share:.1f} %"
+    typer.echo(f"  preparing batches takes {share} of the step time{_held_up(report.data_share)}")
     typer.echo(
         f"  the whole study: about {_plural(round(report.trainings), 'training')} and"
-        f" {format_seconds(report.total_seconds)} with one worker{', if none is too slow' if timed else ''}"
+        f" {format_seconds(report.total_seconds)} with one worker{', if all are fast enough' if timed else ''}"
     )
     own, best = next(iter(report.speeds)), max(report.speeds, key=lambda key: report.speeds[key])
     typer.echo("  the median network trains at")
@@ -64,7 +65,7 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     if report.speeds[best] > WORTH_SAYING * report.speeds[own]:
         precision, layout = best.split(", ")
         typer.echo(
-            f"  {report.speeds[best] / report.speeds[own]:.2f} times the recipe's speed: recipe.precision: {precision},"
+            f"  {report.speeds[best] / report.speeds[own]:.2f} times as fast with recipe.precision: {precision},"
             f" recipe.channels_last: {'true' if layout == 'channels last' else 'false'}"
         )
 
@@ -76,18 +77,20 @@ def _plural(count: int, what: str) -> str:
 def _held_up(data_share: float) -> str:
     from nas.training.clock import TOO_LARGE
 
-    return ": augmentation or reading holds training up" if data_share > TOO_LARGE else ""
+    return ": augmentation or reading slows training down" if data_share > TOO_LARGE else ""
 
 
 def search(
     study: StudyArgument,
-    trials: Annotated[int | None, typer.Option(min=0, help="Further trials; else those the study still lacks.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 1,
+    trials: Annotated[
+        int | None, typer.Option(min=0, help="Number of further trials.  [default: as many as the study still needs]")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes that train at the same time.")] = 1,
     until: Annotated[
         str | None,
-        typer.Option(metavar="stagnant", help="Propose until it brings too little, past the study's trials."),
+        typer.Option(metavar="stagnant", help="Go on, past the study's trials, until the front stops improving."),
     ] = None,
-    max_hours: Annotated[float | None, typer.Option(help="Begin nothing new after so many hours of this run.")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Start nothing new after this many hours.")] = None,
     device: Device = "auto",
     storage: Storage = None,
     as_json: AsJson = False,
@@ -117,7 +120,7 @@ def search(
             )
         front = front_with_noise(ran)
     if planned == 0:
-        console.print(f"{found.name} has all its trials; nas search {study} --trials N runs N more", highlight=False)
+        console.print(f"{found.name} has all its trials. To run N more: nas search {study} --trials N", highlight=False)
     if as_json:
         print_json(_front_document(ran.name, front))
         return
@@ -129,7 +132,7 @@ def search(
 
 
 def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = False) -> None:
-    """Count a study's trials by what became of them, and what they take on disk."""
+    """Show how a study's trials ended, and the disk space it uses."""
     from nas.search.study import open_study
 
     with open_study(study, storage=storage) as opened:
@@ -147,9 +150,9 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
     if growth is not None:
         typer.echo(f"  {growth}: {'stagnant' if growth.stagnant else 'worth going on'}")
     if (share := document["data_share"]) is not None:
-        typer.echo(f"  making batches took {100 * share:.1f} % of the steps, in the median{_held_up(share)}")
+        typer.echo(f"  preparing batches took {100 * share:.1f} % of the step time (median trial){_held_up(share)}")
     if halved := document["trials_in_micro_batches"]:
-        typer.echo(f"  {halved} trained in micro-batches, for want of memory")
+        typer.echo(f"  {halved} trained in micro-batches because there was not enough memory")
     for name, files in document["disk"].items():
         typer.echo(f"  {name}: {_files(**files)}")
 
@@ -183,11 +186,13 @@ def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
 
 def prune(
     study: StudyArgument,
-    weights: Annotated[bool, typer.Option("--weights", help="Also the weights of networks off the front.")] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Also remove the weights of networks off the front.")
+    ] = False,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove checkpoints that no training goes on from and, if asked to, weights of networks off the Pareto front."""
+    """Remove checkpoints that no training needs any more."""
     from dataclasses import asdict
 
     from nas.analysis.pareto import pareto_front
@@ -227,7 +232,7 @@ def front(
     from nas.search.study import open_study
 
     if as_json and as_csv:
-        raise ConfigError("--json and --csv exclude each other")
+        raise ConfigError("--json and --csv cannot be used together")
     with open_study(study, storage=storage) as opened:
         found = front_with_noise(opened)
     if as_json:
@@ -241,12 +246,13 @@ def front(
 def report(
     study: StudyArgument,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="HTML file; else in the study's folder.")
+        Path | None,
+        typer.Option("-o", "--output", help="HTML file to write.  [default: report.html in the study's folder]"),
     ] = None,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write one offline HTML file: the front, the curves, the table."""
+    """Write a report of a study: one HTML file that works offline."""
     from nas.analysis.report import write_report
     from nas.search.study import open_study
 
@@ -261,12 +267,17 @@ def report(
 def export(
     study: StudyArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
-    trial: Annotated[int | None, typer.Option(help="Number of the trial.")] = None,
-    max_flops: Annotated[str | None, typer.Option(help="Or the most accurate network of at most 20M, say.")] = None,
+    trial: Annotated[int | None, typer.Option(help="Number of the trial to export.")] = None,
+    max_flops: Annotated[
+        str | None, typer.Option(help="Export the most accurate network with at most this many FLOPs, such as 20M.")
+    ] = None,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a trained network to a folder: description, weights, ONNX, how to load each."""
+    """Export a trained network to a folder.
+
+    The folder holds the description, the weights, an ONNX file, and a README that says how to load them.
+    """
     from nas.search.study import open_study
     from nas.units import parse_count
 
@@ -289,7 +300,7 @@ def export(
         return
     typer.echo(f"Trial {exported.trial.number} ({exported.trial.label}) is in {exported.directory}")
     typer.echo(f"  test accuracy {100 * exported.test_accuracy:.2f} %")
-    typer.echo(f"  onnxruntime agrees with the module; largest difference of a logit {exported.onnx_difference:.2g}")
+    typer.echo(f"  onnxruntime agrees with PyTorch: logits differ by at most {exported.onnx_difference:.2g}")
     typer.echo(f"  how to load it: {exported.directory / 'README.md'}")
 
 

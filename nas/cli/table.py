@@ -15,19 +15,24 @@ if TYPE_CHECKING:
     from nas.config.search import Halving
     from nas.replay.problem import Problem
 
-table = typer.Typer(name="table", help="Tables of trainings: build one, replay searches on it.", no_args_is_help=True)
+table = typer.Typer(name="table", help="Build a table of trainings, and replay searches on it.", no_args_is_help=True)
 
 
 @table.command()
 def build(
     study: StudyArgument,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV file; else in the study's folder.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 1,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="CSV file; .gz compresses it.  [default: table.csv.gz in the study's folder]"
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes that train at the same time.")] = 1,
     device: Device = "auto",
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a study to its end, or continue it, and write all its trainings as one CSV file (packed by .gz)."""
+    """Run or continue a study, and write its trainings to a CSV file."""
     from nas.cli.progress import make_console
 
     console = make_console(stderr=as_json)
@@ -59,17 +64,27 @@ def build(
 def replay(
     source: Annotated[str, typer.Argument(metavar="TABLE|STUDY", help="A table, or a study that has been run.")],
     samplers: Annotated[
-        str, typer.Option("--samplers", help="Names divided by commas; docs/replays.md lists them.")
+        str,
+        typer.Option(
+            "--samplers",
+            help="Samplers, separated by commas: pareto, pareto-plain, random, tpe, tpe-multivariate, nsga2, nsga2-20,"
+            " gp.",
+        ),
     ] = "pareto,tpe-multivariate,random",
-    halving: Annotated[str, typer.Option(help="Factors divided by commas; off is none.")] = "off,3",
-    trials: Annotated[int | None, typer.Option(min=1, help="Proposals; else as many as there are networks.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Simulated processes side by side.")] = 1,
-    seeds: Annotated[int, typer.Option(min=1, help="Searches of each rule.")] = 5,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML file for the figures.")] = None,
+    halving: Annotated[str, typer.Option(help="Halving factors, separated by commas; off means none.")] = "off,3",
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Number of proposals.  [default: one for each network, at most 200]")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of simulated processes.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of searches for each rule.")] = 5,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML file to write the figures to.")] = None,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replay searches on finished trainings: which sampler and which early stopping would have saved most?"""
+    """Replay searches on finished trainings.
+
+    The result shows which sampler and which early stopping would have saved the most.
+    """
     from functools import partial
 
     from nas.cli.progress import make_console
@@ -104,12 +119,13 @@ def replay(
         return
     from nas.cli.tables.studies import replay_table
 
-    title = f"{proposals} proposals on {len(problem.entries)} networks, {seeds} seeds, medians"
+    title = f"{proposals} proposals on {len(problem.entries)} networks, medians over {seeds} seeds"
     console.print(replay_table(summaries, title=title, width=console.width))
     best = min(summaries, key=lambda summary: summary.compute)
     if best.compute < float("inf"):
         typer.echo(
-            f"Least compute to 95 % of the hypervolume: {best.rule}, {100 * best.compute:.1f} % of that of all networks"
+            f"Least compute to reach 95 % of the hypervolume: {best.rule}, with {100 * best.compute:.1f} % of what"
+            " training all networks takes"
         )
     if output is not None:
         typer.echo(f"Figures: {output}  (open it in a browser)")
@@ -142,5 +158,6 @@ def _halving(text: str, epochs: int) -> Halving | None:
         raise ConfigError(f"--halving: {text!r} is neither off nor a whole number above one; write for example off,3")
     halving = Halving(factor=int(text))
     if not halving.rungs(epochs):
-        raise ConfigError(f"--halving: trainings of {epochs} epochs are too short for rungs")
+        least = 2 * halving.first
+        raise ConfigError(f"--halving: trainings of {epochs} epochs are too short; at least {least} are needed")
     return halving

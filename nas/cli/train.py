@@ -40,34 +40,42 @@ class _Job(NamedTuple):
 
 def train(
     network: Annotated[
-        str, typer.Argument(metavar="NAME|FILE|STUDY#N", help="A preset, space, architecture file, or a study's trial.")
+        str,
+        typer.Argument(
+            metavar="NAME|FILE|STUDY#N", help="A preset, a search space, an architecture file, or a trial of a study."
+        ),
     ],
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="SOURCE", help="digits, folder=PATH, cifar=PATH, idx=PATH, npz=PATH, hf=NAME, shapes=N, or a study."
+            metavar="SOURCE",
+            help="Images: digits, folder=PATH, cifar=PATH, idx=PATH, npz=PATH, hf=NAME, shapes=N, or a study's.",
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, each from another seed.")] = 3,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; else ./trained/NAME.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, each with its own seed.")] = 3,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder to write.  [default: ./trained/NAME]")
+    ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A field of the recipe; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe. You can repeat this option."),
     ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE|STUDY#N", help="Begin with these: an export's, a trial's, torchvision's of a preset."
+            metavar="FILE|STUDY#N",
+            help="Weights to start from: of an export, of a trial, or torchvision's for a preset.",
         ),
     ] = None,
-    width: Annotated[float | None, typer.Option(help="Width coefficient, of a search space.")] = None,
-    depth: Annotated[float | None, typer.Option(help="Depth coefficient, of a search space.")] = None,
-    resolution: Annotated[int | None, typer.Option(help="In pixels.")] = None,
+    width: Annotated[float | None, typer.Option(help="Width coefficient (search spaces only).")] = None,
+    depth: Annotated[float | None, typer.Option(help="Depth coefficient (search spaces only).")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Resolution in pixels.")] = None,
     device: Device = "auto",
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network over several seeds; the test images are looked at once for each, at the end."""
+    """Train a network with several seeds. Each training looks at the test images once, at the end."""
     from nas.cli.progress import data_line, make_console
     from nas.models.device import describe_device, describe_versions, resolve_device
 
@@ -78,13 +86,13 @@ def train(
         job = _job(network, data, {k: v for k, v in coefficients.items() if v is not None}, setting, epochs, storage)
         folder = output or Path("trained") / (job.architecture.name.replace(" ", "-") or "network")
         if (folder / "result.json").exists():
-            raise ConfigError(f"{folder}: holds a finished training; name another folder with -o")
+            raise ConfigError(f"{folder}: already holds a finished training; choose another folder with -o")
         initial = None if weights is None else _initial_weights(weights, job.architecture, storage)
     console.print(data_line(job.dataset), highlight=False, soft_wrap=True, markup=False)
     try:
         results = _train(job, console, seeds=seeds, device=chosen, initial=initial, folder=folder)
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; the same command goes on from {folder}") from None
+        raise Interrupted(f"interrupted; progress is kept in {folder}. Continue with the same command") from None
     document = _document(job, results, f"{describe_device(chosen)}; {describe_versions()}")
     _write(folder, job, results, document)
     if as_json:
@@ -140,7 +148,7 @@ def _print_results(console: Console, job: _Job, results: list[SeedResult], folde
     from nas.cli.tables.studies import seeds_table
 
     console.print(seeds_table(results, title=f"{job.architecture.name} on {job.dataset.name}", width=console.width))
-    for line in (*_remarks(results), f"Weights and figures are in {folder}"):
+    for line in (*_remarks(results), f"Weights and results are in {folder}"):
         console.print(line, markup=False, highlight=False)
 
 
@@ -151,10 +159,11 @@ def _remarks(results: list[SeedResult]) -> list[str]:
     lines = []
     share = max(result.data_share for result in results)
     if share > TOO_LARGE:
-        lines.append(f"Making batches took {100 * share:.0f} % of the steps: augmentation or reading holds training up")
+        text = f"Preparing batches took {100 * share:.0f} % of the step time"
+        lines.append(f"{text}: augmentation or reading slows training down")
     sizes = [result.micro_batch for result in results if result.micro_batch is not None]
     if sizes:
-        lines.append(f"For want of memory, steps ran in micro-batches of at most {min(sizes)} images")
+        lines.append(f"There was not enough memory for whole batches: steps took at most {min(sizes)} images at once")
     return lines
 
 
@@ -173,7 +182,7 @@ def _job(
     architecture = None
     if "#" in network:
         if coefficients:
-            raise ConfigError(f"--{next(iter(coefficients))} does not apply: {network} is a study's trial")
+            raise ConfigError(f"--{next(iter(coefficients))} does not apply: {network} is a trial of a study")
         with _trial(network, storage) as (opened, trial):
             architecture = opened.architecture(trial)
         source, recipe = (opened.config.data, opened.config.recipe) if source is None else (source, recipe)
@@ -216,7 +225,7 @@ def _initial_weights(text: str, architecture: Architecture, storage: str | None)
     with _trial(text, storage) as (opened, trial):
         path = opened.weights(trial)
     if not path.is_file():
-        raise StudyError(f"{path}: no such file; the weights of {text} were pruned, or lie where the trial ran")
+        raise StudyError(f"{path}: no such file; the weights of {text} were pruned, or are on the machine that ran it")
     return read_initial_weights(path, architecture)
 
 
@@ -252,7 +261,7 @@ def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
         try:
             changes[key] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise ConfigError(f"--set {key}: {value!r} is not a value") from None
+            raise ConfigError(f"--set {key}: {value!r} is not a valid value") from None
     document = recipe.model_dump()
     lengths = {"epochs", "steps", "images"}
     if lengths & changes.keys():
@@ -306,8 +315,8 @@ def _write(folder: Path, job: _Job, results: list[SeedResult], document: dict[st
     except OSError as error:
         (folder / "result.json").unlink(missing_ok=True)
         raise StudyError(
-            f"{folder}: cannot be written: {error.strerror}; the checkpoints are kept, so the same command needs no"
-            " training again"
+            f"{folder}: cannot be written: {error.strerror}; the checkpoints are kept, so running the same command"
+            " again needs no training"
         ) from None
     for result in results:
         (folder / UNFINISHED.format(result.repeat)).unlink(missing_ok=True)

@@ -14,11 +14,11 @@ from nas.units import ByteCount, Count, format_bytes, format_count
 
 Metric: TypeAlias = Literal["flops", "params", "activations", "weight_bytes", "peak_memory"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
-"""Costs that are known in closed form, attributes of ``Cost``."""
+"""Costs that are computed without measuring: attributes of ``Cost``."""
 
 
 class Limit(Strict):
-    """Bounds of one cost, both included; counts may be written 400M."""
+    """Smallest and largest allowed value of one cost, both included. Counts may be written 400M."""
 
     min: Count = 0
     max: Count | None = None
@@ -31,20 +31,20 @@ class Limit(Strict):
 
 
 class ByteLimit(Limit):
-    """Bounds of a number of bytes, both included; may be written 400kB."""
+    """Smallest and largest allowed number of bytes, both included. Bytes may be written 400kB."""
 
     min: ByteCount = 0
     max: ByteCount | None = None
 
 
 class LatencyLimit(Strict):
-    """Bounds of the time that one batch takes at inference, measured on the device that would train the network.
+    """Bounds on the inference time of one batch, measured on the device that would train the network.
 
     Attributes:
-        min: Smallest median in milliseconds.
-        max: Largest median in milliseconds.
-        batch: Images in the batch.
-        backend: ``eager`` (torch as it is), ``compile`` (``torch.compile``) or ``onnxruntime``.
+        min: Smallest allowed median time in milliseconds; default 0.
+        max: Largest allowed median time in milliseconds; no limit by default.
+        batch: Number of images in the batch; default 1.
+        backend: ``eager`` (plain PyTorch, the default), ``compile`` (``torch.compile``) or ``onnxruntime``.
     """
 
     min: NonNegativeFloat = 0.0
@@ -62,15 +62,16 @@ class LatencyLimit(Strict):
 
 
 class Budget(Strict):
-    """The ``budget`` section: what a network may cost for one image, checked before anything is trained.
+    """The ``budget`` section: what a network may cost for one image. It is checked before a network is trained.
 
     Attributes:
-        flops: As fvcore counts them, one multiply-add as one.
-        params: Trainable parameters.
-        activations: Elements put out by convolutions and linear layers.
-        weight_bytes: Of the parameters in float32.
-        peak_memory: Largest number of bytes of float32 feature maps alive at once at inference.
-        latency_ms: Measured, on networks that meet all other bounds; on the CPU with the recipe's threads.
+        flops: FLOPs as fvcore counts them: one multiply-add is one FLOP.
+        params: Number of trainable parameters.
+        activations: Number of output elements of all convolutions and linear layers.
+        weight_bytes: Bytes of the parameters in float32.
+        peak_memory: Largest number of bytes that float32 feature maps take at the same time during inference.
+        latency_ms: Inference time in milliseconds. It is measured for networks that meet all other bounds; a CPU uses
+            as many threads as the recipe's ``cpu_threads``.
     """
 
     flops: Limit | None = None

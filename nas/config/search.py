@@ -25,20 +25,21 @@ OneOrMore: TypeAlias = Annotated[tuple[ValueT, ...], Field(min_length=1), Before
 def _listed(given: Any) -> Any:
     values = given if isinstance(given, list | tuple) else [given]
     if any(value in values[:index] for index, value in enumerate(values)):
-        raise ValueError(f"a value is named twice: {', '.join(map(str, values))}")
+        raise ValueError(f"a value is given twice: {', '.join(map(str, values))}")
     return values
 
 
 class Halving(Strict):
-    """Early stopping by what comes of the others: trainings pause at rungs, and few go on from each.
+    """Early stopping: trainings pause at certain epochs, called rungs, and only the best continue from there.
 
-    At a rung a trial is compared with all that reached it, by FLOPs and validation accuracy there
-    (``nas/fronts/halving.py``). Those that pause keep their checkpoint and go on later, should they come to be among
-    the best.
+    At a rung, a trial is compared with all trials that reached it, by FLOPs and by the validation accuracy at that
+    epoch (``nas/fronts/halving.py``). A paused trial keeps its checkpoint. It continues later if it is then among the
+    best.
 
     Attributes:
-        first: Epochs before the first rung.
-        factor: Each rung lies at so many times the epochs of the one before, and one trial in so many goes on from it.
+        first: Number of epochs before the first rung; default 3.
+        factor: Each rung comes after this many times the epochs of the previous one, and one in this many trials
+            continues from it; default 3.
     """
 
     first: PositiveInt = 3
@@ -61,18 +62,18 @@ class Halving(Strict):
         if trials < (least := self.factor ** len(rungs)):
             raise ValueError(
                 f"search.halving trains one network in {least} to the end (rungs after epochs"
-                f" {', '.join(map(str, rungs))}), but search.trials is {trials}"
+                f" {', '.join(map(str, rungs))}), so search.trials must be at least {least}, but is {trials}"
             )
 
 
 class Replicates(Strict):
-    """Further trainings of some networks from other seeds, so that luck is told from merit.
+    """Further trainings of some networks with other seeds, to tell luck from merit.
 
     Attributes:
-        seeds: Trainings of each, the trial's own among them.
-        of: ``front``: the networks that may be on the front, given the noise; ``spread``: networks spread evenly over
-            the logarithm of the FLOPs.
-        networks: Number of networks at most.
+        seeds: Number of trainings of each network, including the trial's own; default 3.
+        of: Which networks: ``front`` for those that may be on the front, given the noise (the default), or ``spread``
+            for networks spread evenly over the logarithm of the FLOPs.
+        networks: Largest number of networks to train again; default 20.
     """
 
     seeds: int = Field(3, ge=2)
@@ -84,24 +85,26 @@ class SearchConfig(Strict):
     """The ``search`` section: which networks are proposed, how, and how many.
 
     Attributes:
-        spaces: Names of shipped search spaces or paths of YAML files; with several, the family is searched too.
-        width: Coefficients to search; without it, all that every space allows.
-        depth: Likewise.
-        resolution: Likewise, in pixels.
-        kernel: Sides to choose from for the spatial kernels of every stage, odd; without it, the space's table decides.
-            This and the next four are one value for a whole network, and open to the spaces that have them.
-        expansion: Ratios of expanded channels; rows of ratio 1 keep it.
-        cardinality: Groups of the bottlenecks' middle convolutions; inner channels become a multiple of it.
-        activation: Names, of all layers: relu, prelu, leaky_relu, elu, silu, gelu, hardswish.
-        squeeze_excitation: true, false or both: whether blocks end in a gate.
-        trials: Number of proposals; infeasible and repeated ones count.
-        sampler: ``pareto`` (learns accuracy only, since the cost is known, and proposes no network twice nor outside
-            the bounds of closed form; ``nas/sampling/pareto.py``), ``tpe`` (multivariate) or ``random``.
-        startup_trials: Proposals before it begins to learn: at random for ``tpe``, spread over the cost for ``pareto``,
-            where few are enough; give ``tpe`` ten or more.
-        seed: Of the proposals and of every trial's training.
-        halving: Early stopping; without it every network within the budget is trained to the end.
-        replicates: Further trainings once all proposals were made; does not change what is searched.
+        spaces: Names of shipped search spaces, or paths of YAML files. With several, the search chooses the family too.
+        width: Width coefficients to search; default: all values that every space allows.
+        depth: Depth coefficients to search; default: all values that every space allows.
+        resolution: Resolutions to search, in pixels; default: all values that every space allows.
+        kernel: Sizes to choose from for the spatial kernels of every stage, odd. Without it, the space's table decides.
+            This and the next four have one value for a whole network, and apply to the spaces that have them.
+        expansion: Expansion ratios to choose from; rows of ratio 1 keep it.
+        cardinality: Numbers of groups to choose from for the middle convolutions of bottlenecks; inner channels become
+            a multiple of it.
+        activation: Activations of all layers to choose from: relu, prelu, leaky_relu, elu, silu, gelu, hardswish.
+        squeeze_excitation: Whether blocks end in a squeeze-and-excitation gate: true, false, or a list of both.
+        trials: Number of proposals, including infeasible and repeated ones; default 50.
+        sampler: ``pareto`` (the default) learns the accuracy only, because the cost is known. It proposes no network
+            twice, and none outside the bounds that are computed (``nas/sampling/pareto.py``). The others are ``tpe``
+            (multivariate) and ``random``.
+        startup_trials: Number of proposals before the sampler starts to learn; default 4. They are random for ``tpe``,
+            which needs ten or more, and spread over the cost for ``pareto``.
+        seed: Random seed of the proposals and of every trial's training; default 0.
+        halving: Early stopping. Without it, every network within the budget is trained to the end.
+        replicates: Further trainings after all proposals; they do not change what is proposed.
     """
 
     spaces: tuple[SearchSpace, ...] = Field(min_length=1)
@@ -136,7 +139,7 @@ class SearchConfig(Strict):
     def _ranges_allowed(self) -> Self:
         names = [space.name for space in self.spaces]
         if len(set(names)) < len(names):
-            raise ValueError(f"a space is named twice: {', '.join(names)}")
+            raise ValueError(f"a space is given twice: {', '.join(names)}")
         for space in self.spaces:
             for end in ("min", "max"):
                 space.require_in_range(**{key: getattr(getattr(self, key), end) for key in COEFFICIENTS})
@@ -151,7 +154,8 @@ class SearchConfig(Strict):
     def _dimensions_apply(self) -> Self:
         for key in DIMENSIONS:
             if getattr(self, key) is not None and not any(key in space.dimensions for space in self.spaces):
-                raise ValueError(f"{key} applies to no block of {', '.join(space.name for space in self.spaces)}")
+                names = ", ".join(space.name for space in self.spaces)
+                raise ValueError(f"{key} does not apply to any block of {names}")
         return self
 
     def dimensions(self, space: str) -> dict[str, tuple[Any, ...]]:
@@ -174,6 +178,6 @@ def _common(ranges: list[Range], key: str) -> Range:
     """Return the values that all ranges allow."""
     low, high = max(r.min for r in ranges), min(r.max for r in ranges)
     if low > high:
-        raise ConfigError(f"the spaces share no {key}: {', '.join(map(str, ranges))}; name one space only")
+        raise ConfigError(f"the spaces have no {key} in common: {', '.join(map(str, ranges))}; give one space only")
     steps = [r.step for r in ranges if r.step is not None]
     return type(ranges[0])(min=low, max=high, **({"step": max(steps)} if steps else {}))

@@ -17,15 +17,16 @@ from nas.training.recipe import Recipe
 
 
 class StudyConfig(Strict):
-    """A whole study.
+    """A whole study: the content of a study file.
 
     Attributes:
-        name: Letters, digits, ``_`` and ``-``; names the study's folder and its rows in a shared database.
-        description: For people.
-        data: Which images.
-        budget: What a network may cost.
+        name: Name of the study, of its folder, and of its rows in a shared database. It may contain letters, digits,
+            ``_`` and ``-``. In a study file, the default is the name of the file.
+        description: One line for people, shown in the report.
+        data: Which images to train and validate on.
+        budget: What a network may cost; no limits by default.
         search: Which networks are proposed.
-        recipe: How each is trained.
+        recipe: How each network is trained.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
@@ -42,7 +43,7 @@ class StudyConfig(Strict):
         return self
 
     def definition(self) -> dict[str, Any]:
-        """Return what decides a study's results: all but its length, its description and the place of its images."""
+        """Return what decides a study's results: all but its length, its description and the path of its images."""
         return definition_of(self.model_dump(mode="json"))
 
 
@@ -66,14 +67,14 @@ def load_study_config(study: str | Path) -> tuple[StudyConfig, Path]:
     """Read a study.
 
     Args:
-        study: The path of a study file, or the name of one in ``./studies`` or shipped with the package.
+        study: The path of a study file, or the name of a study in ``./studies`` or shipped with the package.
 
     Returns:
-        The study, and the folder where its database and weights belong: beside a file, or ``./studies/NAME``.
-        Relative paths to images are taken from the folder that holds it.
+        The study, and the folder for its database and weights: next to the file, or ``./studies/NAME``. Relative paths
+        of images start from the parent of that folder.
 
     Raises:
-        ConfigError: There is no such study, or the file is wrong (it says where).
+        ConfigError: There is no such study, or the file is wrong; the message says where.
     """
     path = find("studies", study, what="study")
     home = path.parent if Path(study) == path else Path("studies")

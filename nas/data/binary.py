@@ -39,11 +39,11 @@ def read_cifar(folder: Path) -> Source:
         DataError: The folder holds neither, or a file is not what it should be (named).
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of CIFAR's binary version")
+        raise DataError(f"{folder}: no such folder; cifar must name the folder of CIFAR's binary version")
     files = next((files for files in _CIFARS if (folder / files.names).is_file()), None)
     if files is None:
         known = " or ".join(f"{files.names} ({files.name})" for files in _CIFARS)
-        raise DataError(f"{folder}: holds no {known}; cifar must name the folder of CIFAR's binary version")
+        raise DataError(f"{folder}: does not contain {known}; cifar must name the folder of CIFAR's binary version")
     batches, test = sorted(folder.glob(files.train)), folder / files.test
     if not batches or not test.is_file():
         missing = test if batches else folder / files.train
@@ -59,7 +59,7 @@ def _read_cifar_batch(path: Path, label_bytes: int, num_classes: int) -> ImageSe
     raw = np.fromfile(path, np.uint8)
     record = label_bytes + _PIXELS
     if len(raw) == 0 or len(raw) % record:
-        raise DataError(f"{path}: {len(raw)} bytes are no whole number of records of {record} bytes")
+        raise DataError(f"{path}: {len(raw)} bytes are not a whole number of records of {record} bytes")
     records = raw.reshape(-1, record)
     labels = records[:, label_bytes - 1].astype(np.int64)
     images = records[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
@@ -82,7 +82,7 @@ def read_idx(folder: Path) -> Source:
         DataError: A file is missing, damaged or not of unsigned bytes (named).
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of idx files")
+        raise DataError(f"{folder}: no such folder; idx must name the folder that holds the four idx files")
     arrays = {part: [_read_idx_file(_find_idx(folder, stem)) for stem in stems] for part, stems in _IDX_FILES.items()}
     num_classes = int(max(labels.max() for _, labels in arrays.values())) + 1
     parts = {
@@ -104,7 +104,7 @@ def _find_idx(folder: Path, stem: str) -> Path:
     names = [name + suffix for name in (stem, stem.replace("-idx", ".idx")) for suffix in ("", ".gz")]
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:
-        raise DataError(f"{folder / stem}: no such file, nor with .gz; idx must name the folder of four such files")
+        raise DataError(f"{folder / stem}: no such file, with or without .gz; idx must name the folder of all four")
     return found
 
 
@@ -115,11 +115,11 @@ def _read_idx_file(path: Path) -> npt.NDArray[np.uint8]:
     except (OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from None
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8 or not 1 <= raw[3] <= 3:
-        raise DataError(f"{path}: is no idx file of unsigned bytes")
+        raise DataError(f"{path}: is not an idx file of unsigned bytes")
     shape = np.frombuffer(raw, ">u4", raw[3], 4) if len(raw) >= 4 + 4 * raw[3] else np.zeros(1, ">u4")
     pixels = np.frombuffer(raw, np.uint8, offset=min(len(raw), 4 + 4 * raw[3]))
     if len(pixels) != int(np.prod(shape.astype(np.uint64))) or len(pixels) == 0:
-        raise DataError(f"{path}: holds {len(pixels)} values, but says it has {'x'.join(map(str, shape.tolist()))}")
+        raise DataError(f"{path}: has {len(pixels)} values, but its header says {'x'.join(map(str, shape.tolist()))}")
     return pixels.reshape(shape.tolist())
 
 
@@ -144,7 +144,7 @@ def read_npz(path: Path) -> Source:
     try:
         archive = np.load(path, allow_pickle=False)
         if isinstance(archive, np.ndarray):
-            raise DataError(f"{path}: is one array; npz must name an archive of images and labels")
+            raise DataError(f"{path}: is a single array; npz must name an archive of images and labels")
         with archive:
             arrays = {key: archive[key] for key in archive.files}
     except FileNotFoundError:
@@ -157,7 +157,8 @@ def read_npz(path: Path) -> Source:
         if (pair := next((pair for pair in pairs if set(pair) <= arrays.keys()), None)) is not None
     }
     if "train" not in found:
-        raise DataError(f"{path}: holds {', '.join(sorted(arrays)) or 'nothing'}; needed are images and labels")
+        contents = ", ".join(sorted(arrays)) or "nothing"
+        raise DataError(f"{path}: must contain images and labels, but contains {contents}")
     labels = {part: _whole_numbers(arrays[pair[1]], f"{path}: {pair[1]}") for part, pair in found.items()}
     num_classes = max(int(given.max(initial=0)) for given in labels.values()) + 1
     if "classes" in arrays:
@@ -200,5 +201,5 @@ def _require_labels(labels: npt.NDArray[np.int64], num_classes: int, *, source: 
     for label in (labels.min(initial=0), labels.max(initial=0)):
         if not 0 <= label < num_classes:
             raise DataError(
-                f"{source}: holds label {label}, but there are {num_classes} classes (0 to {num_classes - 1})"
+                f"{source}: has label {label}, but there are {num_classes} classes (0 to {num_classes - 1})"
             )

@@ -75,7 +75,7 @@ def parts_of(entry: Entry, encoded: Sequence[Encoded], num_classes: int, *, sour
             parts[part] = ImageSet(entry.images[start:stop], labels[start:stop])
         start = stop
     if "train" not in parts or len(np.unique(parts["train"].labels)) < num_classes:
-        raise DataError(f"{source}: a class has no image left once the broken ones are skipped")
+        raise DataError(f"{source}: a class has no images left after the broken ones are skipped")
     return {**parts, "skipped": len(broken)}
 
 
@@ -91,7 +91,7 @@ def _decode_all(
         if broken and not skip_broken:
             raise headers[broken[0]]  # type: ignore[misc]
         if not good:
-            raise DataError(f"{files[0].name}: cannot be read, nor any other image")
+            raise DataError(f"{files[0].name}: cannot be read, and neither can any other image")
         size = size or round(statistics.median(header.shorter_side for header in good))
         mode = {"grayscale": "L", "rgb": "RGB", None: "L" if all(header.gray for header in good) else "RGB"}[color]
         readable = [index for index in range(len(files)) if index not in set(broken)]

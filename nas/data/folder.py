@@ -42,7 +42,7 @@ def read_folder(
             that cannot be read (named).
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'} of images")
+        raise DataError(f"{folder}: {'is a file, not a folder of images' if folder.exists() else 'no such folder'}")
     files, classes = _find(folder)
     stats = [(str(f.path.relative_to(folder)), (s := f.path.stat()).st_size, s.st_mtime_ns) for f in files]
     key = cache_key("folder", str(folder.resolve()), stats, size, color, skip_broken)
@@ -60,16 +60,14 @@ def _find(folder: Path) -> tuple[list[_File], tuple[str, ...]]:
     found = {part: {} if root is None else _classes_below(root) for part, root in roots.items()}
     classes = tuple(found["train"])
     if not classes:
-        raise DataError(f"{folder}: holds no images in sub-folders (known: {', '.join(sorted(SUFFIXES))})")
+        raise DataError(f"{folder}: has no images in sub-folders (known: {', '.join(sorted(SUFFIXES))})")
     if len(classes) == 1:
-        raise DataError(f"{folder}: holds one class only ({classes[0]!r}); each class needs a sub-folder of its own")
+        raise DataError(f"{folder}: has only one class ({classes[0]!r}); each class needs its own sub-folder")
     for part, by_class in found.items():
         if roots[part] is not None and not by_class:
-            raise DataError(
-                f"{roots[part]}: holds no images; without this folder, {part} images are split off the others"
-            )
+            raise DataError(f"{roots[part]}: has no images; delete this folder to take {part} images from the others")
         for name in by_class.keys() - set(classes):
-            raise DataError(f"{roots[part]}: holds a class {name!r} that {roots['train']} lacks")
+            raise DataError(f"{roots[part]}: has a class {name!r} that {roots['train']} does not have")
     files = [
         _File(path, part, classes.index(name))
         for part, by_class in found.items()

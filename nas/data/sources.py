@@ -39,24 +39,25 @@ class DataConfig(Strict):
     """The ``data`` section of a study: one source, and how it is split.
 
     Attributes:
-        digits: ``true`` for the 1,797 handwritten digits of 8x8 px that scikit-learn carries.
-        folder: A folder with one sub-folder of images per class, or with ``train``, ``val`` and ``test`` of such.
-        cifar: The folder of the binary version of CIFAR-10 or CIFAR-100.
-        idx: The folder of four idx files, as MNIST and its kin come, packed by gzip or not.
-        hf: A data set of Hugging Face's hub by its name, or one on disk by its path, which then begins with ``.`` or
-            ``/`` (extra ``hf``).
-        npz: A NumPy archive of images and labels (see ``nas/data/binary.py`` for the names it may have).
-        shapes: How many images to generate whose right answer is known (see ``nas/data/shapes.py``).
-        validation: Share of the training images that is carved off, class by class, to choose networks by; a source
-            that has validation images of its own keeps those.
-        limit: Largest number of images to train and validate on, class by class; all without it.
-        classes: Names of the classes to keep, in this order; all without it.
-        color: ``rgb``, ``grayscale``, ``hsv`` or ``ycbcr``; without it, as the images are. The last two are made from
-            RGB on the device, after augmentation (extra ``augment``).
-        size: Height and width in pixels that images of ``folder`` or ``hf`` are kept at; without it, the median shorter
-            side.
-        skip_broken: Leave out images of ``folder`` or ``hf`` that cannot be read, instead of refusing them.
-        seed: Of the validation split and of the limit's choice.
+        digits: ``true`` for scikit-learn's 1,797 handwritten digits of 8x8 px.
+        folder: Path of a folder with one sub-folder of images per class, or with folders ``train``, ``val`` and
+            ``test`` that are made that way.
+        cifar: Path of the folder with the binary version of CIFAR-10 or CIFAR-100.
+        idx: Path of the folder with the four idx files of MNIST or a similar data set, compressed with gzip or not.
+        hf: Name of a data set on Hugging Face's hub, or the path of one on disk, which must begin with ``.`` or ``/``.
+            Needs the extra ``hf``.
+        npz: Path of a NumPy archive of images and labels. ``nas/data/binary.py`` lists the array names it may have.
+        shapes: Number of images to generate whose right answer is known (see ``nas/data/shapes.py``).
+        validation: Share of the training images, taken from each class, that networks are compared on instead; default
+            0.2. A source that has its own validation images keeps those.
+        limit: Largest number of images to train and validate on, taken from each class in proportion; default: all.
+        classes: Names of the classes to keep, in this order; default: all.
+        color: ``rgb``, ``grayscale``, ``hsv`` or ``ycbcr``; default: as the images are. The last two are converted from
+            RGB on the device, after augmentation, and need the extra ``augment``.
+        size: Height and width in pixels at which images of ``folder`` or ``hf`` are stored; default: the median of
+            their shorter sides.
+        skip_broken: Leave out images of ``folder`` or ``hf`` that cannot be read, instead of stopping with an error.
+        seed: Random seed of the validation split and of the images that ``limit`` keeps; default 0.
     """
 
     digits: Literal[True] | None = None
@@ -78,12 +79,12 @@ class DataConfig(Strict):
     def _one_source(self) -> Self:
         given = [key for key in SOURCES if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"exactly one source of {', '.join(SOURCES)} is needed, but {given or 'none'} given")
+            raise ValueError(f"give exactly one source of {', '.join(SOURCES)}; given: {', '.join(given) or 'none'}")
         for key, default in (("size", None), ("skip_broken", False)):
             if getattr(self, key) != default and given[0] not in ("folder", "hf"):
-                raise ValueError(f"{key} applies to folder and hf only, but the source is {given[0]}")
+                raise ValueError(f"{key} applies only to folder and hf, but the source is {given[0]}")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
-            raise ValueError(f"a class is named twice: {', '.join(self.classes)}")
+            raise ValueError(f"a class is given twice: {', '.join(self.classes)}")
         return self
 
     def relative_to(self, folder: Path) -> DataConfig:
@@ -98,16 +99,16 @@ class DataConfig(Strict):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """What a search may see of a source.
+    """The images of a source that a search may see.
 
     Attributes:
-        name: For people.
-        classes: Names in the order of the labels.
+        name: Name of the source, for people.
+        classes: Names of the classes, in the order of the labels.
         mirrors: Whether a mirrored image still shows its class (digits do not).
         train: Images to fit weights on.
         validation: Images to compare networks on.
         skipped: Number of broken images that were left out.
-        space: What the images are converted to on the device.
+        space: Colour space that the images are converted to on the device.
     """
 
     name: str
@@ -120,7 +121,7 @@ class Dataset:
 
     @property
     def channels(self) -> int:
-        """Channels of an image."""
+        """Number of channels of an image."""
         return self.train.channels
 
     @property
@@ -159,7 +160,7 @@ def load_data(config: DataConfig) -> Dataset:
     """Load the training and validation images of a source.
 
     Args:
-        config: The source and its split; a relative path is taken from the working directory.
+        config: The source and its split. A relative path starts from the working directory.
 
     Raises:
         DataError: The images are missing, too few for the split, or unreadable.
@@ -192,7 +193,7 @@ def load_data(config: DataConfig) -> Dataset:
 
 
 def load_test(config: DataConfig) -> ImageSet:
-    """Load the test images of a source: once, for the network that was chosen.
+    """Load the test images of a source. Use them once, for the network that you chose.
 
     Raises:
         DataError: As ``load_data`` does.
@@ -288,7 +289,7 @@ def _split(
         least = int(counts.argmin())
         raise DataError(
             f"{len(indices)} images of {len(classes)} classes are too few to split: class {classes[least]!r} has"
-            f" {counts[least]} left, and training, validation and test each need one of every class"
+            f" {counts[least]} left, but training, validation and test each need at least one image of every class"
         ) from None
     return indices[np.sort(kept)], indices[np.sort(carved)]
 

@@ -38,10 +38,10 @@ class ExportedNetwork:
     """What ``export_network`` wrote.
 
     Attributes:
-        directory: Holds the files.
-        trial: That trained the network.
-        test_accuracy: Share of the test images right, in 0 to 1.
-        onnx_difference: Largest absolute difference of a logit between the module and onnxruntime.
+        directory: Folder that contains the files.
+        trial: The trial that trained the network.
+        test_accuracy: Share of the test images that the network gets right, in 0 to 1.
+        onnx_difference: Largest absolute difference of a logit between PyTorch and onnxruntime.
     """
 
     directory: Path
@@ -55,20 +55,22 @@ def choose_trial(study: Study, *, number: int | None = None, max_flops: int | No
 
     Args:
         study: A study that has been run.
-        number: The trial itself; a repeated one stands for the one it repeats.
-        max_flops: Or the most accurate network of the front within so many FLOPs.
+        number: Number of the trial. A repeated trial stands for the one it repeats.
+        max_flops: Alternatively, take the most accurate network on the front with at most this many FLOPs.
 
     Raises:
         StudyError: Neither or both are given, or there is no such trained network.
     """
     if (number is None) == (max_flops is None):
-        raise StudyError("give either a trial or a largest number of FLOPs (--trial N or --max-flops N)")
+        raise StudyError("give either a trial or a limit on the FLOPs (--trial N or --max-flops N)")
     if max_flops is not None:
         front = pareto_front(study)
         within = [trial for trial in front if trial.flops <= max_flops]
         if not within:
             cheapest = f"the cheapest has {format_count(front[0].flops)}" if front else "there is none yet"
-            raise StudyError(f"no trained network of {study.name!r} has at most {format_count(max_flops)}; {cheapest}")
+            raise StudyError(
+                f"no trained network of {study.name!r} has at most {format_count(max_flops)} FLOPs; {cheapest}"
+            )
         return within[-1]
     trials = {trial.number: trial for trial in study.trials()}
     if number not in trials:
@@ -94,20 +96,20 @@ def export_network(study: Study, trial: TrialRecord, directory: str | Path) -> E
 
     Args:
         study: The study that trained it.
-        trial: A trained trial of it.
-        directory: New, empty, or an earlier export, which is replaced.
+        trial: A trained trial of the study.
+        directory: A new or empty folder, or an earlier export, which is replaced.
 
     Raises:
-        ExportError: The folder cannot be written or holds other things, or onnxruntime disagrees with the module.
+        ExportError: The folder cannot be written or contains other files, or onnxruntime disagrees with PyTorch.
         StudyError: The weights are not on this machine.
-        DataError: The images are no longer there; the test accuracy is measured on them.
+        DataError: The images, which are needed for the test accuracy, no longer exist.
     """
     target = Path(directory)
     _require_replaceable(target)
     dataset = load_data(study.config.data)
     if study.fingerprint not in ("", dataset.fingerprint):
         raise StudyError(
-            f"the images of {study.name!r} are not those it was run on: its classes or their number changed"
+            f"the images of {study.name!r} have changed since it was run: other classes, or another number of images"
         )
     model = _trained_model(study, trial)
     standard = standardisation(dataset)
@@ -194,7 +196,9 @@ def onnx_difference(model: Network, images: torch.Tensor, path: Path) -> float:
 def _trained_model(study: Study, trial: TrialRecord) -> Network:
     path = study.weights(trial)
     if not path.is_file():
-        raise StudyError(f"{path}: no such file; the weights lie on the machine that ran trial {trial.number}")
+        raise StudyError(
+            f"{path}: no such file; the weights were pruned, or are on the machine that ran trial {trial.number}"
+        )
     model = build_model(study.architecture(trial))
     model.load_state_dict(load_file(path))
     return model.eval()
@@ -206,4 +210,6 @@ def _require_replaceable(target: Path) -> None:
     present = {path.name for path in target.iterdir()} if target.exists() else set()
     if present and present != set(FILES):
         first = min(present - set(FILES) or present)
-        raise ExportError(f"{target}: holds other files ({first!r}); name a new or empty folder, or an earlier export")
+        raise ExportError(
+            f"{target}: contains other files ({first!r}); choose a new or empty folder, or an earlier export"
+        )

@@ -100,7 +100,7 @@ class Growth:
         """Say it in one line."""
         return (
             f"the last {100 * self.compute:.0f} % of the compute ({self.networks} of {self.of} networks) added"
-            f" {100 * self.gain:.1f} % of the hypervolume beyond noise"
+            f" {100 * self.gain:.1f} % of the hypervolume, not counting noise"
         )
 
 

@@ -62,7 +62,7 @@ class Noise:
     def __str__(self) -> str:
         """Say how much it is, and from where that is known."""
         measured = f"pooled from {self.further} further training{'s' * (self.further > 1)}"
-        assumed = f"binomial on {self.val_images:,} validation images, for want of search.replicates"
+        assumed = f"binomial estimate for {self.val_images:,} validation images; search.replicates measures it"
         return f"Noise of one training: ± {100 * self.std:.2f} % ({measured if self.further else assumed})."
 
 

@@ -24,8 +24,8 @@ _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 def build_model(architecture: Architecture) -> Network:
     """Build a network with freshly initialised float32 parameters, in training mode.
 
-    Convolutions are initialised after He et al. 2015 (arXiv:1502.01852, the fan-out form), the classifier from a
-    normal distribution of standard deviation 0.01, both from torch's global random state.
+    Convolutions are initialised as in He et al. 2015 (arXiv:1502.01852, the fan-out form), and the classifier from a
+    normal distribution with standard deviation 0.01. Both use torch's global random state.
 
     Args:
         architecture: Any architecture.

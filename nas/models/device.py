@@ -29,7 +29,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         return torch.device("cuda:0" if count else "cpu")
     known = ["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
     if name not in known:
-        raise DeviceError(f"device {name!r} is not on this machine; known: {', '.join(known)}")
+        raise DeviceError(f"this machine has no device {name!r}; known: {', '.join(known)}")
     return torch.device("cuda:0" if name == "cuda" else name)
 
 

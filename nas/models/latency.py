@@ -71,18 +71,18 @@ def measure_latency(
     least_seconds: float = 1.0,
     on_start: Callable[[Backend, int], None] | None = None,
 ) -> Measured:
-    """Measure a freshly initialised network, each backend and batch in a process of its own.
+    """Measure the inference time of a freshly initialised network, each backend and batch size in its own process.
 
-    A script that calls this must do so under ``if __name__ == "__main__":``, because the processes import it.
+    A script must call this under ``if __name__ == "__main__":``, because the processes import the script.
 
     Args:
-        architecture: What to measure; its weights take no part in the time.
+        architecture: The network to measure. Its weights do not affect the time.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        backends: Which of ``BACKENDS``.
-        batches: Numbers of images.
-        threads: Of the CPU within one operator. On cores that others use too, several wait for each other and can take
-            hundreds of times as long, so one is the default.
-        least_seconds: Timed calls are repeated for so long, and at least ten times.
+        backends: Which of ``BACKENDS`` to measure.
+        batches: Batch sizes.
+        threads: CPU threads within one operator; default 1. On cores that other programs use too, several threads wait
+            for each other and can take hundreds of times as long.
+        least_seconds: How long to repeat the timed calls, in seconds; there are at least ten.
         on_start: Called with each backend and batch before it is measured.
 
     Raises:
@@ -208,12 +208,12 @@ def _session(path: Path, *, device: torch.device, threads: int) -> Any:
 
     provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device.type]
     if provider not in onnxruntime.get_available_providers():
-        raise MeasurementError("the installed onnxruntime knows no GPU: pip install onnxruntime-gpu")
+        raise MeasurementError("the installed onnxruntime does not support GPUs: pip install onnxruntime-gpu")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=[provider])
     if session.get_providers()[0] != provider:  # it warns, and goes on with the CPU
-        raise MeasurementError(f"onnxruntime cannot load {provider}: its CUDA libraries are missing or do not fit")
+        raise MeasurementError(f"onnxruntime cannot load {provider}: its CUDA libraries are missing or do not match")
     return session
 
 

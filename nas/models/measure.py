@@ -37,14 +37,14 @@ def measure_cost(model: nn.Module, architecture: Architecture) -> Cost:
     """Measure what one image costs in eval mode.
 
     Args:
-        model: The module of the architecture; its mode is restored afterwards.
-        architecture: Tells the input's shape.
+        model: The built network. Its mode (training or evaluation) is restored afterwards.
+        architecture: The architecture of the network, which gives the shape of the input.
 
     Returns:
         The cost, equal to ``count_cost(architecture)``.
 
     Raises:
-        MeasurementError: The module runs an operator that nobody counts and that is not known to be free.
+        MeasurementError: The network runs an operator whose cost is not known.
     """
     weight = next(model.parameters())
     size = (1, architecture.in_channels, architecture.resolution, architecture.resolution)
@@ -121,7 +121,7 @@ def _analyse(model: nn.Module, images: torch.Tensor) -> tuple[dict[str, Any], di
     unknown = set(flops.unsupported_ops()) - UNCOUNTED_OPERATORS
     unknown |= set(found[0][""]) - set(FLOP_OPERATORS)
     if unknown:
-        raise MeasurementError(f"fvcore and nas do not agree on {', '.join(sorted(unknown))}: the cost would be wrong")
+        raise MeasurementError(f"nas does not know the cost of {', '.join(sorted(unknown))}: the total would be wrong")
     return found
 
 

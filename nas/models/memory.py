@@ -30,7 +30,7 @@ def measure_training_memory(architecture: Architecture, *, batch: int, device: s
 
     Raises:
         DeviceError: There is no such device on this machine.
-        MeasurementError: The step fails, for example for want of memory.
+        MeasurementError: The step fails, for example because there is not enough memory.
     """
     return int(in_own_process(_measure_training, architecture, str(resolve_device(device)), batch))
 

@@ -27,19 +27,19 @@ _PLAIN = re.compile(r"(stem|head)\.(\d+)\.(\w+)\.(\w+)")
 
 
 def load_reference_weights(model: nn.Module, architecture: Architecture, state_dict: Mapping[str, Tensor]) -> None:
-    """Copy the weights of a torchvision network into a module, whose logits are then torchvision's.
+    """Copy the weights of a torchvision network into a module, which then gives the same logits as torchvision.
 
-    Auxiliary heads of GoogLeNet and Inception-v3 are left out. The published weights of these two expect images scaled
-    to [-1, 1]: torchvision rescales inside the network for them (``transform_input=True``), a caller does so here.
+    The auxiliary heads of GoogLeNet and Inception-v3 are left out. The published weights of these two expect images
+    scaled to [-1, 1]. torchvision rescales them inside the network (``transform_input=True``); here you do it yourself.
 
     Args:
-        model: Made by ``build_model(architecture)``. Where an error is raised nothing in it has changed.
+        model: A network made by ``build_model(architecture)``. If an error is raised, it is unchanged.
         architecture: A preset with as many classes and channels as the weights.
-        state_dict: Of the torchvision network of that name, in any order: ``resnet50(weights=...).state_dict()``, or
+        state_dict: The state dict of the torchvision network with that name: ``resnet50(weights=...).state_dict()``, or
             what ``torch.load(path, weights_only=True)`` reads.
 
     Raises:
-        WeightsError: The tensors are not those of this architecture; names the first that differs and both shapes.
+        WeightsError: The tensors do not fit this architecture; the message names the first that differs.
     """
     translate = _family(state_dict)
     expected = model.state_dict()
@@ -49,7 +49,7 @@ def load_reference_weights(model: nn.Module, architecture: Architecture, state_d
     differing = [key for key in {**expected, **described} if _shape(expected, key) != _shape(described, key)]
     if differing:
         raise WeightsError(
-            f"the module is not one of {name}: {differing[0]} has shape {_shape(expected, differing[0])} in the module"
+            f"the module does not match {name}: {differing[0]} has shape {_shape(expected, differing[0])} in the module"
             f" and {_shape(described, differing[0])} in the architecture"
         )
     for key, value in state_dict.items():

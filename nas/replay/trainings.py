@@ -88,7 +88,7 @@ def table_of(study: Study, **facts: Any) -> Table:
     digests = {trial.number: trial.digest for trial in study.trials()}
     networks = {trial.digest: trial for trial in over_seeds(study.trials(), ())}  # each once, whoever trained it too
     if not networks:
-        raise StudyError(f"study {study.name!r} has trained no network yet: run it with nas search")
+        raise StudyError(f"study {study.name!r} has no trained network yet: run it with nas search")
     trained = sorted(networks.values(), key=lambda trial: trial.number)
     architecture = study.architecture(trained[0])
     rows = [row for trial in trained for row in _rows(trial, 0, trial.seed or 0, curves[trial.number])]
@@ -145,10 +145,10 @@ def read_table(path: Path) -> Table:
     except OSError as error:
         raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, EOFError) as error:
-        raise StudyError(f"{path}: is no table of trainings ({' '.join(str(error).split())[:100]})") from None
+        raise StudyError(f"{path}: is not a table of trainings ({' '.join(str(error).split())[:100]})") from None
     missing = {*_NETWORK, *_TRAINING, *_EPOCH} - set(frame.columns)
     if missing or frame.empty:
-        raise StudyError(f"{path}: is no table of trainings ({_complaint(missing)})")
+        raise StudyError(f"{path}: is not a table of trainings ({_complaint(missing)})")
     return Table(study, kind, frame, dict(document.get("facts", {})))
 
 
@@ -162,7 +162,7 @@ def _without_places(study: StudyConfig) -> dict[str, Any]:
 
 
 def _complaint(missing: set[str]) -> str:
-    return f"columns lacking: {', '.join(sorted(missing))}" if missing else "it has no rows"
+    return f"missing columns: {', '.join(sorted(missing))}" if missing else "it has no rows"
 
 
 def _rows(trial: TrialRecord, repeat: int, seed: int, curve: Sequence[Epoch]) -> Iterator[dict[str, Any]]:

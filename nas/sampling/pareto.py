@@ -39,16 +39,16 @@ _LEARNED_FROM = 1000  # values that predictions come from at most
 
 
 class ParetoSampler(BaseSampler):
-    """Proposes what promises the most hypervolume between an objective that is learned and a cost that is known.
+    """Proposes the candidate with the largest expected hypervolume gain, for one learned objective and one known cost.
 
-    The learned objective is modelled by a Gaussian process on the logarithm of the error, with the logarithm of the
-    cost as one of its inputs; the front is that of posterior means, so that a lucky observation does not count as won.
-    Trials that still run count as if they had given what is predicted. A proposal depends on the seed, the number of
-    earlier trials and what they gave, and on nothing else, so that a study can be continued.
+    A Gaussian process models the logarithm of the error of the learned objective, with the logarithm of the cost as one
+    of its inputs. The front is made of posterior means, so a lucky observation does not stay on it. Trials that are
+    still running count with their predicted values. A proposal depends only on the seed, the number of earlier trials
+    and their values, so a study can be continued.
 
-    It works on any Optuna study of two objectives, with int, float and categorical parameters, whatever sampler it
-    began under. Up to 4,096 points of a space are all candidates; of larger ones some thousands are drawn, and those
-    beside the front and beside the most promising.
+    It works on any Optuna study of two objectives with int, float and categorical parameters, even if another sampler
+    started it. If a space has up to 4,096 points, all of them are candidates. In larger spaces, candidates are some
+    thousand random points, and the neighbours of the front and of the most promising candidates.
     """
 
     def __init__(
@@ -66,26 +66,28 @@ class ParetoSampler(BaseSampler):
         ignore: Callable[[FrozenTrial], bool] | None = None,
         partial: Callable[[], Mapping[int, Mapping[float, float]]] | None = None,
     ) -> None:
-        """Keep how candidates are judged.
+        """Set how candidates are judged.
 
         Args:
-            cost: Of a candidate, by its parameters alone; the study's other objective. A proposal raises ValueError
-                where it is not a finite number, or not what a trial of the study had.
-            seed: Of all randomness, together with the number of the trial.
-            startup_trials: Proposals before anything is learned, spread evenly over the logarithm of the cost.
-            thrift: Power of the cost by which what a candidate promises is divided. 0 makes the most of each proposal,
-                1 the most of what is spent, where trying a candidate takes as much as its cost.
-            cost_index: Which of the study's two objectives is the cost.
-            space: Distributions of the parameters; without it, those that all earlier trials share, so that the first
-                proposal is random.
-            feasible: Which candidates may be proposed; all without it.
-            identity: Candidates of equal identity are the same, and one of them is proposed at most; without it, those
-                of equal parameters.
-            earlier: Trials of another study of the same parameters and objectives to learn from.
-            ignore: Which of the study's trials count as if they had never been, such as interrupted ones.
-            partial: Tells the values that trials had of the learned objective on their way, by the trial's number and
-                the share of the way, above 0; the whole is 1. It is called before each proposal and replaces the values
-                of the trials that it names, whatever their state. How a part stands for the whole is learned.
+            cost: Function that returns the cost of a candidate from its parameters alone; it is the study's other
+                objective. A proposal raises ValueError if the cost is not finite, or differs from that of a trial.
+            seed: Random seed; together with the number of the trial, it determines each proposal.
+            startup_trials: Number of proposals before anything is learned. They are spread evenly over the logarithm of
+                the cost.
+            thrift: The expected gain of a candidate is divided by its cost to this power. 0 makes the most of each
+                proposal; 1 makes the most of what is spent, if trying a candidate takes as much as its cost.
+            cost_index: Which of the study's two objectives is the cost: 0 or 1.
+            space: Distributions of the parameters; default: those that all earlier trials share, so the first proposal
+                is random.
+            feasible: Function that tells which candidates may be proposed; default: all.
+            identity: Function that returns the identity of a candidate. Of candidates with equal identity, at most one
+                is proposed. Default: the parameters themselves.
+            earlier: Trials of another study to learn from, with the same parameters and objectives.
+            ignore: Function that tells which of the study's trials do not count, such as interrupted ones.
+            partial: Function that returns intermediate values of the learned objective: for each trial number, the
+                values by share of the training, above 0, with 1 for the whole. It is called before each proposal, and
+                replaces the values of the trials that it lists, whatever their state. How a part relates to the whole
+                is learned.
         """
         self._cost_by_user = cost
         self._seed = seed
@@ -229,7 +231,7 @@ class ParetoSampler(BaseSampler):
             if not math.isclose(told, known, rel_tol=1e-6, abs_tol=1e-12):
                 raise ValueError(
                     f"objective {self._cost_index} of trial {trial.number} was {told:g}, but the cost of its parameters"
-                    f" is {known:g}: it must depend on the parameters alone; see cost and cost_index"
+                    f" is {known:g}: the cost must depend on the parameters alone; see cost and cost_index"
                 )
 
     def _candidates(self, drawn: Iterable[Parameters], seen: set[Hashable]) -> list[_Candidate]:

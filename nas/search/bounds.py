@@ -37,8 +37,8 @@ def require_satisfiable(config: StudyConfig, dataset: Dataset) -> None:
             )
         if max(high) < limit.min:
             raise BudgetError(
-                f"budget.{metric}.min {format_count(limit.min)} is above the dearest network of the search, which has"
-                f" {format_count(max(high))} ({max(high):,})"
+                f"budget.{metric}.min {format_count(limit.min)} is above the most expensive network of the search,"
+                f" which has {format_count(max(high))} ({max(high):,})"
             )
 
 

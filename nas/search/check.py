@@ -1,4 +1,4 @@
-"""What a search will meet, said before anything is trained."""
+"""What to expect of a search, before anything is trained."""
 
 from __future__ import annotations
 
@@ -52,25 +52,26 @@ class CheckReport:
 
     Attributes:
         study: Name of the study.
-        exact: Whether all coefficient points were counted; else some were drawn at random.
-        points: Number of those points. A choice that a family lacks makes no further points of it.
-        feasible_points: Of them, those whose network meets the bounds of closed form.
-        feasible_share: The same as a share.
-        networks: Distinct networks among the feasible points; where not exact, there may be more in the space.
-        costs: Of those networks, by metric.
-        device: That the time was measured on.
-        latency_ms: Measured as the budget says, of the cheapest, the median and the dearest network by FLOPs; None
-            where the budget has no latency.
-        fast_enough: How many of those three are within the budget; None where it has no latency.
-        trial_seconds: Estimated training time of the cheapest, the median and the dearest network.
-        data_share: Share of the training time of all timed networks that goes into making batches.
-        speeds: Training images per second of the median network by precision and layout, that of the recipe first.
-        trainings: Expected of the whole study, if no network is too slow for a bound on latency. The sampler ``pareto``
-            proposes feasible networks only and none twice, so it trains one for each trial until all are; others are
-            taken to train the feasible share of their trials. At most all networks, where those are known.
-        total_seconds: Estimated time of those with one worker, each trained once and to the end: halving takes less,
-            replicates take more.
-        skipped: Broken images that are left out.
+        exact: Whether all coefficient points were counted. If not, random ones were drawn.
+        points: Number of coefficient points that were looked at.
+        feasible_points: Number of those points whose network meets the budget, latency aside.
+        feasible_share: The same as a share of the points, in 0 to 1.
+        networks: Number of distinct networks among the feasible points. If not ``exact``, there may be more.
+        costs: Smallest, median and largest cost of those networks, by metric.
+        device: Name of the device that the times were measured on.
+        latency_ms: Measured latency in milliseconds of the networks with the fewest, median and most FLOPs; None if
+            the budget has no bound on latency.
+        fast_enough: How many of those three networks meet the budget's latency; None if it has no bound on latency.
+        trial_seconds: Estimated training time in seconds of the networks with the fewest, median and most FLOPs.
+        data_share: Share of the training steps' time that is spent on preparing batches, in 0 to 1.
+        speeds: Training speed of the median network in images per second, by precision and layout. The recipe's own
+            comes first.
+        trainings: Expected number of trainings of the whole study, if no network is too slow for a bound on latency.
+            The sampler ``pareto`` trains one network for each trial; for the others, it is the feasible share of the
+            trials. It is never more than the number of networks, if that is known.
+        total_seconds: Estimated time in seconds of those trainings with one worker, each to the end. Halving takes
+            less time, and replicates take more.
+        skipped: Number of broken images that are left out.
     """
 
     study: str
@@ -114,11 +115,12 @@ class _Counted:
 def check_study(study: Named, *, device: str = "auto") -> CheckReport:
     """Count a study's networks and time a few training steps.
 
-    All coefficient points are counted where they are at most 20,000; of more, or of continuous ranges, 2,000 are drawn.
+    Up to 20,000 coefficient points are all counted. If there are more, or if ranges are continuous, 2,000 are drawn at
+    random.
 
     Args:
         study: A study file, the name of a shipped study, a definition, or an opened study.
-        device: As for ``run_study``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
         BudgetError: No network meets the budget, or none of the sampled ones does.
@@ -165,7 +167,7 @@ def _count(config: StudyConfig, dataset: Dataset) -> _Counted:
     if not feasible:
         flops = [network.cost.flops for network in networks.values()]
         raise BudgetError(
-            f"budget {config.budget}: met by none of the {'' if exact else 'sampled '}{len(networks)} networks, which"
+            f"budget {config.budget}: none of the {'' if exact else 'sampled '}{len(networks)} networks meets it; they"
             f" have {format_count(min(flops))} to {format_count(max(flops))} FLOPs"
         )
     return _Counted(

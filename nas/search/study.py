@@ -29,16 +29,16 @@ from nas.search.storage.store import Store
 
 @dataclass(frozen=True)
 class Study:
-    """A study: what it is, where it lies, and what it has found so far.
+    """A study: its definition, its files, and what it has found so far.
 
-    Its database and its images are opened when they are first needed, and once. Leaving a ``with`` closes them, and so
-    does Python once nobody holds the study any more. A process that is given a study opens its own.
+    The database and the images are opened once, when they are first needed. They are closed at the end of a ``with``
+    block, or when Python deletes the study. A process that is given a study opens its own.
 
     Attributes:
-        config: As it was first run, images from where they lie now.
-        directory: Holds the weights and, by default, the database.
-        database: Where everything is kept; may hold a password, so it is shown without.
-        fingerprint: Of the images that it was run on; empty as long as that is not known.
+        config: Definition of the study as it was first run, with the present path of the images.
+        directory: Folder of the weights and, by default, of the database.
+        database: Database of the study. Its URL may contain a password, which is never shown.
+        fingerprint: Fingerprint of the images that the study was run on; empty if it is not known.
     """
 
     config: StudyConfig
@@ -69,7 +69,7 @@ class Study:
 
     @property
     def storage(self) -> str:
-        """URL of the database; may hold a password."""
+        """URL of the database. It may contain a password."""
         return self.database.url
 
     @cached_property
@@ -87,7 +87,7 @@ class Study:
         return load_data(self.config.data)
 
     def optuna(self, sampler: BaseSampler | None = None) -> optuna.Study:
-        """Return the study as Optuna keeps it; without a sampler, to look at it."""
+        """Return the Optuna study. Without a sampler, you can only look at it."""
         return open_optuna_study(self.database, self.name, sampler=sampler)
 
     def settled(self, config: StudyConfig, fingerprint: str) -> Study:
@@ -97,21 +97,21 @@ class Study:
         return other
 
     def was_run(self) -> bool:
-        """Tell whether its database knows it."""
+        """Tell whether the study has been run."""
         return self._stored() is not None
 
     def trials(self) -> list[TrialRecord]:
-        """Return all trials in the order of their numbers."""
+        """Return all trials, ordered by number."""
         with self.database.errors():
             return self.store.trials()
 
     def repeats(self) -> list[Repeat]:
-        """Return the further trainings of networks from other seeds, in the order of trial and repeat."""
+        """Return the further trainings of networks with other seeds, ordered by trial and repeat."""
         with self.database.errors():
             return self.store.repeats()
 
     def val_images(self) -> int:
-        """Return the number of validation images, or the least that the accuracies allow where it was not noted."""
+        """Return the number of validation images; if it was not stored, the smallest that fits the accuracies."""
         with self.database.errors():
             return images_behind(self.store, self.trials())
 
@@ -121,17 +121,17 @@ class Study:
             return self.store.curves()
 
     def ended(self) -> list[Ended]:
-        """Return the trainings that have ended, in that order, with what they took."""
+        """Return the trainings that have ended, in the order in which they ended."""
         with self.database.errors():
             return read_ended(self.store, self.optuna())
 
     def growth(self) -> Growth | None:
-        """Return what the last part of the search has added to its front; None where it is too short to tell."""
+        """Return what the last part of the search has added to the front; None if the search is too short to tell."""
         with self.database.errors():
             return read_growth(self.store, self.optuna(), startup_trials=self.config.search.startup_trials)
 
     def missing_trials(self) -> int:
-        """Return how many trials the study's definition asks for beyond those that ended or run."""
+        """Return how many trials the study still needs, besides those that have ended or are running."""
         if not self.was_run():
             return self.config.search.trials
         with self.database.errors():
@@ -149,21 +149,21 @@ class Study:
             return self.store.architecture(trial.digest)
 
     def latencies(self, *, purpose: Purpose = "front") -> dict[str, list[Latency]]:
-        """Return what was measured of the study's networks, newest first, by digest."""
+        """Return the measured latencies of each network, newest first, by digest."""
         with self.database.errors():
             return self.store.latencies(purpose=purpose)
 
     def add_latency(self, trial: TrialRecord, latency: Latency) -> None:
-        """Keep a measurement of a trial's network that was made to rank the front."""
+        """Store a latency of a trial's network, measured to rank the front."""
         with self.database.errors():
             self.store.add_latency(trial.digest, latency, purpose="front")
 
     def weights(self, trial: TrialRecord) -> Path:
-        """Return where a trained trial's weights lie."""
+        """Return the path of a trained trial's weights."""
         return self.weights_folder() / f"{trial.digest}.safetensors"
 
     def weights_folder(self) -> Path:
-        """Return the folder of all weights."""
+        """Return the folder of the weights."""
         with self.database.errors():
             return weights_folder(self.store, self.directory)
 
@@ -177,7 +177,7 @@ class Study:
 
 
 Named: TypeAlias = str | Path | StudyConfig | Study
-"""A study file, the name of a shipped study, a definition (whose folder is ``./studies/NAME``), or an opened study."""
+"""A study file, the name of a shipped study, a definition (its folder is ``./studies/NAME``), or an opened study."""
 
 
 def find_study(study: Named, *, storage: str | None = None) -> Study:
@@ -207,15 +207,15 @@ def open_study(study: Named, *, storage: str | None = None) -> Study:
 
     Args:
         study: A study file, the name of a shipped study, or a definition.
-        storage: URL of its database where it is not in the study's folder.
+        storage: Database URL; default: the SQLite database in the study's folder.
 
     Raises:
         ConfigError: The study file is missing or wrong.
-        StudyError: The study was never run, or its database is not one of ours.
+        StudyError: The study has not been run yet, or the database belongs to another program.
     """
     found = find_study(study, storage=storage)
     stored = found._stored()
     if stored is None:
-        raise StudyError(f"study {found.name!r} was never run in {found.database}: run it with nas search")
+        raise StudyError(f"study {found.name!r} has not been run yet in {found.database}: run it with nas search")
     config, fingerprint = stored
     return found.settled(config.model_copy(update={"data": found.config.data}), fingerprint)

@@ -67,32 +67,32 @@ def train(
     on_step: Callable[[StepDone], None] | None = None,
     go_on: Callable[[Epoch], bool] | None = None,
 ) -> TrainingResult:
-    """Train a network from scratch, or go on where an interrupted training of the same stopped.
+    """Train a network from scratch, or continue an interrupted training from its checkpoint.
 
-    The same arguments give bit-identical results on the same CPU, interrupted or not. Images live on the device where
-    they take at most half of its free memory, and stream from where they are stored where they take more. The global
-    random state and the number of threads are left as they were.
+    The same arguments give bit-identical results on the same CPU, whether the training was interrupted or not. Images
+    that take up at most half of the device's free memory are kept there; others are streamed to it. The global random
+    state and the number of threads are restored at the end.
 
     Args:
-        architecture: Its resolution is what images are resized to.
+        architecture: The network. Images are resized to its resolution.
         dataset: Training and validation images.
         recipe: Optimiser, schedule and augmentation.
-        seed: Of initialisation, order, augmentation, dropout and stochastic depth.
-        device: Where to train.
-        on_epoch: Called after each epoch with its figures, and first with those of the epochs gone on from.
-        checkpoint: A file that is written after each epoch and removed at the end; without it nothing is.
-        checkpoint_seconds: It is also written within an epoch, every so often.
-        keep_checkpoint: Leave the file at the end, so that the same training again gives its result at once.
-        initial: Parameters and buffers to begin with instead of fresh ones; what it lacks stays fresh.
+        seed: Random seed of initialisation, order, augmentation, dropout and stochastic depth.
+        device: Device to train on.
+        on_epoch: Called after each epoch with its figures. A continued training first repeats those of earlier epochs.
+        checkpoint: File that is written after each epoch and removed at the end; default: none.
+        checkpoint_seconds: How often the file is also written within an epoch, in seconds.
+        keep_checkpoint: Keep the file at the end, so that the same training returns its result at once next time.
+        initial: Parameters and buffers to start with; those that are missing are freshly initialised.
         on_step: Called after each step.
-        go_on: Called after each epoch but the last, and with the one gone on from; where it says no, training pauses
-            there and its file stays, from which the same training goes on.
+        go_on: Called after each epoch except the last, and with the last epoch of the checkpoint. If it returns false,
+            training pauses and its checkpoint stays, so that the same training can continue from there.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
         StudyError: The checkpoint cannot be written.
-        DataError: The recipe asks for an augmentation whose library is not installed.
-        DeviceError: There is not memory for the smallest step.
+        DataError: The recipe needs an augmentation whose library is not installed.
+        DeviceError: There is not enough memory for the smallest step.
     """
     key = _checkpoint_key(architecture, dataset, recipe, seed=seed, initial=initial or {})
     architecture = _regularised(architecture, recipe)
@@ -245,7 +245,7 @@ def fitting_batch(architecture: Architecture, batch: int, device: torch.device) 
     least = estimate_training_memory(cost, batch=SMALLEST_BATCH).low
     if least > total:
         raise DeviceError(
-            f"training {architecture.name or 'the network'} at {architecture.resolution} px takes at least"
+            f"training {architecture.name or 'the network'} at {architecture.resolution} px needs at least"
             f" {format_bytes(least)} for {SMALLEST_BATCH} images at once, but {device} has {format_bytes(total)}"
         )
     fitting = batch

@@ -14,58 +14,70 @@ Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
 class Recipe(Strict):
-    """The ``recipe`` section of a study; the defaults are SGD with Nesterov momentum under a one-cycle schedule.
+    """The ``recipe`` section of a study; the defaults are SGD with Nesterov momentum and a one-cycle schedule.
 
     Attributes:
-        epochs: Passes over the training images; 10 where neither steps nor images are given.
-        steps: Or the number of optimiser steps; the last epoch may then be a part of one.
-        images: Or the number of images seen, rounded up to whole steps; may be written 500k.
-        batch_size: Images in one step; without it, about a hundredth of the training images, between 32 and 128.
-        optimizer: ``sgd``, ``momentum``, ``nesterov``, ``adagrad``, ``rmsprop``, ``adam`` or ``adamw``, all of torch.
-        learning_rate: Peak of the schedule; without it, that of ``DEFAULT_RATES`` at a batch of 32, growing with the
-            square root of the batch (Hoffer et al. 2017, arXiv:1705.08741, §4).
-        learning_rate_batch: Batch size that ``learning_rate`` is meant for: the rate then grows in proportion to
-            ``batch_size`` (Goyal et al. 2017, arXiv:1706.02677, §2.1). Without it the rate is as given.
-        schedule: ``one_cycle`` (Smith & Topin 2017, arXiv:1708.07120), ``cosine`` (Loshchilov & Hutter 2017,
-            arXiv:1608.03983), ``step``, ``plateau`` or ``constant``.
-        warmup: Share of all steps during which the learning rate rises, linearly but for ``one_cycle``.
-        decay_at: Shares of all steps after which ``step`` multiplies the rate by ``decay_factor``.
-        decay_factor: Of ``step`` and ``plateau``.
-        patience: Epochs without a lower validation loss after which ``plateau`` multiplies the rate.
-        momentum: Of ``momentum``, ``nesterov`` and ``rmsprop``; the first decay rate of ``adam`` and ``adamw``.
-        loss: ``cross_entropy``, ``mse`` (of logits against one-hot labels) or ``binary_cross_entropy`` (each class on
-            its own, Wightman et al. 2021, arXiv:2110.00476).
-        label_smoothing: Share of a label spread over all classes (Szegedy et al. 2016, arXiv:1512.00567, section 7).
-        weight_decay: L2 penalty on weights; without it 0.0005, or 0.05 for ``adamw``, where it is decoupled (Loshchilov
-            & Hutter 2019, arXiv:1711.05101).
-        decay_norms: Whether norms, biases and slopes have the penalty too.
-        l1: L1 penalty on the weights of convolutions and linear layers, added to the loss.
-        clip: Largest norm of the gradient of all parameters; larger ones are scaled down. None does not clip.
-        dropout: Before the classifier, in place of the architecture's.
-        stochastic_depth: Largest drop rate of a residual block, in place of the architecture's.
-        ema: Decay per step of a moving average of weights and norms, which is what is validated and kept; 0 for none.
-        early_stopping: Epochs without a higher validation accuracy after which training ends; None does not end it.
-            What counts and is kept is the last epoch, not the best: choosing would flatter noisy networks.
-        progressive: Resolution of the first epoch as a share of the last one's; it rises over the first four fifths of
-            the epochs (Tan & Le 2021, arXiv:2104.00298, §4). 1 turns it off.
-        crop: Largest random shift of an image, as a share of the resolution; 0 turns it off.
-        flip: Whether to mirror images at random; without it, as the data allows (photographs yes, digits no).
-        rotate: Largest angle in degrees by which an image is turned, either way; 0 turns it off.
-        jitter: Largest share by which brightness, contrast and saturation change, and four times that of the hue; 0
-            turns it off (extra ``augment``).
-        rand_augment: Magnitude of RandAugment (Cubuk et al. 2020, arXiv:1909.13719), below 30; 0 turns it off (extra
-            ``augment``).
-        rand_augment_operations: Number of its operations for an image.
-        cutout: Side of a square that is erased from each image, as a share of the resolution; 0 turns it off.
-        mixup: Alpha of the blend of images and labels; 0 turns it off.
-        cutmix: Alpha of the area that another image replaces; 0 turns it off. With ``mixup`` too, they take turns.
-        precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 on GPUs and float32 on CPUs. ``nas
-            check`` measures which is faster on a device.
-        channels_last: Keep feature maps with their channels last, the faster layout for most networks.
-        compile: Compile the network with ``torch.compile``; it takes a minute for each network and resolution.
-        cuda_graphs: On GPUs, capture a step once and replay it.
-        cpu_threads: Threads of a trial that runs on the CPU. Part of the recipe because sums in another order are other
-            numbers; what uses a machine's cores is ``--workers``.
+        epochs: Length of the training in passes over the training images. Give one of ``epochs``, ``steps`` and
+            ``images``; without any of them, training takes 10 epochs.
+        steps: Length of the training in optimiser steps; the last epoch may then be incomplete.
+        images: Length of the training in images, rounded up to whole steps. It may be written 500k.
+        batch_size: Number of images in one step; default: about 1 % of the training images, between 32 and 128.
+        optimizer: ``sgd``, ``momentum``, ``nesterov`` (the default), ``adagrad``, ``rmsprop``, ``adam`` or ``adamw``,
+            as in torch.
+        learning_rate: Peak learning rate of the schedule; default: the optimizer's rate in ``DEFAULT_RATES`` for a
+            batch of 32, times the square root of the batch size divided by 32 (Hoffer et al. 2017, arXiv:1705.08741,
+            §4).
+        learning_rate_batch: Batch size that ``learning_rate`` is meant for. The rate is then scaled in proportion to
+            ``batch_size`` (Goyal et al. 2017, arXiv:1706.02677, §2.1). Without it, the rate is used as given.
+        schedule: ``one_cycle`` (the default; Smith & Topin 2017, arXiv:1708.07120), ``cosine`` (Loshchilov & Hutter
+            2017, arXiv:1608.03983), ``step``, ``plateau`` or ``constant``.
+        warmup: Share of all steps during which the learning rate rises; default 0.3. It rises linearly, except with
+            ``one_cycle``.
+        decay_at: Points of the training, as shares of all steps, where the schedule ``step`` multiplies the rate by
+            ``decay_factor``; default 0.5 and 0.75.
+        decay_factor: Factor on the learning rate in the schedules ``step`` and ``plateau``; default 0.1.
+        patience: Number of epochs without a lower validation loss after which ``plateau`` lowers the rate; default 2.
+        momentum: Momentum of ``momentum``, ``nesterov`` and ``rmsprop``, and the first decay rate of ``adam`` and
+            ``adamw``; default 0.9.
+        loss: ``cross_entropy`` (the default), ``mse`` (of logits against one-hot labels) or ``binary_cross_entropy``
+            (for each class separately, Wightman et al. 2021, arXiv:2110.00476).
+        label_smoothing: Share of each label that is spread over all classes; default 0.1 (Szegedy et al. 2016,
+            arXiv:1512.00567, section 7).
+        weight_decay: L2 penalty on weights; default 0.0005, or 0.05 for ``adamw``, where it is decoupled (Loshchilov &
+            Hutter 2019, arXiv:1711.05101).
+        decay_norms: Whether the L2 penalty also applies to norms, biases and slopes; default false.
+        l1: L1 penalty on the weights of convolutions and linear layers, added to the loss; default 0.
+        clip: Largest norm of the gradient of all parameters; larger gradients are scaled down. Default: no clipping.
+        dropout: Dropout rate before the classifier; default: the architecture's.
+        stochastic_depth: Largest drop rate of a residual block; default: the architecture's.
+        ema: Decay per step of a moving average of weights and norms. The average is then validated and saved. 0, the
+            default, turns it off.
+        early_stopping: Number of epochs without a higher validation accuracy after which training ends; off by default.
+            The last epoch counts and is saved, not the best one, because choosing would flatter noisy networks.
+        progressive: Resolution of the first epoch as a share of the final resolution. The resolution rises over the
+            first four fifths of the epochs (Tan & Le 2021, arXiv:2104.00298, §4). 1, the default, turns it off.
+        crop: Largest random shift of an image, as a share of the resolution; default 0.125, and 0 turns it off.
+        flip: Whether to mirror images at random; default: if the data allows it (photographs do, digits do not).
+        rotate: Largest random rotation of an image in degrees, in either direction; 0, the default, turns it off.
+        jitter: Largest share by which brightness, contrast and saturation change; the hue changes by up to a quarter of
+            it. 0, the default, turns it off. Needs the extra ``augment``.
+        rand_augment: Magnitude of RandAugment, below 30 (Cubuk et al. 2020, arXiv:1909.13719). 0, the default, turns it
+            off. Needs the extra ``augment``.
+        rand_augment_operations: Number of RandAugment operations for each image; default 2.
+        cutout: Side of a square that is erased from each image, as a share of the resolution; 0, the default, turns it
+            off.
+        mixup: Alpha of mixup, which blends pairs of images and their labels; 0, the default, turns it off.
+        cutmix: Alpha of CutMix, which replaces a box of each image by another image; 0, the default, turns it off. If
+            you set ``mixup`` too, the two take turns.
+        precision: ``float32``, ``bfloat16`` (with autocast), or ``auto`` (the default): bfloat16 on GPUs and float32 on
+            CPUs. ``nas check`` measures which one is faster on your device.
+        channels_last: Whether feature maps are stored with channels last, the faster layout for most networks; default
+            true.
+        compile: Whether to compile networks with ``torch.compile``, which takes a minute for each network and
+            resolution; default false.
+        cuda_graphs: Whether to capture a training step once as a CUDA graph and replay it, on GPUs; default true.
+        cpu_threads: Number of threads of a trial on the CPU; default 1. It is part of the recipe because another number
+            of threads adds in another order, which changes the results. To use more cores, use ``--workers``.
     """
 
     epochs: PositiveInt | None = None
@@ -123,13 +135,13 @@ class Recipe(Strict):
     def _fits_together(self) -> Self:
         lengths = [key for key in ("epochs", "steps", "images") if getattr(self, key) is not None]
         if len(lengths) > 1:
-            raise ValueError(f"the length of training is given twice: {' and '.join(lengths)}")
+            raise ValueError(f"the length of training is given more than once: {' and '.join(lengths)}")
         if any(not 0 < share < 1 for share in self.decay_at) or list(self.decay_at) != sorted(set(self.decay_at)):
             raise ValueError(f"decay_at must be rising shares between 0 and 1, but is {list(self.decay_at)}")
         return self
 
     def resolved(self, train_images: int) -> Self:
-        """Return the same recipe with the values of ``OPEN`` that it has for so many training images."""
+        """Return the recipe with the fields in ``OPEN`` filled in for this number of training images."""
         values = {
             "batch_size": self.batch_size or _default_batch(train_images),
             "learning_rate": self._base_rate(train_images),
@@ -138,14 +150,14 @@ class Recipe(Strict):
         return self.model_copy(update=values)
 
     def reopened(self, train_images: int) -> Self:
-        """Return the same recipe with the fields of ``OPEN`` left open that have what would be chosen anyway."""
+        """Return the recipe without those fields in ``OPEN`` whose values would be chosen anyway."""
         chosen = self.model_copy(update=dict.fromkeys(OPEN)).resolved(train_images)
         same = [key for key in OPEN if getattr(self, key) == getattr(chosen, key)]
         return self.model_copy(update=dict.fromkeys(same))
 
     @property
     def decay(self) -> float:
-        """The L2 penalty that holds."""
+        """The L2 penalty that is used."""
         if self.weight_decay is not None:
             return self.weight_decay
         return _DECOUPLED_DECAY if self.optimizer == "adamw" else _DECAY
@@ -164,7 +176,7 @@ class Recipe(Strict):
         return (self.epochs or 0) * (train_images // batch)
 
     def total_epochs(self, train_images: int) -> int:
-        """Return the number of epochs, the last of which may be a part of one."""
+        """Return the number of epochs, the last of which may be incomplete."""
         return math.ceil(self.total_steps(train_images) / (train_images // self.step_images(train_images)))
 
     def peak_learning_rate(self, train_images: int) -> float:
@@ -182,7 +194,7 @@ class Recipe(Strict):
 
 
 OPEN = ("batch_size", "learning_rate", "weight_decay")
-"""Fields that are chosen by data and optimiser where a recipe leaves them open."""
+"""Fields that are chosen for the data and the optimiser if a recipe does not set them."""
 
 _SMALLEST_BATCH, _LARGEST_BATCH, _STEPS_OF_EPOCH = 32, 128, 100
 _DECAY, _DECOUPLED_DECAY = 5e-4, 0.05
@@ -195,7 +207,7 @@ DEFAULT_RATES = {
     "adam": 0.01,
     "adamw": 0.01,
 }
-"""At the smallest batch, as measured: studies/results/training/defaults.md."""
+"""Learning rates for a batch of 32, as measured in studies/results/training/defaults.md."""
 
 
 def _default_batch(train_images: int) -> int:

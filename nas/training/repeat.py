@@ -187,7 +187,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
         raise WeightsError(f"{path}: cannot be read as weights ({' '.join(str(error).split())[:200]})") from None
     except Exception as error:  # pickle's errors of files that hold more than tensors
-        raise WeightsError(f"{path}: holds more than tensors ({type(error).__name__})") from None
+        raise WeightsError(f"{path}: contains more than tensors ({type(error).__name__})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: must be a state dict of tensors")
     return state

@@ -106,7 +106,7 @@ class Step:
             return
         self._graph, self._graphs = None, False
         reason = " ".join(str(error).split())[:200]
-        warnings.warn(f"the step cannot be captured as a CUDA graph and runs as it is: {reason}", stacklevel=3)
+        warnings.warn(f"training steps cannot be captured as a CUDA graph and run without one: {reason}", stacklevel=3)
 
     def _eager(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
         while True:

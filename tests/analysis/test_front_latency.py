@@ -60,8 +60,8 @@ def test_of_two_as_fast_the_less_accurate_is_beaten() -> None:
 def test_equal_networks_have_no_order() -> None:
     orders = compare_orders([Timed("a", 10, took(1.0)), Timed("b", 10, took(1.0))])
     assert orders == (None, 1, ())
-    assert disagreement_lines(orders, setting="x") == ["x: all networks are equal in FLOPs or in latency"]
-    assert disagreement_lines(compare_orders([]), setting="x") == ["x: one network has no order"]
+    assert disagreement_lines(orders, setting="x") == ["x: all networks have equal FLOPs or equal latency"]
+    assert disagreement_lines(compare_orders([]), setting="x") == ["x: one network cannot be ranked"]
 
 
 def test_one_network_has_no_order() -> None:
@@ -115,12 +115,12 @@ def test_the_report_shows_the_latency_once_it_was_measured(
 ) -> None:
     study = run_study(tiny_config)
     assert stored_front_latency(study) is None
-    assert "What users wait for" not in render_report(study)
+    assert "How long inference takes" not in render_report(study)
     front = pareto_front(study)
     clock({trial.flops: float(place) for place, trial in enumerate(reversed(front), start=1)})
     found = measure_front(study)
     text = render_report(study)
-    assert "What users wait for" in text and "validation accuracy against latency" in text
+    assert "How long inference takes" in text and "validation accuracy against latency" in text
     assert f"no, #{front[-1].number} beats it" in text
     figure = plot_latency(study, found)
     line = next(trace for trace in figure.data if trace.name == "front by latency")
@@ -153,5 +153,5 @@ def test_what_cannot_be_measured_is_an_error(
     monkeypatch.setattr(
         latency, "measure_latency", lambda *a, **k: Measured([], [Failure("compile", 1, "no compiler")])
     )
-    with pytest.raises(MeasurementError, match="compile was not measured: no compiler"):
+    with pytest.raises(MeasurementError, match="compile could not be measured: no compiler"):
         measure_front(finished_study, backend="compile")

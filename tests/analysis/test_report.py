@@ -56,7 +56,7 @@ def test_the_progress_plot_rises_to_the_last_front(finished_study: Study, monkey
     (shade,) = plot_progress(finished_study).layout.shapes
     assert shade.x0 == pytest.approx(0.6 * info.compute) and shade.x1 == info.compute
     text = " ".join(render_report(finished_study).split())
-    assert "added 0.4 % of the hypervolume beyond noise. The search is stagnant." in text
+    assert "added 0.4 % of the hypervolume, not counting noise. The search is stagnant." in text
 
 
 def test_the_report_is_one_file_that_needs_no_network(finished_study: Study) -> None:
@@ -75,7 +75,7 @@ def test_descriptions_cannot_smuggle_markup(tiny_config: StudyConfig) -> None:
     study = run_study(tiny_config.model_copy(update={"description": "<script>alert(1)</script>"}), trials=0)
     text = write_report(study).read_text()
     assert "<script>alert(1)</script>" not in text and "&lt;script&gt;alert(1)" in text
-    assert "No network has been trained yet" in text and "What the compute brought" not in text
+    assert "No network has been trained yet" in text and "What the compute bought" not in text
 
 
 def test_an_unwritable_report_is_an_error(finished_study: Study) -> None:

@@ -119,7 +119,7 @@ def test_squeeze_and_excitation_can_be_turned_on(name: str) -> None:
 @pytest.mark.parametrize(
     ("space", "choices", "message"),
     [
-        ("inception", {"kernel": 5}, "kernel does not apply to inception, which has activation, squeeze_excitation"),
+        ("inception", {"kernel": 5}, "kernel does not apply to inception; known: activation, squeeze_excitation"),
         ("efficientnet", {"cardinality": 4}, "cardinality does not apply to efficientnet"),
         ("resnet", {"kernel": 4}, "resnet: kernel: a kernel must be odd, but 4 was given"),
         ("resnet", {"expansion": 0}, "resnet: expansion: .*greater than 0, but 0 was given"),
@@ -167,9 +167,9 @@ def test_every_space_says_what_it_can_vary() -> None:
             r"stages\[0\].inception: channels \[64, 128, 256\] must be one",
         ),
         ("inception", "channels: 384}]\n", "channels: [384]}]\n", "channels of a reduction must be one number"),
-        ("inception_v1", "kernel: 7, stride: 2, channels: 64", "kernel: 7, channels: [64, 64]", "of stem or head must"),
+        ("inception_v1", "kernel: 7, stride: 2, channels: 64", "kernel: 7, channels: [64, 64]", "a stem or head layer"),
         ("inception", "layer: fork", "layer: forks", r"stages\[2\].inception.branches\[1\]\[1\]: .*'forks'"),
-        ("resnext", "cardinality: 32,", "cardinality: 32, group_width: 4,", "give either cardinality or group_width"),
+        ("resnext", "cardinality: 32,", "cardinality: 32, group_width: 4,", "cardinality or group_width, not both"),
         ("inception", "[1, 7]", "[1, 7, 1]", r"kernel.*"),
     ],
 )

@@ -76,7 +76,7 @@ def test_branches_concatenate_and_shortcuts_add() -> None:
         (Block(((Conv(16, 3),), (Conv(8, 3),)), join="add"), "cannot be joined by add"),
         (Block(((Conv(8, 3),),), shortcut=()), "shortcut of shape 16x9x9 cannot be added to 8x9x9"),
         (Block(()), "at least one branch"),
-        (Block(((Conv(12, 3, groups=5),),)), "5 groups do not divide 16 into 12 channels"),
+        (Block(((Conv(12, 3, groups=5),),)), "5 groups must divide both 16 and 12 channels"),
         (Block(((Conv(12, 3, groups=0),),)), "0 groups"),
         (Block(((Conv(0, 3),),)), "channels must be at least 1"),
         (Block(((Conv(8, 2),),)), "kernel must be odd, but is 2"),
@@ -88,7 +88,7 @@ def test_branches_concatenate_and_shortcuts_add() -> None:
             "a 9x9 feature map is smaller than the 11x11 kernel: raise the reso",
         ),
         (Block(((MaxPool(10, 2, "ceil"),),)), "a 9x9 feature map is smaller than the 10x10 kernel"),
-        (Block(((Conv(8, (1, 3), padding="valid"),),)), "kernel must be square where nothing is padded, but is 1x3"),
+        (Block(((Conv(8, (1, 3), padding="valid"),),)), "kernel must be square without padding, but is 1x3"),
         (Block(((Conv(8, (1, 4)),),)), r"kernel must be odd, but is \(1, 4\)"),
         (Block(((Conv(8, (0, 3)),),)), "kernel and stride must be at least 1"),
         (
@@ -102,8 +102,8 @@ def test_branches_concatenate_and_shortcuts_add() -> None:
             ),
             "branches of shapes 8x9x9, 8x5x5 cannot be",
         ),
-        (Block(((Conv(16, 3),), ()), join="add"), "a branch of no layers cannot be added: make it the shortcut"),
-        (Block(((),)), "at least one branch that has a layer"),
+        (Block(((Conv(16, 3),), ()), join="add"), "a branch without layers cannot be added: make it the shortcut"),
+        (Block(((),)), "at least one branch with a layer"),
     ],
 )
 def test_what_cannot_exist_is_refused_by_stage_and_block(block: Block, message: str) -> None:

@@ -83,10 +83,10 @@ def test_notes_under_a_front_say_what_was_assumed_and_who_is_left_out() -> None:
     front = front_of((0.5, 3, 1.0), (0.6, 3, 0.4))
     noise, near = front_notes(front)
     assert noise == "Noise of one training: ± 1.23 % (pooled from 4 further trainings)."
-    assert near.startswith("near: within noise of that trial")
+    assert near.startswith("near: within noise (two standard errors of the difference) of that trial")
     others = front_of(*((0.4, 1, chance / 100) for chance in (4, 5, 30, 6, 7, 8, 9))).points
     last = front_notes(replace(front, points=front.points[:1], others=others))[-1]
-    assert last == "May be on it too: #102 (30 %), #106 (9 %), #105 (8 %), #104 (7 %), #103 (6 %) and 1 more."
+    assert last == "May be on the front too: #102 (30 %), #106 (9 %), #105 (8 %), #104 (7 %), #103 (6 %) and 1 more."
     assert front_notes(replace(front, points=())) == []
 
 

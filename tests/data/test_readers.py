@@ -60,21 +60,21 @@ def test_broken_idx_files_are_named() -> None:
             load_data(DataConfig(idx=Path("mnist")))
         assert "\n" not in str(caught.value)
 
-    refused("mnist: no such folder of idx files")
+    refused("mnist: no such folder; idx must name")
     for name, array in {
         "train-images-idx3-ubyte": pixels(30, 5, 5),
         "train-labels-idx1-ubyte": labels(30, 3),
         "t10k-images-idx3-ubyte": pixels(6, 5, 5),
     }.items():
         write_idx(Path("mnist") / name, array, packed=False)
-    refused("t10k-labels-idx1-ubyte: no such file, nor with .gz")
+    refused("t10k-labels-idx1-ubyte: no such file, with or without .gz")
     write_idx(Path("mnist/t10k-labels-idx1-ubyte"), labels(5, 3), packed=False)
     refused("t10k-images-idx3-ubyte has 6 images, but there are 5 labels")
     path = Path("mnist/t10k-labels-idx1-ubyte")
     path.write_bytes(path.read_bytes()[:-1])
-    refused("t10k-labels-idx1-ubyte: holds 4 values, but says it has 5")
+    refused("t10k-labels-idx1-ubyte: has 4 values, but its header says 5")
     path.write_bytes(b"text")
-    refused("t10k-labels-idx1-ubyte: is no idx file of unsigned bytes")
+    refused("t10k-labels-idx1-ubyte: is not an idx file of unsigned bytes")
     path.unlink()
     path.with_name(path.name + ".gz").write_bytes(b"not packed")
     refused("t10k-labels-idx1-ubyte.gz: cannot be read")
@@ -109,14 +109,14 @@ def test_npz_with_validation_images_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": pixels(4, 5, 5)}, "holds x; needed are images and labels"),
+        ({"x": pixels(4, 5, 5)}, "must contain images and labels, but contains x"),
         ({"x": pixels(4, 5, 6), "y": labels(4, 2)}, r"x must be uint8 of shape .* but is uint8 of \(4, 5, 6\)"),
         ({"x": pixels(4, 5, 5, 4), "y": labels(4, 2)}, r"x must be uint8 .* but is uint8 of \(4, 5, 5, 4\)"),
         ({"x": np.zeros((4, 5, 5)), "y": labels(4, 2)}, "x must be uint8 .* but is float64"),
         ({"x": pixels(4, 5, 5), "y": np.zeros(4)}, "y must be whole numbers .* but is float64"),
         ({"x": pixels(4, 5, 5), "y": labels(3, 2)}, "x has 4 images, but there are 3 labels"),
-        ({"x": pixels(4, 5, 5), "y": np.array([0, 1, 2, -1])}, "y: holds label -1, but there are 3 classes"),
-        ({"x": pixels(4, 5, 5), "y": labels(4, 4), "classes": np.array(["a", "b"])}, "holds label 3, but there are 2"),
+        ({"x": pixels(4, 5, 5), "y": np.array([0, 1, 2, -1])}, "y: has label -1, but there are 3 classes"),
+        ({"x": pixels(4, 5, 5), "y": labels(4, 4), "classes": np.array(["a", "b"])}, "has label 3, but there are 2"),
         ({"x": np.array([{}]), "y": labels(1, 1)}, "cannot be read as npz .*allow_pickle"),
     ],
 )
@@ -133,7 +133,7 @@ def test_files_that_are_no_archive_are_refused() -> None:
     for name, message in (
         ("text.npz", "cannot be read as npz"),
         ("no.npz", "no such file"),
-        ("one.npy", "is one array"),
+        ("one.npy", "is a single array"),
     ):
         with pytest.raises(DataError, match=f"{name}: {message}"):
             load_data(DataConfig(npz=Path(name)))
@@ -176,7 +176,7 @@ def test_a_folder_keeps_its_splits() -> None:
     expected = np.asarray(Image.open("pets/val/dog/1.png"))
     assert np.array_equal(dataset.validation.images[5], expected) and dataset.validation.labels[5] == 1
     save("pets/val/fox/0.png", Image.fromarray(pixels(6, 6, 3)))
-    with pytest.raises(DataError, match="pets/val: holds a class 'fox' that pets/train lacks"):
+    with pytest.raises(DataError, match="pets/val: has a class 'fox' that pets/train does not have"):
         load_data(config)
 
 
@@ -234,7 +234,7 @@ def test_broken_images_are_skipped_only_where_the_study_says_so() -> None:
     assert sum(np.array_equal(image, expected) for image in everything) == 1
     for index in range(12):
         Path(f"some/a/{index}.png").write_text("text")
-    with pytest.raises(DataError, match="some: a class has no image left once the broken ones are skipped"):
+    with pytest.raises(DataError, match="some: a class has no images left after the broken ones are skipped"):
         load_data(config)
 
 
@@ -266,9 +266,9 @@ def test_colour_becomes_gray_as_pillow_has_it() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"digits": True, "size": 8}, "size applies to folder and hf only, but the source is digits"),
-        ({"digits": True, "skip_broken": True}, "skip_broken applies to folder and hf"),
-        ({"digits": True, "classes": ["1", "1"]}, "a class is named twice: 1, 1"),
+        ({"digits": True, "size": 8}, "size applies only to folder and hf, but the source is digits"),
+        ({"digits": True, "skip_broken": True}, "skip_broken applies only to folder and hf"),
+        ({"digits": True, "classes": ["1", "1"]}, "a class is given twice: 1, 1"),
         ({"digits": True, "classes": ["1"]}, "classes"),
         ({"digits": True, "color": "cmyk"}, "color"),
         ({"shapes": 0}, "shapes"),

@@ -125,15 +125,15 @@ def test_broken_cifar_files_are_named(tmp_path: Path) -> None:
     batch = tmp_path / "cifar" / "data_batch_2.bin"
     whole = batch.read_bytes()
     batch.write_bytes(whole[:-1])
-    with pytest.raises(DataError, match="data_batch_2.bin: 122919 bytes are no whole number"):
+    with pytest.raises(DataError, match="data_batch_2.bin: 122919 bytes are not a whole number"):
         load_data(config)
     batch.write_bytes(b"\x0c" + whole[1:])
-    with pytest.raises(DataError, match="data_batch_2.bin: holds label 12, but there are 10 classes"):
+    with pytest.raises(DataError, match="data_batch_2.bin: has label 12, but there are 10 classes"):
         load_data(config)
     (tmp_path / "cifar" / "test_batch.bin").unlink()
     with pytest.raises(DataError, match="test_batch.bin: no such file"):
         load_data(config)
-    with pytest.raises(DataError, match="nowhere: no such folder of CIFAR"):
+    with pytest.raises(DataError, match="nowhere: no such folder; cifar must name the folder of CIFAR"):
         load_data(DataConfig(cifar=Path("nowhere")))
 
 
@@ -145,15 +145,15 @@ def test_unusable_folders_are_refused(tmp_path: Path) -> None:
 
     refused(tmp_path / "nowhere", "nowhere: no such folder")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "holds no images in sub-folders")
+    refused(tmp_path / "empty", "has no images in sub-folders")
     write_images(tmp_path / "single", {"only": 5})
-    refused(tmp_path / "single", r"holds one class only \('only'\)")
+    refused(tmp_path / "single", r"has only one class \('only'\)")
     write_images(tmp_path / "lonely", {"a": 9, "b": 1})
     refused(tmp_path / "lonely", "class 'b' has 1 left")
     write_images(tmp_path / "parts" / "train", {"a": 9, "b": 9})
     for name in ("parts/val", "parts/val/a"):  # without classes, and with a class that is empty
         (tmp_path / name).mkdir()
-        refused(tmp_path / "parts", "parts/val: holds no images; without this folder, validation images are split off")
+        refused(tmp_path / "parts", "parts/val: has no images; delete this folder to take validation images")
     write_images(tmp_path / "broken", {"a": 9, "b": 9})
     image = tmp_path / "broken" / "b" / "4.png"
     image.write_bytes(image.read_bytes()[:100])

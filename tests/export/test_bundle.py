@@ -120,10 +120,10 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(finished_study: Stud
     directory = Path("mine")
     directory.mkdir()
     (directory / "thesis.txt").write_text("precious")
-    with pytest.raises(ExportError, match=r"mine: holds other files \('thesis.txt'\)"):
+    with pytest.raises(ExportError, match=r"mine: contains other files \('thesis.txt'\)"):
         export_network(finished_study, cheapest, directory)
     (directory / "thesis.txt").rename(directory / "README.md")
-    with pytest.raises(ExportError, match=r"mine: holds other files \('README.md'\)"):
+    with pytest.raises(ExportError, match=r"mine: contains other files \('README.md'\)"):
         export_network(finished_study, cheapest, directory)
     for name in FILES:
         (directory / name).write_text("old")
@@ -153,7 +153,7 @@ def test_a_network_that_onnxruntime_computes_otherwise_is_not_exported(
 
 def test_other_images_than_the_searchs_are_refused(finished_study: Study) -> None:
     other = replace(finished_study, fingerprint="0" * 16)
-    with pytest.raises(StudyError, match="images of 'tiny' are not those it was run on"):
+    with pytest.raises(StudyError, match="images of 'tiny' have changed since it was run"):
         export_network(other, pareto_front(other)[0], "out")
 
 
@@ -167,16 +167,16 @@ def test_trials_are_chosen_by_number_or_by_cost(finished_study: Study) -> None:
         choose_trial(finished_study, number=99)
     with pytest.raises(StudyError, match="was outside the budget and never trained; the front has trials"):
         choose_trial(finished_study, number=by_state["infeasible"].number)
-    with pytest.raises(StudyError, match="has at most 10; the cheapest has"):
+    with pytest.raises(StudyError, match="has at most 10 FLOPs; the cheapest has"):
         choose_trial(finished_study, max_flops=10)
     for both in ({}, {"number": 1, "max_flops": 5}):
-        with pytest.raises(StudyError, match="give either a trial or a largest number of FLOPs"):
+        with pytest.raises(StudyError, match="give either a trial or a limit on the FLOPs"):
             choose_trial(finished_study, **both)
 
 
 def test_weights_on_another_machine_are_missed_in_one_line(finished_study: Study, tmp_path: Path) -> None:
     elsewhere = Study(finished_study.config, tmp_path / "elsewhere", finished_study.database)
-    with pytest.raises(StudyError, match="the weights lie on the machine that ran trial"):
+    with pytest.raises(StudyError, match="are on the machine that ran trial"):
         export_network(elsewhere, pareto_front(elsewhere)[0], "out")
 
 

@@ -158,7 +158,7 @@ def test_rungs_lie_within_the_first_half(first: int, factor: int, epochs: int) -
 
 def test_as_many_trials_as_one_winner_needs_are_enough() -> None:
     Halving(first=1).require(epochs=18, trials=27)
-    with pytest.raises(ValueError, match="one network in 27 to the end .* but search.trials is 26"):
+    with pytest.raises(ValueError, match="one network in 27 to the end .* at least 27, but is 26"):
         Halving(first=1).require(epochs=18, trials=26)
 
 
@@ -178,7 +178,8 @@ def halved(epochs: int = 6, trials: int = 12, **halving: Any) -> dict[str, Any]:
         (halved(epochs=1), "search.halving.first must be at most half the epochs of a training (1), but is 1"),
         (
             halved(epochs=18, trials=20),
-            "search.halving trains one network in 27 to the end (rungs after epochs 1, 3, 9), but search.trials is 20",
+            "search.halving trains one network in 27 to the end (rungs after epochs 1, 3, 9), so search.trials must be"
+            " at least 27, but is 20",
         ),
     ],
 )

@@ -133,8 +133,8 @@ def test_without_further_trainings_the_noise_is_binomial() -> None:
     noise = seed_noise([[0.5], [0.9], [0.8]], val_images=400)
     assert noise == Noise(math.sqrt(0.8 * 0.2 / 400), 0, 400)
     assert (
-        str(noise) == "Noise of one training: ± 2.00 % (binomial on 400 validation images, for want of"
-        " search.replicates)."
+        str(noise) == "Noise of one training: ± 2.00 % (binomial estimate for 400 validation images;"
+        " search.replicates measures it)."
     )
     assert seed_noise([], val_images=100).std == 0.05
     drawn = np.random.default_rng(0).binomial(400, 0.8, 20_000) / 400

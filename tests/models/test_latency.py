@@ -213,7 +213,7 @@ def test_a_process_that_fails_or_dies_is_an_error_in_one_line() -> None:
         ({"threads": 0}, ConfigError, "threads must be at least 1, but is 0"),
         ({"batches": (1, -1)}, ConfigError, "batch must be at least 1, but is -1"),
         ({"backends": ("tensorrt",)}, ConfigError, "unknown backend 'tensorrt'; known: eager, compile, onnxruntime"),
-        ({"device": "tpu"}, DeviceError, "device 'tpu' is not on this machine"),
+        ({"device": "tpu"}, DeviceError, "this machine has no device 'tpu'"),
     ],
 )
 def test_wrong_settings_are_refused(keywords: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -30,7 +30,7 @@ def test_a_table_is_built_and_replayed(table: Path, nas_command: Callable[..., O
     rules = ("--samplers", "random,pareto", "--halving", "off", "--seeds", 2, "--trials", 4)
     replayed = nas_command("table", "replay", table, *rules, "-o", "replays.html")
     assert replayed.code == 0
-    assert f"4 proposals on {networks} networks, 2 seeds, medians" in replayed.out
+    assert f"4 proposals on {networks} networks, medians over 2 seeds" in replayed.out
     assert "random" in replayed.out and "pareto" in replayed.out
     assert "hypervolume against compute" in Path("replays.html").read_text()
     text = nas_command("table", "replay", "mine.yaml", *rules, "--json").out
@@ -45,8 +45,8 @@ def test_a_table_is_built_and_replayed(table: Path, nas_command: Callable[..., O
     [
         (("--samplers", "best"), "--samplers: unknown sampler 'best'; known: pareto, pareto-plain, random"),
         (("--halving", "1"), "--halving: '1' is neither off nor a whole number above one"),
-        (("--halving", "3"), "--halving: trainings of 2 epochs are too short for rungs"),
-        (("--halving", "off,off"), "--halving: a value is named twice"),
+        (("--halving", "3"), "--halving: trainings of 2 epochs are too short; at least 6 are needed"),
+        (("--halving", "off,off"), "--halving: a value is given twice"),
     ],
 )
 def test_wrong_arguments_are_one_line(
@@ -61,4 +61,4 @@ def test_what_is_no_table_and_no_study_is_one_line(nas_command: Callable[..., Ou
     missing = nas_command("table", "replay", "nowhere.csv")
     assert (missing.code, missing.err.count("\n")) == (2, 1) and "nowhere.csv: cannot be read" in missing.err
     never = nas_command("table", "replay", "digits")
-    assert (never.code, never.err.count("\n")) == (2, 1) and "was never run" in never.err
+    assert (never.code, never.err.count("\n")) == (2, 1) and "has not been run yet" in never.err

@@ -93,10 +93,10 @@ def test_a_table_does_not_tell_where_its_images_lay(repeated: Study, tmp_path: P
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "is no table of trainings"),
-        (b"digest,flops\na,1\n", "is no table of trainings"),
+        (b"", "is not a table of trainings"),
+        (b"digest,flops\na,1\n", "is not a table of trainings"),
         (b'# {"study": {}, "classes": 10, "channels": 1}\na\n', "name: is missing"),
-        (b"\xff\xfe", "is no table of trainings"),
+        (b"\xff\xfe", "is not a table of trainings"),
     ],
 )
 def test_what_is_no_table_is_refused_in_one_line(content: bytes, complaint: str, tmp_path: Path) -> None:
@@ -113,12 +113,12 @@ def test_a_table_without_some_column_says_which(repeated: Study, tmp_path: Path)
     write_table(Table(table.study, table.kind, table.frame, {}), tmp_path / "table.csv.gz")
     head, _, body = gzip.decompress((tmp_path / "table.csv.gz").read_bytes()).decode().partition("\n")
     (tmp_path / "less.csv").write_text(f"{head}\n{body.replace('val_accuracy', 'accuracy')}")
-    with pytest.raises(StudyError, match="columns lacking: val_accuracy"):
+    with pytest.raises(StudyError, match="missing columns: val_accuracy"):
         read_table(tmp_path / "less.csv")
     with pytest.raises(StudyError, match="cannot be read"):
         read_table(tmp_path / "nowhere.csv")
     (tmp_path / "broken.csv.gz").write_bytes(b"not packed")
-    with pytest.raises(StudyError, match="is no table|cannot be read"):
+    with pytest.raises(StudyError, match="is not a table|cannot be read"):
         read_table(tmp_path / "broken.csv.gz")
 
 

@@ -151,10 +151,10 @@ def test_a_single_network_is_checked(tiny_config: StudyConfig, timed: list[int])
 def test_a_band_that_no_network_lies_in_is_refused(tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     band = changed(tiny_config, budget={"flops": {"min": 500_001, "max": 500_002}})
     networks = len({point.record.digest for point in every_point(band)})
-    with pytest.raises(BudgetError, match=f"met by none of the {networks} networks, which have .*k to .*M FLOPs"):
+    with pytest.raises(BudgetError, match=f"none of the {networks} networks meets it; they have .*k to .*M FLOPs"):
         check_study(band)
     monkeypatch.setattr(check, "_WHOLE", 0)
-    with pytest.raises(BudgetError, match=f"met by none of the sampled {networks} networks"):
+    with pytest.raises(BudgetError, match=f"none of the sampled {networks} networks meets it"):
         check_study(band)
 
 
@@ -209,7 +209,7 @@ def test_a_faster_setting_is_advised_where_it_is_worth_it(
     )
     monkeypatch.setattr(check, "check_study", lambda *a, **k: report)
     out = nas_command("check", "digits").out
-    assert ("1.50 times the recipe's speed: recipe.precision: bfloat16, recipe.channels_last: false" in out) == said
+    assert ("1.50 times as fast with recipe.precision: bfloat16, recipe.channels_last: false" in out) == said
     assert "3 broken images are left out" in out
 
 
@@ -219,6 +219,6 @@ def test_a_sample_is_not_called_the_whole(
     monkeypatch.setattr(check, "_WHOLE", 0)
     Path("mine.yaml").write_text(yaml.safe_dump({**TINY, "budget": {"latency_ms": {"max": 1000}}}))
     out = nas_command("check", "mine.yaml").out
-    assert "100.0 % of 32 random proposals meet them; there are too many points to count all" in out
-    assert "they name at least 16 distinct networks\n" in out
-    assert "about 8 trainings" in out and "with one worker, if none is too slow\n" in out
+    assert "100.0 % of 32 random proposals meet it; there are too many points to count them all" in out
+    assert "they give at least 16 distinct networks\n" in out
+    assert "about 8 trainings" in out and "with one worker, if all are fast enough\n" in out

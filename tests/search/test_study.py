@@ -192,7 +192,7 @@ def test_other_images_are_refused(tiny_config: StudyConfig, monkeypatch: pytest.
     ("limit", "message"),
     [
         ({"max": "1k"}, r"budget.flops.max 1k is below the cheapest network of the search, which has \d+\.?\d*k"),
-        ({"min": "1G"}, "budget.flops.min 1G is above the dearest network of the search"),
+        ({"min": "1G"}, "budget.flops.min 1G is above the most expensive network of the search"),
     ],
 )
 def test_a_budget_that_nothing_meets_is_refused_before_anything_is_written(
@@ -220,10 +220,10 @@ def test_failed_trials_are_kept_with_their_reason_and_three_in_a_row_end_the_sea
 
 
 def test_a_study_that_was_never_run_is_refused(tiny_config: StudyConfig, finished_study: Study) -> None:
-    with pytest.raises(StudyError, match="study 'tiny' was never run in sqlite:///studies/tiny/study.db"):
+    with pytest.raises(StudyError, match="study 'tiny' has not been run yet in sqlite:///studies/tiny/study.db"):
         open_study(tiny_config)
     assert not Path("studies").exists()
-    with pytest.raises(StudyError, match="study 'other' was never run"):
+    with pytest.raises(StudyError, match="study 'other' has not been run yet"):
         open_study(tiny_config.model_copy(update={"name": "other"}), storage=finished_study.storage)
 
 
@@ -465,7 +465,7 @@ def test_a_study_that_asks_for_more_memory_than_there_is_is_refused(
     tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "device_memory", lambda device: Memory(10_000, 10_000))
-    with pytest.raises(DeviceError, match="training .* at 8 px takes at least .* for 2 images at once, but cpu has 10"):
+    with pytest.raises(DeviceError, match="training .* at 8 px needs at least .* for 2 images at once, but cpu has 10"):
         run_study(tiny_config)
     assert not Path("studies").exists()
 

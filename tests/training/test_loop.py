@@ -108,7 +108,7 @@ def test_a_step_takes_time_of_which_batches_take_a_part(network: Architecture, d
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:0", "mps"])
 def test_unknown_devices_are_refused(name: str) -> None:
-    with pytest.raises(DeviceError, match=rf"device '{name}' is not on this machine; known: auto, cpu"):
+    with pytest.raises(DeviceError, match=rf"this machine has no device '{name}'; known: auto, cpu"):
         resolve_device(name)
 
 

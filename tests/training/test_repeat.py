@@ -117,8 +117,8 @@ class Evil:
     ("write", "message"),
     [
         (lambda path: None, "no such file"),
-        (lambda path: path.write_text("text"), "cannot be read as weights|holds more than tensors"),
-        (lambda path: torch.save({"a": Evil()}, path), "holds more than tensors"),
+        (lambda path: path.write_text("text"), "cannot be read as weights|contains more than tensors"),
+        (lambda path: torch.save({"a": Evil()}, path), "contains more than tensors"),
         (lambda path: torch.save([1, 2], path), "must be a state dict of tensors"),
         (lambda path: torch.save({"a": torch.zeros(2)}, path), "not a state dict of torchvision's"),
         (

@@ -166,7 +166,7 @@ def test_a_network_that_fits_no_memory_is_refused_and_a_large_batch_is_halved(mo
 
     with_memory(estimate_training_memory(cost, batch=2).low - 1)
     with pytest.raises(
-        DeviceError, match=r"resnet_small .* at 64 px takes at least .* for 2 images at once, but cpu has"
+        DeviceError, match=r"resnet_small .* at 64 px needs at least .* for 2 images at once, but cpu has"
     ):
         fitting_batch(architecture, 64, CPU)
     with_memory(estimate_training_memory(cost, batch=16).high)
@@ -500,7 +500,7 @@ def test_what_cannot_be_captured_runs_as_it_is(replayed: type[Replayed], monkeyp
     step = step_of(model)
     for _ in range(3):
         step(*batch(12))
-    with pytest.warns(UserWarning, match="cannot be captured as a CUDA graph and runs as it is: operation not"):
+    with pytest.warns(UserWarning, match="cannot be captured as a CUDA graph and run without one: operation not"):
         step(*batch(12))
     for _ in range(4):  # and is not tried again
         step(*batch(12))

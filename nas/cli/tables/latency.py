@@ -82,11 +82,12 @@ def _where(item: Latency) -> str:
 def disagreement_lines(orders: Orders, *, setting: str) -> list[str]:
     """Return where the orders by FLOPs and by latency disagree, in words."""
     if orders.tau is None:
-        reason = "one network has no order" if orders.pairs == 0 else "all networks are equal in FLOPs or in latency"
+        one, equal = "one network cannot be ranked", "all networks have equal FLOPs or equal latency"
+        reason = one if orders.pairs == 0 else equal
         return [f"{setting}: {reason}"]
     lines = [
-        f"{setting}: Kendall's tau of FLOPs and latency {orders.tau:.3f},"
-        f" {len(orders.swapped)} of {orders.pairs} pairs swapped"
+        f"{setting}: Kendall's tau of FLOPs and latency is {orders.tau:.3f};"
+        f" {len(orders.swapped)} of {orders.pairs} pairs are swapped"
     ]
     for pair in orders.swapped:
         noise = " (within noise)" if pair.within_noise else ""

@@ -67,14 +67,15 @@ def stage_table(architecture: Architecture, cost: Cost, *, width: int) -> Table:
 def cost_notes(cost: Cost) -> str:
     """Return what a stage table has no column for: exact totals, operators, bytes of the weights."""
     shares = ", ".join(f"{name} {100 * flops / cost.flops:.1f} %" for name, flops in cost.flops_by_operator.items())
+    peak = format_bytes(cost.peak_memory)
     sizes = (f"{format_bytes(cost.weight_bytes_at(p))} {p}" for p in ("fp32", "fp16", "int8"))
     return "\n".join(
         (
-            f"{cost.flops:,} FLOPs as fvcore counts, one multiply-add is one",
+            f"{cost.flops:,} FLOPs as fvcore counts them: one multiply-add is one FLOP",
             f"  {shares}",
-            f"{cost.multiply_adds:,} of them in convolutions and linear layers, as papers quote",
+            f"{cost.multiply_adds:,} of them in convolutions and linear layers, the figure that papers quote",
             f"{cost.params:,} parameters: {', '.join(sizes)}",
-            f"{cost.activations:,} activations; feature maps of an image need {format_bytes(cost.peak_memory)} at once",
+            f"{cost.activations:,} activations; the feature maps of one image need up to {peak} at once",
         )
     )
 

@@ -60,7 +60,7 @@ def replay_table(summaries: Sequence[ReplaySummary], *, title: str, width: int) 
     """Return replayed rules as a table, one row each; the figures to 95 % are blank where they were not reached."""
     columns = [
         Column("rule", justify="left", folds=True),
-        Column("share in the end"),
+        Column("final share"),
         Column("trained", drop=2),
         Column("to 95 %: proposals"),
         Column("compute"),
@@ -94,11 +94,11 @@ def front_notes(front: NoisyFront) -> list[str]:
     """Return what a table of the front has no room for: the noise, what is near, and who may be on the front too."""
     if not front.points:
         return []
-    near = ["near: within noise of that trial, the one before it (two standard errors of the difference)."]
+    near = ["near: within noise (two standard errors of the difference) of that trial, the one before it on the front."]
     near = near if any(point.within_noise_of is not None for point in front.points) else []
     some = ", ".join(f"#{p.trial.number} ({format_share(p.front_probability)})" for p in front.contenders[:_CONTENDERS])
     more = len(front.contenders) - _CONTENDERS
-    also = [f"May be on it too: {some}{f' and {more} more' if more > 0 else ''}."] if some else []
+    also = [f"May be on the front too: {some}{f' and {more} more' if more > 0 else ''}."] if some else []
     return [str(front.noise), *near, *also]
 
 

@@ -81,7 +81,7 @@ def _repeat_trainings(study: Study, trainer: Trainer, emit: Callable[[Event], No
         failures = failures + 1 if done.state == "failed" else 0
         if failures == FAILURES_IN_A_ROW:
             raise NasError(f"{failures} further trainings in a row failed, the last with: {done.error}")
-    emit(TimeIsUp(f"time is up after {limits.hours:g} h: nothing new begins"))
+    emit(TimeIsUp(f"time is up after {limits.hours:g} h: nothing new is started"))
 
 
 def _propose(study: optuna.Study, objective: Objective, store: Store, emit: Callable[[Event], None]) -> None:

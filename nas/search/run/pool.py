@@ -56,7 +56,7 @@ def run_workers(
             process.join()
     failed = [process.name for process in processes if process.exitcode]
     if failed:
-        raise NasError(f"{', '.join(failed)} ended with an error; what had finished is kept")
+        raise NasError(f"{', '.join(failed)} ended with an error; finished trials are kept")
 
 
 def _pass_on(processes: list[SpawnProcess], events: Any, on_event: Callable[[Event], None] | None) -> None:

@@ -35,25 +35,25 @@ def run_study(
     """Run a study, or continue it.
 
     Args:
-        study: A study file, the name of a shipped study, a definition (whose folder is ``./studies/NAME``), or an
-            opened study.
-        trials: Number of further trials; without it, as many as the study's ``trials`` still lack, or with ``until`` as
-            many as it takes.
-        workers: Processes that run trials side by side.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` spreads workers over all GPUs.
-        storage: Database URL; without it, SQLite in the study's folder.
-        until: ``stagnant``: no new proposal once the last third of the compute has added less than 1 % to the
-            hypervolume of the front (``nas/fronts/growth.py``); paused trainings that deserve it still go on.
-        max_hours: Nothing new begins once this run has taken so long; what runs is trained to its end.
-        on_event: Called with each finished epoch and trial.
+        study: A study file, the name of a shipped study, a definition (its folder is ``./studies/NAME``), or an opened
+            study.
+        trials: Number of further trials; default: as many as the study still needs or, with ``until``, no limit.
+        workers: Number of processes that train at the same time.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. ``auto`` spreads the workers over all GPUs.
+        storage: Database URL; default: an SQLite database in the study's folder.
+        until: ``stagnant`` makes no new proposals once the last third of the compute has added less than 1 % to the
+            hypervolume of the front (``nas/fronts/growth.py``). Paused trainings that are among the best still
+            continue.
+        max_hours: Start nothing new after this many hours; running trainings are finished. Default: no limit.
+        on_event: Called with each event, such as a finished epoch or trial.
 
     Returns:
         The study.
 
     Raises:
-        UserError: The study, its budget, data, device, memory or database does not allow a search; nothing was changed.
+        UserError: The study, budget, data, device, memory or database does not allow a search. Nothing was changed.
         NasError: Several trials in a row failed.
-        KeyboardInterrupt: Finished trials are kept, and running again continues.
+        KeyboardInterrupt: You pressed Ctrl-C. Finished trials are kept; run the study again to continue.
     """
     limits = make_limits(until=until, max_hours=max_hours)
     found = find_study(study, storage=storage)

@@ -45,6 +45,6 @@ def read_growth(store: Store, study: optuna.Study, *, startup_trials: int) -> Gr
 def stagnation(store: Store, study: optuna.Study, *, startup_trials: int) -> str | None:
     """Say why a search need not go on, or return None."""
     if idle([trial.state for trial in store.trials()]):
-        return f"stagnant: the last {IDLE_PROPOSALS} proposals were outside the budget or known"
+        return f"stagnant: the last {IDLE_PROPOSALS} proposals were outside the budget or already known"
     growth = read_growth(store, study, startup_trials=startup_trials)
     return f"stagnant: {growth}" if growth is not None and growth.stagnant else None

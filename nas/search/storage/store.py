@@ -80,11 +80,11 @@ class Store:
             return
         changed = changes(stored[0].definition(), config.definition())
         if not changed and stored[1] != fingerprint:
-            changed = ["the images, their classes or their number are not those of the first run"]
+            changed = ["the images, their classes or their number have changed since the first run"]
         if changed:
             raise StudyError(
-                f"study {self.study!r} cannot go on under another definition ({'; '.join(changed)});"
-                " restore it, or give the changed study another name"
+                f"study {self.study!r} cannot continue with a changed definition ({'; '.join(changed)});"
+                " undo the change, or give the changed study another name"
             )
         with self._engine.begin() as connection:  # an earlier version did not note it
             connection.execute(STUDY.update().where(STUDY.c.name == self.study).values(val_images=val_images))

@@ -376,7 +376,7 @@ def test_looking_at_a_halved_study(nas_command: Callable[..., Outcome], whole: S
     assert {entry["state"] for entry in front} == {"trained"}
     text = re.sub(r"<script.*?</script>", "", render_report(whole), flags=re.DOTALL)
     assert f"<dt>stopped early</dt><dd>{counts['stopped']}</dd>" in re.sub(r"\s*\n\s*", "", text)
-    assert f"{100 * best:.2f} %" in text and "those that stopped early end where they did" in text
+    assert f"{100 * best:.2f} %" in text and "of networks that were stopped early end there" in text
     assert len(plot_curves(whole).data) == len(curves_info(whole).curves) == counts["stopped"] + counts["trained"]
     assert any("stopped after epoch 1" in (line.hovertemplate or "") for line in plot_curves(whole).data)
 

@@ -95,7 +95,7 @@ def test_a_sampler_that_repeats_itself_does_not_run_for_ever(
     told: list[Event] = []
     states = [trial.state for trial in run_study(narrow, trials=40, until="stagnant", on_event=told.append).trials()]
     assert states[-12:] == ["repeated"] * 12 and states[-13] == "trained"
-    assert told[-1] == Stagnant("stagnant: the last 12 proposals were outside the budget or known")
+    assert told[-1] == Stagnant("stagnant: the last 12 proposals were outside the budget or already known")
 
 
 def test_paused_trainings_that_deserve_it_go_on_before_a_stagnant_search_ends(
@@ -148,7 +148,7 @@ def test_nothing_new_begins_once_time_is_up(wide: StudyConfig, monkeypatch: pyte
     config = changed(wide, search={"replicates": {"seeds": 2, "networks": 1, "of": "spread"}})
     ran = run_study(config, max_hours=1, on_event=listen)
     assert [trial.state for trial in ran.trials()] == ["trained"] * 3  # the third began at 0.8 hours
-    assert told[-1] == TimeIsUp("time is up after 1 h: nothing new begins")
+    assert told[-1] == TimeIsUp("time is up after 1 h: nothing new is started")
     assert ran.repeats() == []
     told.clear()
     assert len(run_study(config, trials=1, max_hours=0.5, on_event=listen).repeats()) == 1  # each run has its own hours
@@ -167,7 +167,7 @@ def test_workers_begin_nothing_once_time_is_up(wide: StudyConfig) -> None:
     told: list[Event] = []
     ran = run_study(wide, max_hours=1e-9, workers=2, on_event=told.append)
     assert ran.trials() == []
-    assert told[1:] == [TimeIsUp("time is up after 1e-09 h: nothing new begins")] * 2
+    assert told[1:] == [TimeIsUp("time is up after 1e-09 h: nothing new is started")] * 2
 
 
 def test_a_worker_that_finds_stagnation_stops_all(wide: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
