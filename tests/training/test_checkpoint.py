@@ -147,22 +147,38 @@ def test_a_training_asks_again_where_it_was_stopped_before_the_answer(network: A
     assert asked == [1, 2, 3]  # the end is no question
 
 
-def test_a_checkpoint_of_something_else_is_not_gone_on_from(network: Architecture, digits: Dataset) -> None:
-    def stop(epoch: Epoch) -> None:
-        raise Stopped
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": 6},
+        {
+            "architecture": load_space("resnet_small").architecture(
+                width=0.25, resolution=8, num_classes=10, in_channels=1
+            )
+        },
+        {"initial": {"classifier.bias": torch.ones(10)}},
+        *(
+            {"recipe": {key: value}}
+            for key, value in {"crop": 0.0, "learning_rate": 0.3, "ema": 0.9, "flip": True}.items()
+        ),
+    ],
+    ids=lambda changed: " ".join(map(str, changed.get("recipe", changed))),
+)
+def test_a_checkpoint_of_something_else_is_not_gone_on_from(
+    changed: dict[str, Any], network: Architecture, digits: Dataset
+) -> None:
+    def trained(**changes: Any) -> tuple[int, TrainingResult]:
+        steps: list[object] = []
+        recipe = Recipe(steps=2, batch_size=64).model_copy(update=changes.pop("recipe", {}))
+        keywords = {"architecture": network, "seed": 5, "device": CPU, "on_step": steps.append, **changes}
+        result = train(dataset=digits, recipe=recipe, **keywords)
+        return len(steps), result
 
-    recipe = RECIPES["default"]
-    others = {
-        "seed": {"seed": 6, "recipe": recipe},
-        "recipe": {"seed": 5, "recipe": recipe.model_copy(update={"crop": 0.0})},
-    }
-    for keywords in others.values():
-        with pytest.raises(Stopped):
-            train(network, digits, recipe, seed=5, device=CPU, checkpoint=FILE, on_epoch=stop)
-        assert FILE.exists()
-        plain = train(network, digits, keywords["recipe"], seed=keywords["seed"], device=CPU)
-        with_file = train(network, digits, keywords["recipe"], seed=keywords["seed"], device=CPU, checkpoint=FILE)
-        same(plain, with_file)
+    kept = {"checkpoint": FILE, "keep_checkpoint": True}
+    assert [trained(**kept)[0], trained(**kept)[0]] == [2, 0]
+    steps, with_file = trained(**kept, **changed)
+    assert steps == 2
+    same(trained(**changed)[1], with_file)
 
 
 @pytest.mark.parametrize("damage", [b"", b"text", b"\xff" * 100])

@@ -172,6 +172,33 @@ def test_a_network_that_fits_no_memory_is_refused_and_a_large_batch_is_halved(mo
     with_memory(estimate_training_memory(cost, batch=16).high)
     assert fitting_batch(architecture, 64, CPU) == 16
     assert fitting_batch(architecture, 16, CPU) is None
+    assert fitting_batch(architecture, 64, torch.device("cuda:0")) is None  # which says so itself
+    with_memory(estimate_training_memory(cost, batch=5).high)
+    assert fitting_batch(architecture, 9, CPU) == 5
+    with_memory(estimate_training_memory(cost, batch=2).low)  # the smallest step may fit
+    assert fitting_batch(architecture, 64, CPU) == 2
+
+
+def test_no_more_images_are_looked_at_at_once_than_the_memory_holds(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: dict[bool, list[int]] = {True: [], False: []}
+
+    def build(architecture: Architecture) -> Network:
+        model = build_model(architecture)
+        model.register_forward_pre_hook(lambda module, inputs: sizes[module.training].append(len(inputs[0])))
+        return model
+
+    cost = count_cost(network())
+    total = estimate_training_memory(cost, batch=16).high
+    monkeypatch.setattr(loop, "device_memory", lambda device: Memory(total, total))
+    monkeypatch.setattr(loop, "build_model", build)
+    trained = train(network(), digits, Recipe(steps=1, batch_size=64), seed=0, device=CPU)
+    assert trained.micro_batch == 16 and sizes[True] == [16] * 4
+    assert max(sizes[False]) == total // (8 * cost.peak_memory) < len(digits.validation)
+    sizes[True].clear()
+    loop.time_step(network(), digits, Recipe(batch_size=64), device=CPU, steps=1)
+    assert set(sizes[True]) == {16}
 
 
 @pytest.mark.parametrize("family", ["resnet_small", "efficientnet_small", "resnext_small", "inception_small"])
