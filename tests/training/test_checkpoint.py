@@ -151,16 +151,12 @@ def test_a_training_asks_again_where_it_was_stopped_before_the_answer(network: A
     "changed",
     [
         {"seed": 6},
-        {
-            "architecture": load_space("resnet_small").architecture(
-                width=0.25, resolution=8, num_classes=10, in_channels=1
-            )
-        },
+        {"architecture": load_space("resnet_small").architecture(resolution=8, num_classes=10, in_channels=1)},
         {"initial": {"classifier.bias": torch.ones(10)}},
-        *(
-            {"recipe": {key: value}}
-            for key, value in {"crop": 0.0, "learning_rate": 0.3, "ema": 0.9, "flip": True}.items()
-        ),
+        {"recipe": {"crop": 0.0}},
+        {"recipe": {"learning_rate": 0.3}},
+        {"recipe": {"ema": 0.9}},
+        {"recipe": {"flip": True}},
     ],
     ids=lambda changed: " ".join(map(str, changed.get("recipe", changed))),
 )

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import scaled
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nas.architecture.cost import count_cost
+from nas.architecture.layers import Conv
 from nas.architecture.presets import preset
 from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
@@ -292,11 +294,19 @@ def test_layout_and_precision_change_how_not_what(digits: Dataset, change: dict[
     assert all(tensor.dtype == torch.float32 for tensor in other.model.parameters())
 
 
+@pytest.mark.endurance
 @pytest.mark.slow
 def test_a_compiled_network_trains_alike_at_every_resolution(digits: Dataset) -> None:
+    from torch._dynamo.utils import counters
+
+    # compiling takes long: seconds for one convolution, a minute for a residual network
+    small = Architecture((Conv(4, 3, activation="relu"),), (), (), 12, 10, 1)
+    trained = network(resolution=12) if scaled(0, 1) else small
     recipe = Recipe(epochs=3, batch_size=64, learning_rate=0.2, progressive=0.5)
-    plain = train(network(resolution=12), digits, recipe, seed=0, device=CPU)
-    compiled = train(network(resolution=12), digits, recipe.model_copy(update={"compile": True}), seed=0, device=CPU)
+    plain = train(trained, digits, recipe, seed=0, device=CPU)
+    counters.clear()
+    compiled = train(trained, digits, recipe.model_copy(update={"compile": True}), seed=0, device=CPU)
+    assert counters["stats"]["unique_graphs"] == 2  # of 6 px and 12 px
     for ours, theirs in zip(plain.curve, compiled.curve, strict=True):
         assert theirs.train_loss == pytest.approx(ours.train_loss, abs=0.05)
 
