@@ -190,6 +190,20 @@ def finished_study(finished: Path) -> Study:
     return open_study(finished)
 
 
+@pytest.fixture
+def measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure latency in this process and for a moment only: enough for what is made of the figures."""
+    from nas.models import latency
+
+    def in_this_process(task: Callable[..., Any], *arguments: Any) -> Any:
+        with torch.random.fork_rng():
+            return task(*arguments)
+
+    original = latency._timed
+    monkeypatch.setattr(latency, "in_own_process", in_this_process)
+    monkeypatch.setattr(latency, "_timed", lambda run, least_seconds: original(run, least_seconds / 100))
+
+
 # pytest-xdist's workers ignore Ctrl-C, and what they start would too
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
