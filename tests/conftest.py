@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +36,14 @@ settings.load_profile("default")
 def scaled(small: int, large: int) -> int:
     """Return how often a test tries: ``small`` in ``make test``, ``large`` in ``make endurance``."""
     return large if os.environ.get("NAS_ENDURANCE") else small
+
+
+def wait_until(happened: Callable[[], object], *, seconds: float = 120.0) -> None:
+    """Wait for an event, for as long as a busy machine may take; what it waits for must not take a tenth of that."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "what was waited for has not happened"
+        time.sleep(0.01)
 
 
 SPACES = tuple(sorted(path.stem for path in shipped("search_spaces").glob("*.yaml")))
