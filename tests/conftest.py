@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -211,6 +212,22 @@ def measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
     original = latency._timed
     monkeypatch.setattr(latency, "in_own_process", in_this_process)
     monkeypatch.setattr(latency, "_timed", lambda run, least_seconds: original(run, least_seconds / 100))
+
+
+@pytest.fixture
+def own_finished(finished: Path, tmp_path: Path) -> Path:
+    """Return the file of a copy of the study that has been run, for a test that changes it."""
+    copy = tmp_path / "finished"
+    shutil.copytree(finished.parent, copy)
+    return copy / finished.name
+
+
+@pytest.fixture
+def own_study(own_finished: Path) -> Study:
+    """Return a copy of the study that has been run, for a test that changes it."""
+    from nas.search.study import open_study
+
+    return open_study(own_finished)
 
 
 # pytest-xdist's workers ignore Ctrl-C, and what they start would too

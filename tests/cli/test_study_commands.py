@@ -32,15 +32,15 @@ def test_looking_at_a_study(nas_command: Command, finished: Path) -> None:
 
 
 @pytest.mark.usefixtures("measured_here")
-def test_the_front_of_a_study_is_ranked_by_latency(nas_command: Command, finished: Path) -> None:
-    outcome = nas_command("latency", finished, "--device", "cpu", "--threads", 1)
+def test_the_front_of_a_study_is_ranked_by_latency(nas_command: Command, own_finished: Path) -> None:
+    outcome = nas_command("latency", own_finished, "--device", "cpu", "--threads", 1)
     assert outcome.code == 0 and "Front of tiny by latency" in outcome.out and "pairs swapped" in outcome.out
-    document = json.loads(nas_command("latency", finished, "--device", "cpu", "--batch", 4, "--json").out)
-    front = json.loads(nas_command("front", finished, "--json").out)["front"]
+    document = json.loads(nas_command("latency", own_finished, "--device", "cpu", "--batch", 4, "--json").out)
+    front = json.loads(nas_command("front", own_finished, "--json").out)["front"]
     assert sorted(entry["trial"] for entry in document["front"]) == sorted(trial["number"] for trial in front)
     assert [entry["latency_rank"] for entry in document["front"]] == list(range(1, len(front) + 1))
     assert -1 <= document["kendall_tau"] <= 1
-    nas_command("report", finished, "-o", "r.html")
+    nas_command("report", own_finished, "-o", "r.html")
     assert "What users wait for" in Path("r.html").read_text()
 
 
