@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +45,14 @@ settings.register_profile("mutants", settings.get_profile("default"), phases=[Ph
 def scaled(small: int, large: int) -> int:
     """Return how often a test tries: ``small`` in ``make test``, ``large`` in ``make endurance``."""
     return large if os.environ.get("NAS_ENDURANCE") else small
+
+
+def wait_until(happened: Callable[[], object], *, seconds: float = 120.0) -> None:
+    """Wait for an event, for as long as a busy machine may take; what it waits for must not take a tenth of that."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "what was waited for has not happened"
+        time.sleep(0.01)
 
 
 SPACES = tuple(sorted(path.stem for path in shipped("search_spaces").glob("*.yaml")))
@@ -216,6 +226,36 @@ def finished_study(finished: Path) -> Study:
     from nas.search.study import open_study
 
     return open_study(finished)
+
+
+@pytest.fixture
+def measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure latency in this process and for a moment only: enough for what is made of the figures."""
+    from nas.models import latency
+
+    def in_this_process(task: Callable[..., Any], *arguments: Any) -> Any:
+        with torch.random.fork_rng():
+            return task(*arguments)
+
+    original = latency._timed
+    monkeypatch.setattr(latency, "in_own_process", in_this_process)
+    monkeypatch.setattr(latency, "_timed", lambda run, least_seconds: original(run, least_seconds / 100))
+
+
+@pytest.fixture
+def own_finished(finished: Path, tmp_path: Path) -> Path:
+    """Return the file of a copy of the study that has been run, for a test that changes it."""
+    copy = tmp_path / "finished"
+    shutil.copytree(finished.parent, copy)
+    return copy / finished.name
+
+
+@pytest.fixture
+def own_study(own_finished: Path) -> Study:
+    """Return a copy of the study that has been run, for a test that changes it."""
+    from nas.search.study import open_study
+
+    return open_study(own_finished)
 
 
 # pytest-xdist's workers ignore Ctrl-C, and what they start would too

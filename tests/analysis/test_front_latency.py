@@ -84,17 +84,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], None]
     return set_times
 
 
-def test_the_front_is_ranked_by_latency_and_kept(
-    finished_study: Study, clock: Callable[[dict[int, float]], None]
-) -> None:
-    front = pareto_front(finished_study)
+def test_the_front_is_ranked_by_latency_and_kept(own_study: Study, clock: Callable[[dict[int, float]], None]) -> None:
+    front = pareto_front(own_study)
     assert len(front) >= 2
     reverse = {trial.flops: float(len(front) - place) for place, trial in enumerate(front)}
     clock(reverse)
     started: list[int] = []
-    found = measure_front(
-        finished_study, backend="compile", batch=4, on_start=lambda trial: started.append(trial.number)
-    )
+    found = measure_front(own_study, backend="compile", batch=4, on_start=lambda trial: started.append(trial.number))
     assert started == [trial.number for trial in front]
     # the dearest is now the fastest and the most accurate: it beats all others
     assert [entry.trial.number for entry in found.ranked] == started[::-1]
@@ -102,18 +98,18 @@ def test_the_front_is_ranked_by_latency_and_kept(
     assert [entry.flops_rank for entry in found.ranked] == list(range(len(front), 0, -1))
     assert [entry.beaten_by for entry in found.ranked] == [None] + [front[-1].number] * (len(front) - 1)
     assert found.orders.tau == pytest.approx(-1.0)
-    assert stored_front_latency(finished_study) == found
+    assert stored_front_latency(own_study) == found
     clock({trial.flops: place + 1.0 for place, trial in enumerate(front)})
-    again = measure_front(finished_study, backend="compile", batch=4)
+    again = measure_front(own_study, backend="compile", batch=4)
     assert all(entry.beaten_by is None for entry in again.ranked) and again.orders.swapped == ()
-    assert stored_front_latency(finished_study) == again
-    assert [item.median_ms for item in finished_study.latencies()[front[0].digest]][:2] == [1.0, float(len(front))]
+    assert stored_front_latency(own_study) == again
+    assert [item.median_ms for item in own_study.latencies()[front[0].digest]][:2] == [1.0, float(len(front))]
 
 
 def test_the_report_shows_the_latency_once_it_was_measured(
-    tiny_config: StudyConfig, clock: Callable[[dict[int, float]], None]
+    own_study: Study, clock: Callable[[dict[int, float]], None]
 ) -> None:
-    study = run_study(tiny_config)
+    study = own_study
     assert stored_front_latency(study) is None
     assert "How long inference takes" not in render_report(study)
     front = pareto_front(study)
@@ -128,8 +124,8 @@ def test_the_report_shows_the_latency_once_it_was_measured(
     assert sum(len(trace.x) for trace in figure.data) == len(front) + 1
 
 
-def test_a_front_measured_in_part_is_not_shown(tiny_config: StudyConfig) -> None:
-    study = run_study(tiny_config)
+def test_a_front_measured_in_part_is_not_shown(own_study: Study) -> None:
+    study = own_study
     first, *others = pareto_front(study)
     study.add_latency(first, took(1.0))
     assert others and stored_front_latency(study) is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,13 @@ def test_the_split_follows_its_seed_and_the_test_images_do_not() -> None:
     assert np.array_equal(load_data(first).train.images, load_data(first).train.images)
     assert not np.array_equal(load_data(first).train.labels, load_data(second).train.labels)
     assert np.array_equal(load_test(first).images, load_test(second).images)
+
+
+def test_the_test_images_are_the_same_for_all_time() -> None:
+    test = load_test(DataConfig(digits=True))
+    assert len(test) == 270
+    content = hashlib.blake2b(test.images.tobytes() + test.labels.tobytes(), digest_size=8).hexdigest()
+    assert content == "9cf5b5e8667f2b81"  # accuracies on others could not be compared
 
 
 def test_limit_keeps_the_classes_in_proportion() -> None:

@@ -20,7 +20,7 @@ from nas.data.batches import standardisation
 from nas.data.sources import load_data, load_test
 from nas.errors import ExportError, StudyError
 from nas.export import bundle
-from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network
+from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network, onnx_difference
 from nas.search.run.start import run_study
 from nas.search.study import Study
 
@@ -155,6 +155,28 @@ def test_other_images_than_the_searchs_are_refused(finished_study: Study) -> Non
     other = replace(finished_study, fingerprint="0" * 16)
     with pytest.raises(StudyError, match="images of 'tiny' have changed since it was run"):
         export_network(other, pareto_front(other)[0], "out")
+
+
+def test_images_of_a_study_that_never_kept_a_fingerprint_are_taken_as_they_are(finished_study: Study) -> None:
+    older = replace(finished_study, fingerprint="", directory=Path("elsewhere"))
+    with pytest.raises(
+        StudyError, match="no such file; the weights were pruned, or are on the"
+    ):  # which are looked at later
+        export_network(older, pareto_front(older)[0], "out")
+
+
+@pytest.mark.parametrize("scale", [0.1, 100.0])
+def test_logits_may_differ_by_a_thousandth_of_the_largest(exported: ExportedNetwork, scale: float) -> None:
+    model = nas.build_model(nas.load_architecture(exported.directory / "architecture.json")).eval()
+    model.load_state_dict(load_file(exported.directory / "weights.safetensors"))
+    images = scale * torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        largest = float(model(images).abs().max())
+        model.classifier.bias += 0.5e-3 * max(1.0, largest)
+        assert onnx_difference(model, images, exported.directory / "model.onnx") > 0
+        model.classifier.bias += 1e-3 * max(1.0, largest)
+    with pytest.raises(ExportError, match="logits differ from the module's by up to"):
+        onnx_difference(model, images, exported.directory / "model.onnx")
 
 
 def test_trials_are_chosen_by_number_or_by_cost(finished_study: Study) -> None:

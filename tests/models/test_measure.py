@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import architectures, strange_architectures
+from conftest import architectures, scaled, strange_architectures
 from hypothesis import given, settings
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,16 +24,18 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "reference_models.csv"
 REFERENCES = list(csv.DictReader(GOLDEN.read_text().splitlines()))
 
 
+@pytest.mark.endurance
 @given(architectures())
-@settings(max_examples=60)
+@settings(max_examples=scaled(20, 400))
 def test_counted_cost_equals_the_measured_one_by_section(architecture: Architecture) -> None:
     model = build_model(architecture)
     assert measure_cost(model, architecture) == count_cost(architecture)
     assert model.training
 
 
+@pytest.mark.endurance
 @given(strange_architectures())
-@settings(max_examples=150)
+@settings(max_examples=scaled(50, 1000))
 def test_any_block_costs_what_is_measured(architecture: Architecture) -> None:
     assert measure_cost(build_model(architecture), architecture) == count_cost(architecture)
 
@@ -45,8 +47,9 @@ def test_joins_count_as_fvcore_measures() -> None:
     assert measure_cost(build_model(architecture), architecture) == count_cost(architecture)
 
 
+@pytest.mark.endurance
 @given(architectures())
-@settings(max_examples=40)
+@settings(max_examples=scaled(20, 400))
 def test_multiply_adds_are_half_of_torchs_own_count(architecture: Architecture) -> None:
     with torch.device("meta"):
         model = build_model(architecture).eval()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import scaled
 
 from nas.architecture.presets import PRESETS, preset
 from nas.architecture.spec import Architecture
@@ -24,7 +26,22 @@ from record_torchvision import IMAGES, RECORD, fill  # noqa: E402
 NETWORKS: dict[str, dict[str, Any]] = json.loads(gzip.decompress(RECORD.read_bytes()))["networks"]
 
 
+LARGE = ("efficientnet_b6", "efficientnet_b7", "resnet101", "resnet152", "resnext101_32x8d", "wide_resnet50_2")
+"""Take seconds to fill and to run; what their tensors are called is tested of all, what they compute in endurance."""
+COMPUTED = tuple(name for name in PRESETS if scaled(0, 1) or name not in LARGE)
+
+
 def torchvision_weights(name: str) -> dict[str, torch.Tensor]:
+    """Return the weights that torchvision's network was recorded with."""
+    return dict(_weights_of_small(name)) if name not in LARGE else _make_weights(name)
+
+
+@cache
+def _weights_of_small(name: str) -> dict[str, torch.Tensor]:
+    return _make_weights(name)
+
+
+def _make_weights(name: str) -> dict[str, torch.Tensor]:
     recorded = NETWORKS[name]
     return {
         key: torch.from_numpy(fill(key, tuple(shape), recorded["norm"])) for key, shape in recorded["tensors"].items()
@@ -47,6 +64,19 @@ def test_every_preset_was_recorded() -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
+def test_every_tensor_of_torchvisions_network_has_its_place(name: str) -> None:
+    architecture = preset(name, resolution=96)
+    with torch.device("meta"):
+        model = build_model(architecture)
+        weights = {key: torch.empty(shape) for key, shape in NETWORKS[name]["tensors"].items()}
+    load_reference_weights(model, architecture, weights)
+    weights.pop(next(key for key in reversed(weights) if key.endswith("weight")))
+    with pytest.raises(WeightsError, match="the state dict has no"):
+        load_reference_weights(model, architecture, weights)
+
+
+@pytest.mark.endurance
+@pytest.mark.parametrize("name", COMPUTED)
 def test_logits_are_torchvisions(name: str) -> None:
     model, architecture = fresh(name)
     load_reference_weights(model, architecture, torchvision_weights(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,17 +14,13 @@ from conftest import TINY, Outcome
 from nas.replay.trainings import read_table
 
 
-@pytest.fixture
-def table(nas_command: Callable[..., Outcome]) -> Path:
-    """Return the table of a study of eight trials that were trained for two epochs each."""
-    Path("mine.yaml").write_text(yaml.safe_dump({**TINY, "name": "mine", "recipe": {**TINY["recipe"], "epochs": 2}}))
-    outcome = nas_command("table", "build", "mine.yaml", "-o", "out/table.csv.gz", "--device", "cpu")
+def test_a_table_is_built_and_replayed(nas_command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # test_simulate.py replays in several processes
+    Path("mine.yaml").write_text(yaml.safe_dump({**TINY, "name": "mine"}))
+    table = Path("out/table.csv.gz")
+    outcome = nas_command("table", "build", "mine.yaml", "-o", table, "--device", "cpu")
     assert outcome.code == 0
     assert "out/table.csv.gz: " in outcome.out and "nas table replay out/table.csv.gz" in outcome.out
-    return Path("out/table.csv.gz")
-
-
-def test_a_table_is_built_and_replayed(table: Path, nas_command: Callable[..., Outcome]) -> None:
     networks = len(read_table(table).curves)
     built = nas_command("table", "build", "mine.yaml", "--json")  # nothing is left to train
     assert json.loads(built.out) == {"table": "mine/table.csv.gz", "networks": networks, "trainings": networks}
@@ -50,9 +47,10 @@ def test_a_table_is_built_and_replayed(table: Path, nas_command: Callable[..., O
     ],
 )
 def test_wrong_arguments_are_one_line(
-    arguments: tuple[str, ...], message: str, table: Path, nas_command: Callable[..., Outcome]
+    arguments: tuple[str, ...], message: str, finished: Path, nas_command: Callable[..., Outcome]
 ) -> None:
-    outcome = nas_command("table", "replay", table, *arguments)
+    assert nas_command("table", "build", finished, "-o", "table.csv").code == 0
+    outcome = nas_command("table", "replay", "table.csv", *arguments)
     assert outcome.code == 2
     assert message in outcome.err and outcome.err.count("\n") == 1
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import scaled, wait_until
 
 from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
@@ -29,7 +30,6 @@ from nas.training.result import TrainingResult
 from nas.training.run import Run
 
 CPU = torch.device("cpu")
-KILLS = int(os.environ.get("NAS_KILLS", "5"))  # each takes the seconds of a new process; 20 were run for the record
 FILE = Path("run.safetensors")
 RECIPES = {
     "default": Recipe(epochs=3, batch_size=64),
@@ -41,6 +41,10 @@ RECIPES = {
     "mixed": Recipe(epochs=3, batch_size=64, cutout=0.3, mixup=0.2, cutmix=1.0, loss="binary_cross_entropy"),
     "steps": Recipe(steps=17, batch_size=64, schedule="step", clip=1.0, l1=1e-4, flip=True),
 }
+
+
+LONG = Recipe(epochs=30, batch_size=64)
+"""Takes a second or more, so that a process can be killed many times on the way."""
 
 
 @pytest.fixture(scope="module")
@@ -147,22 +151,34 @@ def test_a_training_asks_again_where_it_was_stopped_before_the_answer(network: A
     assert asked == [1, 2, 3]  # the end is no question
 
 
-def test_a_checkpoint_of_something_else_is_not_gone_on_from(network: Architecture, digits: Dataset) -> None:
-    def stop(epoch: Epoch) -> None:
-        raise Stopped
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": 6},
+        {"architecture": load_space("resnet_small").architecture(resolution=8, num_classes=10, in_channels=1)},
+        {"initial": {"classifier.bias": torch.ones(10)}},
+        {"recipe": {"crop": 0.0}},
+        {"recipe": {"learning_rate": 0.3}},
+        {"recipe": {"ema": 0.9}},
+        {"recipe": {"flip": True}},
+    ],
+    ids=lambda changed: " ".join(map(str, changed.get("recipe", changed))),
+)
+def test_a_checkpoint_of_something_else_is_not_gone_on_from(
+    changed: dict[str, Any], network: Architecture, digits: Dataset
+) -> None:
+    def trained(**changes: Any) -> tuple[int, TrainingResult]:
+        steps: list[object] = []
+        recipe = Recipe(steps=2, batch_size=64).model_copy(update=changes.pop("recipe", {}))
+        keywords = {"architecture": network, "seed": 5, "device": CPU, "on_step": steps.append, **changes}
+        result = train(dataset=digits, recipe=recipe, **keywords)
+        return len(steps), result
 
-    recipe = RECIPES["default"]
-    others = {
-        "seed": {"seed": 6, "recipe": recipe},
-        "recipe": {"seed": 5, "recipe": recipe.model_copy(update={"crop": 0.0})},
-    }
-    for keywords in others.values():
-        with pytest.raises(Stopped):
-            train(network, digits, recipe, seed=5, device=CPU, checkpoint=FILE, on_epoch=stop)
-        assert FILE.exists()
-        plain = train(network, digits, keywords["recipe"], seed=keywords["seed"], device=CPU)
-        with_file = train(network, digits, keywords["recipe"], seed=keywords["seed"], device=CPU, checkpoint=FILE)
-        same(plain, with_file)
+    kept = {"checkpoint": FILE, "keep_checkpoint": True}
+    assert [trained(**kept)[0], trained(**kept)[0]] == [2, 0]
+    steps, with_file = trained(**kept, **changed)
+    assert steps == 2
+    same(trained(**changed)[1], with_file)
 
 
 @pytest.mark.parametrize("damage", [b"", b"text", b"\xff" * 100])
@@ -200,36 +216,45 @@ def test_a_full_disk_is_an_error_and_keeps_the_earlier_checkpoint(monkeypatch: p
     assert kept is not None and kept.tensors["a"].sum() == 0
 
 
-CODE = """
-import sys, torch
-from pathlib import Path
-from nas.architecture.space import load_space
-from nas.data.sources import DataConfig, load_data
-from nas.training.loop import train
-from nas.training.recipe import Recipe
-network = load_space("efficientnet_small").architecture(
-    width=0.25, depth=0.5, resolution=8, num_classes=10, in_channels=1)
-digits = load_data(DataConfig(digits=True, limit=500))
-print("begun", flush=True)
-result = train(network, digits, Recipe(epochs=60, batch_size=64), seed=5,
-    device=torch.device("cpu"), checkpoint=Path("run.safetensors"), checkpoint_seconds=0.05)
-print(repr([(e.train_loss, e.val_loss, e.val_accuracy) for e in result.curve]))
-"""
+def train_and_tell(sender: Connection, network: Architecture) -> None:
+    """Train to the end, from where a killed process left it; the body of a process."""
+    digits = load_data(DataConfig(digits=True, limit=500))
+    result = train(network, digits, LONG, seed=5, device=CPU, checkpoint=FILE, checkpoint_seconds=0.005)
+    sender.send(figures(result.curve))
 
 
+@pytest.mark.endurance
 @pytest.mark.slow
 def test_kills_at_random_moments_change_nothing(network: Architecture, digits: Dataset) -> None:
-    whole = train(network, digits, Recipe(epochs=60, batch_size=64), seed=5, device=CPU)
-    expected = repr([(e.train_loss, e.val_loss, e.val_accuracy) for e in whole.curve])
+    expected = figures(train(network, digits, LONG, seed=5, device=CPU).curve)
+    context = multiprocessing.get_context("forkserver")  # loads once what each process needs
+    context.set_forkserver_preload(["pytest", "hypothesis", "nas.search.study", "sklearn.datasets", "torch._dynamo"])
+
+    def written() -> int:
+        with suppress(FileNotFoundError):
+            return FILE.stat().st_ino
+        return 0
+
+    def start() -> tuple[Any, Connection]:
+        before, (receiver, sender) = written(), context.Pipe(duplex=False)
+        process = context.Process(target=train_and_tell, args=(sender, network))
+        process.start()
+        sender.close()
+        wait_until(lambda: written() != before)  # so that each goes on from where the one before it came to
+        return process, receiver
+
     generator, kills = random.Random(0), 0
-    for _ in range(60):
-        process = subprocess.Popen([sys.executable, "-c", CODE], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None and process.stdout.readline() == "begun\n"
-        if kills < KILLS:
-            time.sleep(generator.uniform(0.0, 0.15))
-            os.kill(process.pid, signal.SIGKILL)
-        out, _ = process.communicate(timeout=120)
-        if process.returncode == 0:
-            break
-        kills += 1
-    assert kills == KILLS and out.strip() == expected
+    while kills < scaled(10, 200):
+        process, receiver = start()
+        time.sleep(generator.uniform(0.0, 0.1))
+        process.kill()
+        process.join()
+        if process.exitcode == 0:  # it was faster, and the next begins anew
+            assert receiver.recv() == expected
+        else:
+            assert process.exitcode == -signal.SIGKILL
+            kills += 1
+    process, receiver = start()
+    assert receiver.recv() == expected
+    process.join()
+    assert process.exitcode == 0 and not FILE.exists()

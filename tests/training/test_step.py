@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import scaled
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nas.architecture.cost import count_cost
+from nas.architecture.layers import Conv
 from nas.architecture.presets import preset
 from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
@@ -172,6 +174,33 @@ def test_a_network_that_fits_no_memory_is_refused_and_a_large_batch_is_halved(mo
     with_memory(estimate_training_memory(cost, batch=16).high)
     assert fitting_batch(architecture, 64, CPU) == 16
     assert fitting_batch(architecture, 16, CPU) is None
+    assert fitting_batch(architecture, 64, torch.device("cuda:0")) is None  # which says so itself
+    with_memory(estimate_training_memory(cost, batch=5).high)
+    assert fitting_batch(architecture, 9, CPU) == 5
+    with_memory(estimate_training_memory(cost, batch=2).low)  # the smallest step may fit
+    assert fitting_batch(architecture, 64, CPU) == 2
+
+
+def test_no_more_images_are_looked_at_at_once_than_the_memory_holds(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: dict[bool, list[int]] = {True: [], False: []}
+
+    def build(architecture: Architecture) -> Network:
+        model = build_model(architecture)
+        model.register_forward_pre_hook(lambda module, inputs: sizes[module.training].append(len(inputs[0])))
+        return model
+
+    cost = count_cost(network())
+    total = estimate_training_memory(cost, batch=16).high
+    monkeypatch.setattr(loop, "device_memory", lambda device: Memory(total, total))
+    monkeypatch.setattr(loop, "build_model", build)
+    trained = train(network(), digits, Recipe(steps=1, batch_size=64), seed=0, device=CPU)
+    assert trained.micro_batch == 16 and sizes[True] == [16] * 4
+    assert max(sizes[False]) == total // (8 * cost.peak_memory) < len(digits.validation)
+    sizes[True].clear()
+    loop.time_step(network(), digits, Recipe(batch_size=64), device=CPU, steps=1)
+    assert set(sizes[True]) == {16}
 
 
 @pytest.mark.parametrize("family", ["resnet_small", "efficientnet_small", "resnext_small", "inception_small"])
@@ -265,11 +294,19 @@ def test_layout_and_precision_change_how_not_what(digits: Dataset, change: dict[
     assert all(tensor.dtype == torch.float32 for tensor in other.model.parameters())
 
 
+@pytest.mark.endurance
 @pytest.mark.slow
 def test_a_compiled_network_trains_alike_at_every_resolution(digits: Dataset) -> None:
+    from torch._dynamo.utils import counters
+
+    # compiling takes long: seconds for one convolution, a minute for a residual network
+    small = Architecture((Conv(4, 3, activation="relu"),), (), (), 12, 10, 1)
+    trained = network(resolution=12) if scaled(0, 1) else small
     recipe = Recipe(epochs=3, batch_size=64, learning_rate=0.2, progressive=0.5)
-    plain = train(network(resolution=12), digits, recipe, seed=0, device=CPU)
-    compiled = train(network(resolution=12), digits, recipe.model_copy(update={"compile": True}), seed=0, device=CPU)
+    plain = train(trained, digits, recipe, seed=0, device=CPU)
+    counters.clear()
+    compiled = train(trained, digits, recipe.model_copy(update={"compile": True}), seed=0, device=CPU)
+    assert counters["stats"]["unique_graphs"] == 2  # of 6 px and 12 px
     for ours, theirs in zip(plain.curve, compiled.curve, strict=True):
         assert theirs.train_loss == pytest.approx(ours.train_loss, abs=0.05)
 

@@ -1,0 +1,74 @@
+"""What runs in a process of its own: its answer comes back, its failure in one line, and it never stays behind."""
+
+# nothing large is imported here: each process imports this file anew
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nas.errors import MeasurementError
+from nas.processes.isolated import in_own_process
+
+
+def fail() -> None:
+    raise ValueError("line one\nline two")
+
+
+def fail_without_a_word() -> None:
+    raise MemoryError
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_result_comes_back_from_another_process() -> None:
+    assert in_own_process(os.getpid) != os.getpid()
+    assert in_own_process(divmod, 7, 3) == (2, 1)
+
+
+def test_a_process_that_fails_or_dies_is_an_error_in_one_line() -> None:
+    with pytest.raises(MeasurementError, match=r"^ValueError: line one$"):
+        in_own_process(fail)
+    with pytest.raises(MeasurementError, match="^MemoryError$"):
+        in_own_process(fail_without_a_word)
+    with pytest.raises(MeasurementError, match="the measuring process ended with exit code -9"):
+        in_own_process(die)
+
+
+PARENT = """
+import os, time
+from pathlib import Path
+from nas.processes.isolated import in_own_process
+
+def work():
+    Path("partial").write_text(str(os.getpid()))
+    os.replace("partial", "working")
+    time.sleep(600)
+
+if __name__ == "__main__":
+    in_own_process(work)
+"""
+
+
+def test_a_measuring_process_ends_with_its_parent() -> None:
+    Path("parent.py").write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, "parent.py"])
+    deadline = time.monotonic() + 120
+    while not Path("working").exists():
+        assert parent.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    child = psutil.Process(int(Path("working").read_text()))
+    assert child.is_running()
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs([child], timeout=60)
+    assert not alive
