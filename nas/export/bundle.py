@@ -25,7 +25,7 @@ from nas.records import TrialRecord
 from nas.search.study import Study
 from nas.training.checkpoint import save_weights
 from nas.training.evaluate import evaluate
-from nas.training.loop import bring, validation_batch
+from nas.training.preparing import bring, validation_batch
 from nas.units import format_count
 
 FILES = ("README.md", "architecture.json", "model.onnx", "preprocessing.json", "weights.safetensors")

@@ -14,7 +14,7 @@ from nas.models.backends import Latency
 from nas.models.device import describe_device, describe_versions
 from nas.models.latency import time_inference
 from nas.search.proposals import Candidate, realise
-from nas.training.loop import fitting_batch
+from nas.training.preparing import fitting_batch
 from nas.training.step import SMALLEST_BATCH
 from nas.units import format_count
 

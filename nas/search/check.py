@@ -23,9 +23,9 @@ from nas.sampling.points import Parameters, drawn_points
 from nas.search.bounds import measure_for_budget, require_satisfiable
 from nas.search.proposals import all_proposals, architecture_of, distributions
 from nas.search.study import Named, find_study
-from nas.training.loop import StepTime, time_step
 from nas.training.recipe import Recipe
 from nas.training.step import PRECISIONS, resolved_precision
+from nas.training.timing import StepTime, time_step
 from nas.units import format_count
 
 _WHOLE = 20_000  # points that are few enough to count them all, in seconds or, of large networks, half a minute

@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import itertools
 import json
-import math
-import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
-from nas.data.batches import ImageBatches, Standardisation, standardisation, to_device
+from nas.data.batches import ImageBatches, standardisation
 from nas.data.sources import Dataset
-from nas.data.types import ImageSet
-from nas.errors import DeviceError, TrainingDiverged
-from nas.models.build import Network, build_model
-from nas.models.device import device_memory
-from nas.models.memory import estimate_training_memory
-from nas.processes.threads import cpu_threads
+from nas.errors import TrainingDiverged
 from nas.records import Epoch
-from nas.training.allocator import kept_memory
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
-from nas.training.evaluate import LARGEST_BATCH
+from nas.training.preparing import (
+    bring,
+    build_on,
+    fitting_batch,
+    flips,
+    own_state,
+    regularised,
+    validation_batch,
+)
 from nas.training.recipe import Recipe
 from nas.training.result import StepDone, TrainingResult
 from nas.training.run import Run
-from nas.training.step import SMALLEST_BATCH, STEPS_BEFORE_REPLAY, clear_gradients
-from nas.units import format_bytes
-
-_WARM_UP = 2  # steps that are not timed on a CPU
-
-_ROUND_ON_GPU = 20  # steps that are timed together: within a training nobody waits for each
-
-_SHARE_OF_IMAGES = 0.5  # of a device's free memory, for each part of a data set
+from nas.training.step import clear_gradients
 
 
 def trial_seed(study_seed: int, digest: str, repeat: int = 0) -> int:
@@ -95,8 +82,8 @@ def train(
         DeviceError: There is not enough memory for the smallest step.
     """
     key = _checkpoint_key(architecture, dataset, recipe, seed=seed, initial=initial or {})
-    architecture = _regularised(architecture, recipe)
-    with _own_state(device, seed=seed, threads=recipe.cpu_threads):
+    architecture = regularised(architecture, recipe)
+    with own_state(device, seed=seed, threads=recipe.cpu_threads):
         run = _new_run(architecture, dataset, recipe, seed=seed, device=device, initial=initial or {})
         saver = _Saver(run, checkpoint, key=key, seconds=checkpoint_seconds)
         saver.restore()
@@ -135,7 +122,7 @@ def _new_run(
     images = len(dataset.train)
     micro_batch = fitting_batch(architecture, recipe.step_images(images), device)
     generator = torch.Generator(device).manual_seed(seed)
-    model = _build_on(device, architecture, channels_last=recipe.channels_last)
+    model = build_on(device, architecture, channels_last=recipe.channels_last)
     model.load_state_dict({**model.state_dict(), **initial})
     return Run(
         model,
@@ -191,69 +178,13 @@ class _Images:
         self._dataset = dataset
         self._resolution = resolution
         self._bring = partial(bring, standard=standardisation(dataset), recipe=recipe, device=device)
-        self.flip = _flip(dataset, recipe)
+        self.flip = flips(dataset, recipe)
 
     def train(self, resolution: int) -> ImageBatches:
         return self._bring(self._dataset.train, resolution=resolution)
 
     def validation(self) -> ImageBatches:
         return self._bring(self._dataset.validation, resolution=self._resolution)
-
-
-def bring(
-    part: ImageSet, *, resolution: int, standard: Standardisation, recipe: Recipe, device: torch.device
-) -> ImageBatches:
-    """Bring images to a device as a recipe wants them, batch by batch where they take half of its free memory.
-
-    Args:
-        part: Training, validation or test images.
-        resolution: Height and width in pixels.
-        standard: Of the training images.
-        recipe: Tells the layout.
-        device: Where.
-    """
-    return to_device(
-        part,
-        resolution=resolution,
-        standard=standard,
-        device=device,
-        room=_room(device),
-        channels_last=recipe.channels_last,
-    )
-
-
-def _room(device: torch.device) -> int:
-    return round(_SHARE_OF_IMAGES * device_memory(device).free)
-
-
-def validation_batch(architecture: Architecture, device: torch.device) -> int:
-    """Return how many images to look at at once without gradients: as many as a quarter of the memory holds."""
-    most = device_memory(device).total // (4 * 2 * count_cost(architecture).peak_memory)
-    return max(SMALLEST_BATCH, min(LARGEST_BATCH, most))
-
-
-def fitting_batch(architecture: Architecture, batch: int, device: torch.device) -> int | None:
-    """Return how many images of a batch a device is sure to have memory for at once, or None where all of them.
-
-    Where a CPU has not the memory, the system ends the process, so its steps are halved beforehand, by an estimate. A
-    GPU says so, and its steps are halved then.
-
-    Raises:
-        DeviceError: There is not memory for the smallest step.
-    """
-    total, cost = device_memory(device).total, count_cost(architecture)
-    least = estimate_training_memory(cost, batch=SMALLEST_BATCH).low
-    if least > total:
-        raise DeviceError(
-            f"training {architecture.name or 'the network'} at {architecture.resolution} px needs at least"
-            f" {format_bytes(least)} for {SMALLEST_BATCH} images at once, but {device} has {format_bytes(total)}"
-        )
-    fitting = batch
-    while device.type == "cpu" and fitting > SMALLEST_BATCH:
-        if estimate_training_memory(cost, batch=fitting).high <= total:
-            break
-        fitting = max(SMALLEST_BATCH, math.ceil(fitting / 2))
-    return None if fitting == batch else fitting
 
 
 class _Saver:
@@ -292,87 +223,3 @@ def _checkpoint_key(
         begun.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     images = [dataset.content_digest(), dataset.space]
     return json.dumps([architecture.digest, *images, recipe.model_dump(mode="json"), seed, begun.hexdigest()])
-
-
-class StepTime(NamedTuple):
-    """Seconds of a training step, batch and all, and the share of them that went into making the batch."""
-
-    seconds: float
-    data_share: float
-
-
-def time_step(
-    architecture: Architecture, dataset: Dataset, recipe: Recipe, *, device: torch.device, steps: int = 5
-) -> StepTime:
-    """Time the training step on a data set, warmed up, as the median of a few.
-
-    Args:
-        architecture: What to time.
-        dataset: Whose training images are used.
-        recipe: How; its length and schedule do not matter.
-        device: Where.
-        steps: Number of timed steps; on a GPU, of rounds of some.
-    """
-    warm_up, length = (STEPS_BEFORE_REPLAY, _ROUND_ON_GPU) if device.type == "cuda" else (_WARM_UP, 1)
-    total = warm_up + steps * length
-    fixed = {"epochs": None, "images": None, "steps": total, "schedule": "constant", "progressive": 1.0}
-    recipe = recipe.model_copy(update=fixed)
-    architecture = _regularised(architecture, recipe)
-    images = len(dataset.train)
-    with _own_state(device, seed=0, threads=recipe.cpu_threads):
-        batch = recipe.step_images(images)
-        model = _build_on(device, architecture, channels_last=recipe.channels_last)
-        generator = torch.Generator(device).manual_seed(0)
-        micro_batch = fitting_batch(architecture, batch, device)
-        run = Run(model, architecture, recipe, train_images=images, generator=generator, micro_batch=micro_batch)
-        train_set = to_device(
-            dataset.train.take(np.arange(min(images, batch * total))),
-            resolution=architecture.resolution,
-            standard=standardisation(dataset),
-            device=device,
-            room=None if _room(device) >= images * architecture.resolution**2 * dataset.channels else 0,
-            channels_last=recipe.channels_last,
-        )
-        batches = run.all_batches(train_set, flip=_flip(dataset, recipe))
-
-        def seconds(count: int) -> float:
-            started = time.perf_counter()
-            run.take_steps(itertools.islice(batches, count))
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            return (time.perf_counter() - started) / count
-
-        seconds(warm_up)
-        run.clock.reset()
-        return StepTime(statistics.median(seconds(length) for _ in range(steps)), run.clock.share)
-
-
-def _flip(dataset: Dataset, recipe: Recipe) -> bool:
-    return dataset.mirrors if recipe.flip is None else recipe.flip
-
-
-def _regularised(architecture: Architecture, recipe: Recipe) -> Architecture:
-    """Return a network with the dropout and stochastic depth that a recipe sets in place of its own."""
-    dropout, depth = recipe.dropout, recipe.stochastic_depth
-    return dataclasses.replace(
-        architecture,
-        dropout=architecture.dropout if dropout is None else dropout,
-        stochastic_depth=architecture.stochastic_depth if depth is None else depth,
-    )
-
-
-@contextmanager
-def _own_state(device: torch.device, *, seed: int, threads: int) -> Iterator[None]:
-    """Run with a seed and a number of CPU threads, and leave both as they were."""
-    cuda = device.type == "cuda"
-    # streams, events and graphs of torch are those of the current device
-    current = torch.cuda.device(device) if cuda else nullcontext()
-    with kept_memory(), current, cpu_threads(threads), torch.random.fork_rng(devices=[device] if cuda else []):
-        torch.manual_seed(seed)
-        yield
-
-
-def _build_on(device: torch.device, architecture: Architecture, *, channels_last: bool) -> Network:
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    model: Network = build_model(architecture).to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    return model

@@ -23,7 +23,8 @@ from nas.models.build import Network, build_model
 from nas.models.reference_weights import load_reference_weights
 from nas.records import Epoch
 from nas.training.evaluate import assess
-from nas.training.loop import bring, train, trial_seed, validation_batch
+from nas.training.loop import train, trial_seed
+from nas.training.preparing import bring, validation_batch
 from nas.training.recipe import Recipe
 from nas.training.result import Assessment, StepDone
 

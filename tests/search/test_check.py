@@ -22,8 +22,8 @@ from nas.errors import BudgetError
 from nas.search import check
 from nas.search.check import check_study
 from nas.search.proposals import Candidate, realise
-from nas.training.loop import StepTime
 from nas.training.recipe import Recipe
+from nas.training.timing import StepTime
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ from nas.search.samplers import ReproducibleSampler, make_sampler
 from nas.search.storage.database import Database
 from nas.search.storage.schema import SCHEMA_VERSION
 from nas.search.study import Study, find_study, open_study
-from nas.training import job, loop
+from nas.training import job, loop, preparing
 
 PARTS = ("space", "width", "depth", "resolution", "digest", "flops", "accuracy", "seed")
 
@@ -95,7 +95,7 @@ def _constraint(trial: optuna.trial.FrozenTrial) -> float:
 
 def test_infeasible_proposals_are_never_built(tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
-    monkeypatch.setattr("nas.training.loop.build_model", lambda a: built.append(a.digest) or build_model(a))
+    monkeypatch.setattr("nas.training.preparing.build_model", lambda a: built.append(a.digest) or build_model(a))
     study = run_study(tiny_config)
     trials = study.trials()
     assert sorted(built) == sorted(trial.digest for trial in trials if trial.state == "trained")
@@ -464,7 +464,7 @@ def test_a_network_that_diverges_keeps_its_curve_and_leaves_no_checkpoint(tiny_c
 def test_a_study_that_asks_for_more_memory_than_there_is_is_refused(
     tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "device_memory", lambda device: Memory(10_000, 10_000))
+    monkeypatch.setattr(preparing, "device_memory", lambda device: Memory(10_000, 10_000))
     with pytest.raises(DeviceError, match="training .* at 8 px needs at least .* for 2 images at once, but cpu has 10"):
         run_study(tiny_config)
     assert not Path("studies").exists()

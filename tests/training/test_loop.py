@@ -11,9 +11,10 @@ from nas.architecture.spec import Architecture
 from nas.data.sources import DataConfig, Dataset, load_data
 from nas.errors import DeviceError, TrainingDiverged
 from nas.models.device import resolve_device
-from nas.training.loop import time_step, train, trial_seed
+from nas.training.loop import train, trial_seed
 from nas.training.recipe import Recipe
 from nas.training.result import StepDone, TrainingResult
+from nas.training.timing import time_step
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=2, batch_size=64, learning_rate=0.1)

@@ -17,7 +17,7 @@ from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation, to_device
 from nas.data.sources import DataConfig, Dataset, load_data
 from nas.models.build import StochasticDepth, build_model
-from nas.training import loop, run
+from nas.training import preparing, run
 from nas.training.evaluate import evaluate
 from nas.training.loop import train
 from nas.training.optimizer import Schedule, learning_rate, make_loss, make_optimizer
@@ -180,7 +180,7 @@ def test_dropout_and_stochastic_depth_of_the_recipe_take_the_networks_place(
     digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[nn.Module] = []
-    monkeypatch.setattr(loop, "build_model", lambda a: built.append(build_model(a)) or built[-1])
+    monkeypatch.setattr(preparing, "build_model", lambda a: built.append(build_model(a)) or built[-1])
     network = load_space("efficientnet_small").architecture(
         width=0.25, depth=1.0, resolution=8, num_classes=10, in_channels=1
     )

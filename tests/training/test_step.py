@@ -30,12 +30,13 @@ from nas.models.build import Network, build_model
 from nas.models.device import Memory, device_memory
 from nas.models.memory import _measure_training, estimate_training_memory
 from nas.training import evaluate as evaluation
-from nas.training import loop
+from nas.training import preparing, timing
 from nas.training import step as steps
 from nas.training.average import MovingAverage
 from nas.training.clock import DataClock
-from nas.training.loop import fitting_batch, train
+from nas.training.loop import train
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
+from nas.training.preparing import fitting_batch
 from nas.training.recipe import DEFAULT_RATES, Recipe
 from nas.training.repeat import train_repeatedly
 from nas.training.run import Run
@@ -152,7 +153,7 @@ def test_training_goes_on_in_micro_batches_and_records_them(digits: Dataset, mon
         return model
 
     plain = train(network(), digits, Recipe(epochs=2, batch_size=64), seed=0, device=CPU)
-    monkeypatch.setattr(loop, "build_model", build)
+    monkeypatch.setattr(preparing, "build_model", build)
     halved = train(network(), digits, Recipe(epochs=2, batch_size=64), seed=0, device=CPU)
     assert (plain.micro_batch, halved.micro_batch) == (None, 16)
     assert halved.curve[-1].train_loss == pytest.approx(plain.curve[-1].train_loss, abs=0.2)
@@ -164,7 +165,7 @@ def test_a_network_that_fits_no_memory_is_refused_and_a_large_batch_is_halved(mo
     cost = count_cost(architecture)
 
     def with_memory(total: int) -> None:
-        monkeypatch.setattr(loop, "device_memory", lambda device: Memory(total, total))
+        monkeypatch.setattr(preparing, "device_memory", lambda device: Memory(total, total))
 
     with_memory(estimate_training_memory(cost, batch=2).low - 1)
     with pytest.raises(
@@ -193,13 +194,13 @@ def test_no_more_images_are_looked_at_at_once_than_the_memory_holds(
 
     cost = count_cost(network())
     total = estimate_training_memory(cost, batch=16).high
-    monkeypatch.setattr(loop, "device_memory", lambda device: Memory(total, total))
-    monkeypatch.setattr(loop, "build_model", build)
+    monkeypatch.setattr(preparing, "device_memory", lambda device: Memory(total, total))
+    monkeypatch.setattr(preparing, "build_model", build)
     trained = train(network(), digits, Recipe(steps=1, batch_size=64), seed=0, device=CPU)
     assert trained.micro_batch == 16 and sizes[True] == [16] * 4
     assert max(sizes[False]) == total // (8 * cost.peak_memory) < len(digits.validation)
     sizes[True].clear()
-    loop.time_step(network(), digits, Recipe(batch_size=64), device=CPU, steps=1)
+    timing.time_step(network(), digits, Recipe(batch_size=64), device=CPU, steps=1)
     assert set(sizes[True]) == {16}
 
 
@@ -331,7 +332,7 @@ def test_images_that_do_not_fit_are_streamed_to_the_same_result(
 ) -> None:
     recipe = Recipe(epochs=2, batch_size=64)
     resident = train(network(), digits, recipe, seed=0, device=CPU)
-    monkeypatch.setattr(loop, "_SHARE_OF_IMAGES", 0.0)
+    monkeypatch.setattr(preparing, "_SHARE_OF_IMAGES", 0.0)
     streamed = train(network(), digits, recipe, seed=0, device=CPU)
     for a, b in zip(resident.model.state_dict().values(), streamed.model.state_dict().values(), strict=True):
         assert torch.equal(a, b)
@@ -416,9 +417,9 @@ def test_the_time_of_a_step_copies_no_more_images_than_it_needs(
     digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[int] = []
-    original = loop.to_device
-    monkeypatch.setattr(loop, "to_device", lambda part, **how: taken.append(len(part)) or original(part, **how))
-    loop.time_step(network(), digits, Recipe(batch_size=16), device=CPU, steps=3)
+    original = timing.to_device
+    monkeypatch.setattr(timing, "to_device", lambda part, **how: taken.append(len(part)) or original(part, **how))
+    timing.time_step(network(), digits, Recipe(batch_size=16), device=CPU, steps=3)
     assert taken == [16 * 5]
 
 
