@@ -58,7 +58,7 @@ def test_the_length_of_training_is_epochs_steps_or_images() -> None:
     assert Recipe(images=10_001, batch_size=100).total_steps(1000) == 101
     assert Recipe(batch_size=512).total_steps(100) == 10  # a batch is no larger than the images
     for given_twice in ({"epochs": 3, "steps": 4}, {"steps": 3, "images": 4}):
-        with pytest.raises(ValueError, match="the length of training is given twice"):
+        with pytest.raises(ValueError, match="the length of training is given more than once"):
             Recipe.model_validate(given_twice)
     for recipe in (Recipe(), Recipe(steps=5), Recipe(images=7)):
         assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
