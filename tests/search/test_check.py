@@ -161,7 +161,7 @@ def test_a_band_that_no_network_lies_in_is_refused(tiny_config: StudyConfig, mon
 def test_check_measures_what_the_budget_bounds(tiny_config: StudyConfig, timed: list[int]) -> None:
     document = tiny_config.model_dump()
     search = {**document["search"], "kernel": [3, 5], "squeeze_excitation": [True, False]}
-    limits = {"peak_memory": {"max": "40k"}, "latency_ms": {"max": 100.0}}
+    limits = {"peak_memory": {"max": "40k"}, "latency_ms": {"max": 100_000.0}}
     report = check_study(StudyConfig.model_validate({**document, "search": search, "budget": limits}))
     assert report.costs["peak_memory"].largest <= 40_000
     assert report.networks > check_study(tiny_config).networks  # four times as many points, some outside the budget
