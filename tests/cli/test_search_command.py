@@ -11,14 +11,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TINY, Outcome
+from conftest import TINY, Outcome, wait_until
 from rich.console import Console
 
 from nas.cli.progress import SearchProgress
@@ -106,10 +105,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on() -> None:
     Path("long.yaml").write_text(yaml.safe_dump(document))
     command = [sys.executable, "-c", "from nas.cli import main; main()", "search", "long.yaml"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not _epochs(Path("long/study.db")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: _epochs(Path("long/study.db")) or process.poll() is not None)
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130

@@ -47,6 +47,11 @@ def test_joins_count_as_fvcore_measures() -> None:
     assert measure_cost(build_model(architecture), architecture) == count_cost(architecture)
 
 
+def test_more_classes_than_features_take_memory_too() -> None:
+    architecture = Architecture((Conv(4, 3, 2),), (), (), 2, 50)
+    assert measure_cost(build_model(architecture), architecture) == count_cost(architecture)
+
+
 @pytest.mark.endurance
 @given(architectures())
 @settings(max_examples=scaled(20, 400))

@@ -99,7 +99,7 @@ def test_seeds_tell_trials_apart() -> None:
 
 def test_a_step_takes_time_of_which_batches_take_a_part(network: Architecture, digits: Dataset) -> None:
     state = torch.random.get_rng_state()
-    timed = time_step(network, digits, RECIPE, device=CPU, steps=2)
+    timed = time_step(network, digits, RECIPE, device=CPU, steps=10)
     assert timed.seconds > 0 and 0 < timed.data_share < 0.5
     heavy = time_step(network, digits, RECIPE.model_copy(update={"rand_augment": 9}), device=CPU, steps=2)
     assert heavy.data_share > timed.data_share

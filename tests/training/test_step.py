@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,8 @@ from nas.models import device as devices
 from nas.models.build import Network, build_model
 from nas.models.device import Memory, device_memory
 from nas.models.memory import _measure_training, estimate_training_memory
+from nas.training import clock, preparing, timing
 from nas.training import evaluate as evaluation
-from nas.training import preparing, timing
 from nas.training import step as steps
 from nas.training.average import MovingAverage
 from nas.training.clock import DataClock
@@ -260,21 +261,22 @@ def test_the_moving_average_is_torchs() -> None:
         assert torch.equal(ours.model.state_dict()[key], restored.model.state_dict()[key])
 
 
-def test_the_clock_tells_how_much_time_batches_take() -> None:
-    import time
+def test_the_clock_tells_how_much_time_batches_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
-    def slow() -> object:
+    def slow() -> Iterator[None]:
         for _ in range(5):
-            time.sleep(0.03)
+            now[0] += 3.0
             yield None
 
-    clock = DataClock(CPU)
-    assert clock.share == 0
-    for _ in clock.timed(slow()):
-        time.sleep(0.01)
-    assert 0.6 < clock.share < 0.9
-    clock.reset()
-    assert clock.share == 0
+    timer = DataClock(CPU)
+    assert timer.share == 0
+    for _ in timer.timed(slow()):
+        now[0] += 1.0
+    assert (timer.share, timer.state()) == (0.75, (15.0, 20.0))
+    timer.reset()
+    assert timer.share == 0
 
 
 @pytest.mark.parametrize("change", [{"precision": "bfloat16"}, {"channels_last": False}])
