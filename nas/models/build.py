@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nas.architecture.layers import Activation, AvgPool, Block, Conv, Layer, MaxPool, Shape
-from nas.architecture.shapes import branch_shape, kernel_padding, layer_shape
+from nas.architecture.shapes import branch_shape, kernel_padding, kernel_sides, layer_shape
 from nas.architecture.spec import Architecture
+
+_ONEDNN_BLOCK = 16  # channels that oneDNN's convolutions take at a time under AVX-512; under AVX2 it is 8
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "identity": nn.Identity,
@@ -135,6 +138,21 @@ class SqueezeExciteModule(nn.Module):
         return features * gate.sigmoid()
 
 
+class StridedPointwiseConv(nn.Conv2d):
+    """A 1x1 convolution with a stride, which reads a slice of its input where a gradient may be wanted.
+
+    In channels last, oneDNN's gradient of its weights writes past the workspace where the input has fewer channels than
+    oneDNN's block (uxlfoundation/oneDNN#6035): the process dies, or the gradient is wrong.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (batch, in_channels, height, width) to (batch, out_channels, height / stride, width / stride)."""
+        if self.in_channels // self.groups >= _ONEDNN_BLOCK or not torch.is_grad_enabled():
+            return super().forward(features)
+        rows, columns = self.stride
+        return functional.conv2d(features[:, :, ::rows, ::columns], self.weight, self.bias, groups=self.groups)
+
+
 def build_branch(layers: tuple[Layer | Block, ...], shape: Shape) -> nn.Sequential:
     """Build layers in sequence for inputs of the given shape; no layers are the identity."""
     modules = nn.Sequential()
@@ -164,7 +182,8 @@ def build_activation(activation: Activation) -> nn.Module:
 
 def _build_conv(layer: Conv, in_channels: int) -> nn.Sequential:
     modules = nn.Sequential()
-    conv = nn.Conv2d(
+    strided_pointwise = kernel_sides(layer.kernel) == (1, 1) and layer.stride > 1
+    conv = (StridedPointwiseConv if strided_pointwise else nn.Conv2d)(
         in_channels,
         layer.channels,
         layer.kernel,

@@ -131,7 +131,8 @@ def _peak_elements(model: nn.Module, images: torch.Tensor) -> dict[str, int]:
     Element-wise operations work in place on an operand that nobody reads afterwards; every other one writes to new
     memory while its operands are alive.
     """
-    graph = fx.symbolic_trace(model)
+    with torch.no_grad():
+        graph = fx.symbolic_trace(model)
     sizes = _Sizes(graph)
     sizes.run(images)
     nodes = [node for node in graph.graph.nodes if node.op != "output"]

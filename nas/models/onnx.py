@@ -21,7 +21,7 @@ def export_onnx(model: Network, images: torch.Tensor, path: Path) -> None:
         images: An example batch, float32 of shape (batch, channels, resolution, resolution).
         path: Of the file.
     """
-    with warnings.catch_warnings(), _quiet("torch.onnx"):
+    with torch.no_grad(), warnings.catch_warnings(), _quiet("torch.onnx"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model,
