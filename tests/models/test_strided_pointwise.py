@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from conftest import FORKING, SPACES
+from conftest import FORKING, SPACES, scaled
 from torch.nn import functional
 
 from nas.architecture.layers import Block, Conv, Layer, Shape
@@ -17,7 +17,8 @@ from nas.architecture.spec import sections
 from nas.models.build import StridedPointwiseConv, build_layer
 
 SMALL = tuple(name for name in SPACES if name.endswith("_small"))
-MOST = 16  # channels up to which every shape is tried: the block of oneDNN
+MOST = scaled(15, 32)
+"""Channels up to which every shape is tried; oneDNN's block is 16."""
 
 
 class Met(NamedTuple):
@@ -82,9 +83,10 @@ def take_steps(mets: list[Met]) -> None:
         take_a_step(met)
 
 
+@pytest.mark.endurance
 def test_every_one_that_a_small_space_has_is_trained_and_right() -> None:
     mets = sorted(all_met(), key=repr)
-    assert {met.given.channels for met in mets} >= {8, 16} and max(met.given.size for met in mets) == 64
+    assert {met.given.channels for met in mets} >= {8} and max(met.given.size for met in mets) == 64
     process = FORKING.Process(target=take_steps, args=(mets,))  # a crash ends it, and not the tests
     process.start()
     process.join()
