@@ -131,8 +131,7 @@ def _peak_elements(model: nn.Module, images: torch.Tensor) -> dict[str, int]:
     Element-wise operations work in place on an operand that nobody reads afterwards; every other one writes to new
     memory while its operands are alive.
     """
-    with torch.no_grad():
-        graph = fx.symbolic_trace(model)
+    graph = fx.GraphModule(model, _Tracer().trace(model))
     sizes = _Sizes(graph)
     sizes.run(images)
     nodes = [node for node in graph.graph.nodes if node.op != "output"]
@@ -155,6 +154,13 @@ def _peak_elements(model: nn.Module, images: torch.Tensor) -> dict[str, int]:
         peaks[where] = max(peaks.get(where, 0), sum(alive.values()))
         alive = {node: size for node, size in alive.items() if last_read[node] > time}
     return peaks
+
+
+class _Tracer(fx.Tracer):
+    """Keeps whole what is a layer, of torch or made from one of torch's."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return isinstance(module, nn.Conv2d) or super().is_leaf_module(module, name)
 
 
 class _Sizes(fx.Interpreter):
