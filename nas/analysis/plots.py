@@ -295,4 +295,12 @@ def laid_out(figure: go.Figure, title: str) -> go.Figure:
     legend = {"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0}
     figure.update_layout(title=title, template="plotly_white", height=560, legend=legend, hoverlabel={"align": "left"})
     figure.update_layout(font={"family": "system-ui, sans-serif", "size": 14}, margin={"t": 60, "r": 30})
+    figure.update_layout(modebar={"remove": ["sendChartToCloud"]})  # nothing that you look at sends your data anywhere
     return figure
+
+
+def as_html(figure: go.Figure) -> str:
+    """Return a figure as a part of a page that holds plotly's script; nothing in it sends data anywhere."""
+    config = {"displaylogo": False, "showSendToCloud": False}
+    html: str = figure.to_html(full_html=False, include_plotlyjs=False, config=config)
+    return html

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nas.analysis.plots import PALETTE, laid_out
+from nas.analysis.plots import PALETTE, as_html, laid_out
 from nas.analysis.report import write_page
 from nas.fronts.geometry import Array
 from nas.replay.problem import Problem
@@ -142,7 +142,7 @@ def write_replays(problem: Problem, courses: Mapping[Rule, Sequence[Course]], pa
             plot_replays(courses, "proposals", title=f"{name}: hypervolume against proposals"),
             plot_replays(courses, "compute", title=f"{name}: hypervolume against compute", unit=problem.compute),
         ]
-        parts = [figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures]
+        parts = map(as_html, figures)
         head = f'<meta charset="utf-8"><title>{html.escape(name)}: replays</title><script>{get_plotlyjs()}</script>'
         return f"<!DOCTYPE html><html><head>{head}</head><body>{''.join(parts)}</body></html>"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nas.analysis.latency import stored_front_latency
 from nas.analysis.pareto import front_with_noise
-from nas.analysis.plots import plot_curves, plot_front, plot_latency, plot_progress
+from nas.analysis.plots import as_html, plot_curves, plot_front, plot_latency, plot_progress
 from nas.errors import ExportError
 from nas.search.study import Study
 from nas.training.recipe import Recipe
@@ -102,8 +102,5 @@ def render_report(study: Study) -> str:
         file=str(file) if (file := study.directory.with_suffix(".yaml")).is_file() else study.name,
         plotly_js=get_plotlyjs(),
         version=version("nas-explorer"),
-        **{
-            name: figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
-            for name, figure in figures.items()
-        },
+        **{name: as_html(figure) for name, figure in figures.items()},
     )

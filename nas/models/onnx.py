@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import onnx_ir as ir
 import torch
 
 from nas.models.build import Network
@@ -33,7 +34,19 @@ def export_onnx(model: Network, images: torch.Tensor, path: Path) -> None:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
         assert program is not None
+        _forget_origins(program.model.graph)
         program.save(str(path), external_data=False)
+
+
+def _forget_origins(graph: ir.Graph) -> None:
+    """Take out what the exporter notes of where nodes come from: among it are paths of this machine."""
+    graph.metadata_props.clear()
+    for value in (*graph.inputs, *graph.initializers.values()):
+        value.metadata_props.clear()
+    for node in graph.all_nodes():
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
 
 
 @contextmanager

@@ -43,6 +43,14 @@ def test_the_curve_plot_has_a_line_per_trained_network(finished_study: Study) ->
     assert info.front == {trial.number for trial in front_of(finished_study.trials())}
 
 
+def test_no_figure_offers_to_send_its_data_anywhere(finished_study: Study) -> None:
+    page = render_report(finished_study)
+    figures = page.count('class="plotly-graph-div"')
+    assert figures >= 3 and page.count('"showSendToCloud": false') == figures
+    for figure in (plot_front(finished_study), plot_curves(finished_study)):  # shown without the report, too
+        assert figure.layout.modebar.remove == ("sendChartToCloud",)
+
+
 def test_the_progress_plot_rises_to_the_last_front(finished_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     info = progress_info(finished_study)
     trained = [trial for trial in finished_study.trials() if trial.state == "trained"]

@@ -39,6 +39,14 @@ def test_the_folder_holds_what_it_says_and_nothing_else(exported: ExportedNetwor
     assert f"{100 * exported.test_accuracy:.2f} %" in readme and f"{exported.trial.flops:,}" in readme
 
 
+def test_no_file_tells_of_the_machine_that_wrote_it(exported: ExportedNetwork) -> None:
+    installed = Path(torch.__file__).parents[1]
+    places = {Path.home(), Path.cwd(), Path(nas.__file__).parent, installed, exported.directory.parent}
+    for path in exported.directory.iterdir():
+        content = path.read_bytes()
+        assert [str(place) for place in places if str(place).encode() in content] == [], path.name
+
+
 def test_weights_and_description_give_the_trained_network_back(exported: ExportedNetwork, finished: Path) -> None:
     study = nas.open_study(finished)
     model = nas.build_model(nas.load_architecture(exported.directory / "architecture.json"))
