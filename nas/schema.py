@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from yaml.constructor import ConstructorError
 
 from nas.errors import ConfigError
 
@@ -32,6 +33,18 @@ class Strict(BaseModel):
             if key not in cls.model_fields:
                 raise ValueError(f"unknown key {key!r}{did_you_mean(str(key), cls.model_fields)}")
         return given
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, of which the last would win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        given = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in given:
+                raise ConstructorError(problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark)
+            given.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
@@ -83,7 +96,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text file"
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, Loader=_OnceLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

@@ -93,6 +93,11 @@ def test_mistakes_are_one_line_with_file_and_key(edit: Edit, message: str) -> No
         ("just text", "must be a mapping of keys to values, but is a str"),
         ("data: {digits: true\n", "bad.yaml, line 2: not valid YAML"),
         ("data: !!python/object:os.system {}\n", "not valid YAML"),
+        (
+            "data: {digits: true}\nsearch: {}\ndata: {}\n",
+            "bad.yaml, line 3: not valid YAML: the key 'data' is given twice",
+        ),
+        ("search:\n  trials: 1\n  trials: 2\n", "bad.yaml, line 3: not valid YAML: the key 'trials' is given twice"),
         (b"\xff\xfe\x00", "not a UTF-8 text file"),
     ],
 )
@@ -100,6 +105,11 @@ def test_files_that_hold_no_mapping_are_refused(text: str | bytes, message: str)
     Path("bad.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError, match=message):
         load_study_config("bad.yaml")
+
+
+def test_a_merged_key_may_be_given_anew() -> None:
+    Path("merged.yaml").write_text("a: &base {trials: 1, seed: 2}\nb: {<<: *base, trials: 3}\n")
+    assert read_yaml(Path("merged.yaml"))["b"] == {"trials": 3, "seed": 2}
 
 
 def test_missing_studies_are_refused() -> None:
