@@ -13,7 +13,7 @@ from nas.architecture.space import Range, ResolutionRange
 from nas.config.search import Halving, Replicates, SearchConfig, _common
 from nas.config.study import StudyConfig, changes, definition_digest, definition_of, load_study_config
 from nas.errors import ConfigError
-from nas.schema import shipped
+from nas.schema import read_yaml, shipped
 
 Edit = Callable[[dict[str, Any]], Any]
 
