@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.boundary import decoding
 from nas.data.types import Images, ImageSet, Source
 from nas.errors import DataError
 
@@ -48,7 +48,8 @@ def read_cifar(folder: Path) -> Source:
     if not batches or not test.is_file():
         missing = test if batches else folder / files.train
         raise DataError(f"{missing}: no such file; cifar must name the folder of {files.name}'s binary version")
-    classes = tuple((folder / files.names).read_text(encoding="utf-8").split())
+    with decoding(folder / files.names, "cannot be read"):
+        classes = tuple((folder / files.names).read_text(encoding="utf-8").split())
     parts = [_read_cifar_batch(path, files.label_bytes, len(classes)) for path in batches]
     train = ImageSet(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))
     return Source(files.name, classes, True, train, test=_read_cifar_batch(test, files.label_bytes, len(classes)))
@@ -56,7 +57,8 @@ def read_cifar(folder: Path) -> Source:
 
 def _read_cifar_batch(path: Path, label_bytes: int, num_classes: int) -> ImageSet:
     """Read records of label bytes and 3,072 bytes of red, green and blue planes."""
-    raw = np.fromfile(path, np.uint8)
+    with decoding(path, "cannot be read"):
+        raw = np.fromfile(path, np.uint8)
     record = label_bytes + _PIXELS
     if len(raw) == 0 or len(raw) % record:
         raise DataError(f"{path}: {len(raw)} bytes are not a whole number of records of {record} bytes")
@@ -110,10 +112,8 @@ def _find_idx(folder: Path, stem: str) -> Path:
 
 def _read_idx_file(path: Path) -> npt.NDArray[np.uint8]:
     """Read two zero bytes, the type, the number of dimensions, their sizes (big-endian), and the bytes."""
-    try:
+    with decoding(path, "cannot be read"):
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from None
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8 or not 1 <= raw[3] <= 3:
         raise DataError(f"{path}: is not an idx file of unsigned bytes")
     shape = np.frombuffer(raw, ">u4", raw[3], 4) if len(raw) >= 4 + 4 * raw[3] else np.zeros(1, ">u4")
@@ -121,6 +121,20 @@ def _read_idx_file(path: Path) -> npt.NDArray[np.uint8]:
     if len(pixels) != int(np.prod(shape.astype(np.uint64))) or len(pixels) == 0:
         raise DataError(f"{path}: has {len(pixels)} values, but its header says {'x'.join(map(str, shape.tolist()))}")
     return pixels.reshape(shape.tolist())
+
+
+def _npz_pairs(keys: set[str], *, source: Path) -> dict[str, tuple[str, str]]:
+    """Return the names of images and labels by part."""
+    found = {
+        part: pair
+        for part, pairs in _NPZ_KEYS.items()
+        if (pair := next((pair for pair in pairs if keys.issuperset(pair)), None)) is not None
+    }
+    if "train" not in found:
+        raise DataError(
+            f"{source}: must contain images and labels, but contains {', '.join(sorted(keys)) or 'nothing'}"
+        )
+    return found
 
 
 _NPZ_KEYS = {
@@ -141,24 +155,14 @@ def read_npz(path: Path) -> Source:
     Raises:
         DataError: The file is missing, damaged, or its arrays are not those (says which and what they are).
     """
-    try:
+    with decoding(path, "cannot be read as npz"):
         archive = np.load(path, allow_pickle=False)
         if isinstance(archive, np.ndarray):
             raise DataError(f"{path}: is a single array; npz must name an archive of images and labels")
         with archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read as npz ({' '.join(str(error).split())})") from None
-    found = {
-        part: pair
-        for part, pairs in _NPZ_KEYS.items()
-        if (pair := next((pair for pair in pairs if set(pair) <= arrays.keys()), None)) is not None
-    }
-    if "train" not in found:
-        contents = ", ".join(sorted(arrays)) or "nothing"
-        raise DataError(f"{path}: must contain images and labels, but contains {contents}")
+            found = _npz_pairs(set(archive.files), source=path)
+            wanted = {key for pair in found.values() for key in pair} | ({"classes"} & set(archive.files))
+            arrays = {key: archive[key] for key in wanted}
     labels = {part: _whole_numbers(arrays[pair[1]], f"{path}: {pair[1]}") for part, pair in found.items()}
     num_classes = max(int(given.max(initial=0)) for given in labels.values()) + 1
     if "classes" in arrays:

@@ -11,13 +11,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
+from nas.data.boundary import decoding
 from nas.data.cache import Entry, read_entry, write_entry
 from nas.data.types import PARTS, ImageSet, Part, StoredColor
 from nas.errors import DataError
 
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+_NOT_AN_IMAGE = "not an image that can be read"
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by its EXIF orientation."""
 
 
 class Encoded(NamedTuple):
@@ -89,7 +100,7 @@ def _decode_all(
         broken = [index for index, header in enumerate(headers) if isinstance(header, DataError)]
         # an image may be broken beyond its header, so decode before the number is known
         if broken and not skip_broken:
-            raise headers[broken[0]]  # type: ignore[misc]
+            raise _refusal(headers[broken[0]], others=len(broken) - 1)
         if not good:
             raise DataError(f"{files[0].name}: cannot be read, and neither can any other image")
         size = size or round(statistics.median(header.shorter_side for header in good))
@@ -107,30 +118,46 @@ def _decode_all(
 def _or_raise(images: Iterable[npt.NDArray[np.uint8] | DataError]) -> Iterator[npt.NDArray[np.uint8]]:
     for image in images:
         if isinstance(image, DataError):
-            raise image
+            raise _refusal(image)
         yield image
+
+
+def _refusal(error: object, *, others: int = 0) -> DataError:
+    """Return the error of a broken image with how many others there are, as far as that is known, and a way out."""
+    more = f"; {others} more cannot be read either" if others else ""
+    return DataError(f"{error}{more}; data.skip_broken: true leaves such images out")
 
 
 def _header(encoded: Encoded) -> _Header | DataError:
     """Return what an image's header says, or why it cannot be read."""
     try:
-        with Image.open(encoded.open()) as image:
+        with decoding(encoded.name, _NOT_AN_IMAGE), Image.open(encoded.open()) as image:
             if image.mode == "F":
                 raise ValueError("floating-point pixels: save it with 8 or 16 bits")
             return _Header(min(image.size), image.mode in {"1", "L", "LA", "I"} or image.mode.startswith("I;16"))
-    except _UNREADABLE as error:
-        return DataError(f"{encoded.name}: not an image that can be read ({error})")
+    except DataError as error:
+        return error
 
 
 def _decode(encoded: Encoded, size: int, mode: str) -> npt.NDArray[np.uint8] | DataError:
     """Return an image of ``size`` by ``size``, or why it cannot be read."""
     try:
-        with Image.open(encoded.open()) as image:
-            upright = _eight_bits(ImageOps.exif_transpose(image)).convert(mode)
-    except _UNREADABLE as error:
-        return DataError(f"{encoded.name}: not an image that can be read ({error})")
-    fitted = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(fitted, np.uint8).reshape(size, size, len(mode))
+        with decoding(encoded.name, _NOT_AN_IMAGE), Image.open(encoded.open()) as image:
+            upright = _eight_bits(_upright(image)).convert(mode)
+            fitted = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
+            return np.asarray(fitted, np.uint8).reshape(size, size, len(mode))
+    except DataError as error:
+        return error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return an image turned as its EXIF orientation says; EXIF that cannot be read does not lose the picture."""
+    image.load()
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # Pillow raises what its parts raise
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -88,6 +88,7 @@ def _undecoded(rows: Any, images: str) -> Any:
     return rows.cast_column(images, datasets.Image(decode=False))
 
 
-def _encoded(name: str, image: dict[str, Any], part: Any, label: int | None) -> Encoded:
-    content = image["bytes"] if image["bytes"] is not None else Path(image["path"])
+def _encoded(name: str, image: dict[str, Any] | None, part: Any, label: int | None) -> Encoded:
+    image = image or {}  # a row without an image is one that cannot be read
+    content = image["bytes"] if image.get("bytes") is not None else Path(image["path"]) if image.get("path") else b""
     return Encoded(name, content, part, -1 if label is None else label)
