@@ -69,12 +69,12 @@ def test_a_fit_is_the_most_likely_a_posteriori() -> None:
         assert log_posterior(process.parameters + step) < best
 
 
-def test_parameters_stay_within_four_deviations_of_their_priors() -> None:
+def test_a_fit_ends_four_deviations_from_the_priors_or_after_its_iterations() -> None:
     points = np.linspace(0, 1, 60)[:, None]
     exact = GaussianProcess(points, np.sin(3 * points[:, 0]), categorical=np.array([False])).fit()
     assert exact.parameters[-1] == pytest.approx(math.log(0.01) - 4 * 1.5)
-    fast = GaussianProcess(points, np.sin(200 * points[:, 0]), categorical=np.array([False])).fit()
-    assert fast.parameters[0] <= math.log(0.7) + 4 * 1.0 + 1e-9
+    once = GaussianProcess(points, np.sin(3 * points[:, 0]), categorical=np.array([False])).fit(iterations=1)
+    assert not np.allclose(once.parameters, exact.parameters)
 
 
 def test_what_is_believed_changes_no_mean_and_makes_what_is_near_more_certain() -> None:
@@ -108,7 +108,7 @@ def test_new_parameters_are_predicted_with() -> None:
 
 
 def test_equal_values_are_predicted_everywhere_with_little_doubt_where_they_were_seen() -> None:
-    points = data(10)
+    points = np.concatenate([data(5), data(5)])  # each twice, without noise
     process = GaussianProcess(points, np.full(10, 7.0), categorical=CATEGORICAL)
     process.parameters = np.append(np.log([2.0, 0.8, 5.0, 0.7, 0.4]), -40.0)
     seen, far = process.predict(points), process.predict(np.array([[9.0, 7.0, -9.0]]))

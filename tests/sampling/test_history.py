@@ -52,7 +52,7 @@ def test_only_complete_trials_have_values_and_all_were_proposed() -> None:
             trial([0.75, 1.0], depth=2),
             trial(state=TrialState.RUNNING, depth=3),
             trial(state=TrialState.FAIL, depth=4),
-            trial(state=TrialState.PRUNED, depth=5),
+            trial([0.9, 1.0], TrialState.PRUNED, depth=5),
             trial([0.5, 1.0], depth=6),
         ]
     )
@@ -122,11 +122,12 @@ def test_a_study_that_has_shown_nothing() -> None:
 
 
 def test_some_values_are_taken() -> None:
-    whole = history([trial([share, 1.0], depth=depth) for depth, share in enumerate((0.1, 0.3, 0.6), start=2)])
+    complete = [trial([share, 1.0], depth=depth) for depth, share in enumerate((0.1, 0.3, 0.6), start=2)]
+    whole = history([*complete, trial(state=TrialState.RUNNING)])
     some = whole.take([2, 0])
     assert [point["depth"] for point in some.known] == [4, 2]
     np.testing.assert_allclose(some.errors, [0.4, 0.9])
-    assert len(some.shares) == 2 and some.all == whole.all
+    assert len(some.shares) == 2 and some.all == whole.all and some.running == [POINT]
 
 
 def test_half_of_the_telling_values_lie_nearest_to_the_front_and_half_are_spread_over_the_rest() -> None:
@@ -147,15 +148,16 @@ def test_half_of_the_telling_values_lie_nearest_to_the_front_and_half_are_spread
     costs, errors = np.array(points, dtype=float).T
     assert telling(costs, errors, 6) == [0, 1, 4, 6, 7, 10]
     assert telling(costs, errors, 7) == [0, 1, 3, 4, 7, 8, 10]
+    assert telling(costs, errors, 8) == [0, 1, 2, 4, 5, 7, 8, 10]
     assert telling(costs, errors, 11) == list(range(11))
 
 
 def test_outliers_are_cut_and_what_is_one_depends_on_the_share() -> None:
-    costs = np.array([1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0])
-    log_errors = np.array([0.0, -1.0, -2.0, 3.0, 5.0, 5.25, 7.0])
-    shares = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5])
+    costs = np.array([1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 1.0])
+    log_errors = np.array([0.0, -1.0, -2.0, 3.0, 5.0, 5.25, 7.0, 9.0])
+    shares = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25])
     # at the end the cheapest member has 0, and on the way the median is 5.25: 0.05 and a half more are let through
-    np.testing.assert_allclose(clipped(costs, log_errors, shares), [0, -1, -2, 0.55, 5, 5.25, 5.8])
+    np.testing.assert_allclose(clipped(costs, log_errors, shares), [0, -1, -2, 0.55, 5, 5.25, 5.8, 9])
     assert log_errors[3] == 3.0
 
 
@@ -205,6 +207,12 @@ def test_where_no_share_differs_it_is_no_dimension() -> None:
     assert encode.categorical.tolist() == [True, False, False, False]
     points = encode([POINT, POINT], np.array([math.e, 1.0]), np.ones(2))
     np.testing.assert_allclose(points, [[1, 0.25, 0.5, 1], [1, 0.25, 0.5, 0]], atol=1e-12)
+
+
+@pytest.mark.parametrize("costs", [[1e-4, 1e-3, 1e-2], [1.0, 1.01, 1.0201]])
+def test_small_costs_and_those_that_differ_little_are_encoded_from_0_to_1(costs: list[float]) -> None:
+    encode = Encoder(SPACE, smallest_share=1.0)
+    np.testing.assert_allclose(encode([POINT] * 3, np.array(costs), np.ones(3))[:, -1], [0, 0.5, 1], atol=1e-9)
 
 
 def test_costs_without_a_logarithm_are_encoded_as_they_are() -> None:
