@@ -110,7 +110,7 @@ def test_values_as_errors(
     order = 1 if cost_index else -1
     found = history(
         [trial([value, 100.0][::order]) for value in values],
-        directions=(direction, MINIMIZE)[::order],  # type: ignore[arg-type]
+        directions=(direction, MINIMIZE)[::order],
         cost_index=cost_index,
     )
     np.testing.assert_allclose(found.errors, expected)

@@ -56,7 +56,7 @@ def test_the_seed_is_0_by_default() -> None:
     proposals = [
         [ask(study_of(0), ParetoSampler(cost, space=SPACE, **seed)) for _ in range(2)]
         for seed in ({}, {"seed": 0}, {"seed": 1})
-    ]  # type: ignore[arg-type]
+    ]
     assert proposals[0] == proposals[1] != proposals[2]
 
 
@@ -103,7 +103,7 @@ def _some(points: Array) -> Array:
 def test_proposals_do_not_depend_on_the_unit_of_the_cost(startup_trials: int) -> None:
     sampler = {"space": SPACE, "thrift": 0.5, "startup_trials": startup_trials, "seed": 2}
     proposals = [
-        ask(study_of(5, factor=factor), ParetoSampler(lambda p, f=factor: f * cost(p), **sampler))  # type: ignore[arg-type, misc]
+        ask(study_of(5, factor=factor), ParetoSampler(lambda p, f=factor: f * cost(p), **sampler))
         for factor in (1e-9, 1.0, 1e9)
     ]
     assert proposals[0] == proposals[1] == proposals[2]
@@ -131,7 +131,7 @@ def test_all_that_is_feasible_is_proposed_in_turn_and_nothing_else() -> None:
 def test_of_candidates_with_one_identity_one_is_judged() -> None:
     judged = []
     sampler = ParetoSampler(
-        lambda p: judged.append(p["depth"]) or cost(p),  # type: ignore[func-returns-value]
+        lambda p: judged.append(p["depth"]) or cost(p),
         space=SPACE,
         identity=lambda p: p["depth"],
     )
