@@ -11,7 +11,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from nas.fronts.geometry import Array
+from nas.fronts.geometry import Array, Steps
 from nas.sampling import pareto
 from nas.sampling.gaussian_process import GaussianProcess
 from nas.sampling.pareto import ParetoSampler
@@ -179,7 +179,8 @@ def test_it_climbs_as_long_as_there_is_a_better_candidate(
 ) -> None:
     gains: list[float] = []
 
-    def promising(steps: object, costs: Array, prediction: object) -> Array:
+    def promising(steps: Steps, costs: Array, prediction: object) -> Array:
+        assert steps.ends[-1] == 1  # a fiftieth beyond the dearest candidate
         gains.append(float(min(len(gains), better)))
         return np.full(len(costs), gains[-1])
 
