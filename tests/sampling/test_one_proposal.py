@@ -60,6 +60,14 @@ def test_the_seed_is_0_by_default() -> None:
     assert proposals[0] == proposals[1] != proposals[2]
 
 
+def test_each_proposal_is_drawn_anew() -> None:
+    study, found = study_of(0), []
+    for _ in range(4):  # failed trials without parameters tell nothing, but are counted
+        found.append(ask(study, ParetoSampler(cost, space=FINE, startup_trials=1)))
+        study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+    assert len({point["rate"] for point in found}) == 4
+
+
 @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
 def test_without_a_space_it_is_what_all_ended_trials_share(state: TrialState) -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
