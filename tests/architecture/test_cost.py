@@ -122,6 +122,7 @@ def test_every_figure_counted_by_hand() -> None:
         ("classifier", 1, Counts(linear=20, adaptive_avg_pool2d=64, linear_outputs=5, params=25, weights=20)),
     ]
     assert cost.flops_by_operator == {"conv": 7104, "batch_norm": 384, "linear": 20, "adaptive_avg_pool2d": 320}
+    assert cost.activations_by_operator == {"conv": 468, "linear": 5}
     assert (cost.flops, cost.multiply_adds, cost.activations, cost.params) == (7828, 7124, 473, 594)
     assert cost.weight_bytes_at("int8") == 524 + 4 * 70
     assert all(type(count) is int for count in cost.counts)

@@ -42,7 +42,11 @@ def write(edit: Edit = lambda d: None, path: str = "mine.yaml") -> Path:
         ),
         (lambda d: d["search"].update(spaces=[]), "search"),
         (lambda d: d.update(search=3), "search: must be a mapping"),
-        (lambda d: d["search"].update(spaces=["resnet_small"] * 2), "given twice"),
+        (
+            lambda d: d["search"].update(spaces=["resnet_small"] * 2),
+            "a space is given twice: resnet_small, resnet_small",
+        ),
+        (lambda d: d["budget"].update(latency_ms={"batch": 8}), "budget.latency_ms: give max or min, in milliseconds"),
         (
             lambda d: d["search"].update(spaces=["resnet_small", "resnet"]),
             "resolution 8 is out of range: resnet allows",

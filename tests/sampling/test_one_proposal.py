@@ -11,7 +11,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from nas.fronts.geometry import Array
+from nas.fronts.geometry import Array, Steps
 from nas.sampling import pareto
 from nas.sampling.gaussian_process import GaussianProcess
 from nas.sampling.pareto import ParetoSampler
@@ -58,6 +58,14 @@ def test_the_seed_is_0_by_default() -> None:
         for seed in ({}, {"seed": 0}, {"seed": 1})
     ]
     assert proposals[0] == proposals[1] != proposals[2]
+
+
+def test_each_proposal_is_drawn_anew() -> None:
+    study, found = study_of(0), []
+    for _ in range(4):  # failed trials without parameters tell nothing, but are counted
+        found.append(ask(study, ParetoSampler(cost, space=FINE, startup_trials=1)))
+        study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+    assert len({point["rate"] for point in found}) == 4
 
 
 @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
@@ -179,7 +187,8 @@ def test_it_climbs_as_long_as_there_is_a_better_candidate(
 ) -> None:
     gains: list[float] = []
 
-    def promising(steps: object, costs: Array, prediction: object) -> Array:
+    def promising(steps: Steps, costs: Array, prediction: object) -> Array:
+        assert steps.ends[-1] == 1  # a fiftieth beyond the dearest candidate
         gains.append(float(min(len(gains), better)))
         return np.full(len(costs), gains[-1])
 
