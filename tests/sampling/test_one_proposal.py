@@ -237,3 +237,31 @@ def test_costs_are_equal_but_for_rounding(told: float, known: float) -> None:
 def test_a_cost_that_differs_is_found_behind_trials_that_tell_none(told: float, known: float) -> None:
     with pytest.raises(ValueError, match="objective 1 of trial 2 was"):
         ask(*with_wrong_cost(told, known))
+
+
+@pytest.mark.parametrize(("startup", "learns"), [(5, True), (6, True), (7, False)])
+def test_it_learns_from_the_first_proposal_after_the_start(
+    startup: int, learns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits, real = list[int](), GaussianProcess.fit
+
+    def fit(process: GaussianProcess, *arguments: Any, **keywords: Any) -> Any:
+        fits.append(1)
+        return real(process, *arguments, **keywords)
+
+    monkeypatch.setattr(GaussianProcess, "fit", fit)
+    ask(study_of(6), ParetoSampler(cost, space=SPACE, startup_trials=startup))
+    assert bool(fits) == learns
+
+
+def test_by_default_four_proposals_come_before_learning_and_cost_is_not_weighed() -> None:
+    few = study_of(4)
+    default, four, five = (
+        ask(few, ParetoSampler(cost, space=SPACE, **how)) for how in ({}, {"startup_trials": 4}, {"startup_trials": 5})
+    )
+    assert default == four != five
+    more = study_of(5)
+    default, plain, thrifty = (
+        ask(more, ParetoSampler(cost, space=SPACE, **how)) for how in ({}, {"thrift": 0.0}, {"thrift": 1.0})
+    )
+    assert default == plain != thrifty
