@@ -194,6 +194,8 @@ def find_study(study: Named, *, storage: str | None = None) -> Study:
         StudyError: ``storage`` is not a database URL.
     """
     if isinstance(study, Study):
+        if storage not in (None, study.storage):
+            raise StudyError(f"storage does not apply: study {study.name!r} is open in {study.database}")
         return study
     if isinstance(study, StudyConfig):
         config, directory = study, Path("studies") / study.name

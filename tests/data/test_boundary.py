@@ -70,7 +70,7 @@ def test_a_broken_image_is_one_line_and_nothing_else(kind: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_every_orientation_is_turned_as_pillow_turns_it(kind: str, orientation: int) -> None:
     with Image.open(BytesIO(encode(picture(), kind, orientation=orientation))) as image:
         assert np.array_equal(np.asarray(decode._upright(image)), np.asarray(ImageOps.exif_transpose(image)))
