@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
+ClassNumbers: TypeAlias = npt.NDArray[np.int64]
+"""Which class each of some images has, or was given; of shape (images,)."""
+
 Purpose: TypeAlias = Literal["budget", "front"]
 """Why a latency was measured: for the budget (in the searching process) or to rank the front (in its own process)."""
 
@@ -123,3 +129,22 @@ class Repeat:
     train_seconds: float | None = None
     error: str | None = None
     curve: tuple[Epoch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TestLook:
+    """A network that was tried on the test images.
+
+    Attributes:
+        digest: Of the network.
+        accuracy: On the test images, in 0 to 1.
+        command: Command that looked, such as ``export``.
+        looked_at: When, in UTC (ISO 8601).
+    """
+
+    __test__ = False  # not one of pytest's
+
+    digest: str
+    accuracy: float
+    command: str
+    looked_at: str

@@ -88,7 +88,15 @@ class SearchProgress:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        from nas.search.run.events import EpochFinished, ImagesLoaded, NothingLeft, RepeatFinished, Stagnant, TimeIsUp
+        from nas.search.run.events import (
+            EpochFinished,
+            ImagesLoaded,
+            Noted,
+            NothingLeft,
+            RepeatFinished,
+            Stagnant,
+            TimeIsUp,
+        )
 
         if isinstance(event, NothingLeft):
             if not self._ended:  # each worker says so
@@ -102,7 +110,11 @@ class SearchProgress:
             self._ended = True
             return
         if isinstance(event, ImagesLoaded):
-            self._console.print(data_line(event.dataset), highlight=False, soft_wrap=True, markup=False)
+            for line in (data_line(event.dataset), *event.dataset.notes):
+                self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+            return
+        if isinstance(event, Noted):
+            self._console.print(event.text, highlight=False, soft_wrap=True, markup=False)
             return
         if isinstance(event, EpochFinished):
             accuracy = 100 * event.epoch.val_accuracy

@@ -13,7 +13,20 @@ from nas.config.budget import Budget
 from nas.config.search import SearchConfig
 from nas.data.sources import PATHS, DataConfig
 from nas.schema import Strict, find, read_yaml, validate
-from nas.training.recipe import Recipe
+from nas.training.recipe import OPEN, Recipe
+
+SETTLED: dict[str, tuple[str, ...]] = {
+    "data": ("every_class",),
+    "search": ("sampler", "startup_trials"),
+    "recipe": (*OPEN, "flip", "norm_statistics", "ema_warm_up"),
+}
+"""Keys that, where a study file leaves them out, stay what they were at the study's first run."""
+
+EARLIER: dict[str, dict[str, Any]] = {
+    "data": {"every_class": False},
+    "recipe": {"norm_statistics": "running", "ema_warm_up": False},
+}
+"""What versions did that had no such key."""
 
 
 class StudyConfig(Strict):
@@ -45,6 +58,43 @@ class StudyConfig(Strict):
     def definition(self) -> dict[str, Any]:
         """Return what decides a study's results: all but its length, its description and the path of its images."""
         return definition_of(self.model_dump(mode="json"))
+
+
+def config_from_json(text: str) -> StudyConfig:
+    """Return a study that was written as JSON, perhaps by an earlier version: what that one did is filled in."""
+    document = json.loads(text)
+    for section, values in EARLIER.items():
+        known = document.setdefault(section, {})
+        if section == "recipe" and values.keys() - known.keys() and known.get("flip") is None:
+            known["flip"] = True if document["data"].get("npz") else None  # npz is no longer taken for photographs
+        document[section] = {**values, **known}
+    return StudyConfig.model_validate_json(json.dumps(document))
+
+
+def settled(config: StudyConfig, stored: StudyConfig) -> StudyConfig:
+    """Return a definition in which the keys of ``SETTLED`` that it leaves out are as at the study's first run."""
+    for section, keys in SETTLED.items():
+        given, known = getattr(config, section), getattr(stored, section)
+        unsaid = [key for key in keys if key not in given.model_fields_set or getattr(given, key) is None]
+        changed = given.model_copy(update={key: getattr(known, key) for key in unsaid})
+        config = config.model_copy(update={section: changed})
+    return config
+
+
+def earlier_ways(config: StudyConfig, stored: StudyConfig) -> list[str]:
+    """Return one phrase for each key in which a study goes on as it began though a new one would not."""
+    goes_on = settled(config, stored)
+    return [
+        f"{section}.{key} is {_word(getattr(getattr(goes_on, section), key))}, in a new study"
+        f" {_word(getattr(getattr(config, section), key))}"
+        for section, values in EARLIER.items()
+        for key in values
+        if getattr(getattr(goes_on, section), key) != getattr(getattr(config, section), key)
+    ]
+
+
+def _word(value: object) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def definition_of(document: dict[str, Any]) -> dict[str, Any]:

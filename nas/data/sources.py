@@ -50,6 +50,8 @@ class DataConfig(Strict):
         shapes: Number of images to generate whose right answer is known (see ``nas/data/shapes.py``).
         validation: Share of the training images, taken from each class, that networks are compared on instead; default
             0.2. A source that has its own validation images keeps those.
+        every_class: Whether each class has at least one image for training, for validation and for testing where it has
+            the images for it, however small the shares; default true.
         limit: Largest number of images to train and validate on, taken from each class in proportion; default: all.
         classes: Names of the classes to keep, in this order; default: all.
         color: ``rgb``, ``grayscale``, ``hsv`` or ``ycbcr``; default: as the images are. The last two are converted from
@@ -68,6 +70,7 @@ class DataConfig(Strict):
     hf: str | None = Field(None, min_length=1)
     shapes: PositiveInt | None = None
     validation: float = Field(0.2, gt=0, lt=1)
+    every_class: bool = True
     limit: PositiveInt | None = None
     classes: tuple[str, ...] | None = Field(None, min_length=2)
     color: Color | None = None
@@ -109,6 +112,7 @@ class Dataset:
         validation: Images to compare networks on.
         skipped: Number of broken images that were left out.
         space: Colour space that the images are converted to on the device.
+        notes: What was left aside, guessed or not known of the images, one line each.
     """
 
     name: str
@@ -118,6 +122,7 @@ class Dataset:
     validation: ImageSet
     skipped: int = 0
     space: Space = "stored"
+    notes: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:

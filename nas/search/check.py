@@ -126,7 +126,7 @@ def check_study(study: Named, *, device: str = "auto") -> CheckReport:
         BudgetError: No network meets the budget, or none of the sampled ones does.
         UserError: The study, its data or the device is wrong.
     """
-    found, chosen = find_study(study), resolve_device(device)
+    found, chosen = find_study(study).as_begun(), resolve_device(device)
     config, dataset = found.config, found.dataset
     require_satisfiable(config, dataset)
     counted = _count(config, dataset)

@@ -13,12 +13,12 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.architecture.spec import Architecture
-from nas.config.study import StudyConfig, load_study_config
+from nas.config.study import StudyConfig, load_study_config, settled
 from nas.data.sources import Dataset, load_data
 from nas.errors import StudyError
 from nas.fronts.growth import Ended, Growth
 from nas.models.backends import Latency
-from nas.records import Epoch, Purpose, Repeat, TrialRecord
+from nas.records import ClassNumbers, Epoch, Purpose, Repeat, TestLook, TrialRecord
 from nas.search.disk import weights_folder
 from nas.search.storage.database import Database
 from nas.search.storage.optuna_study import counts_for_nothing, open_optuna_study
@@ -96,6 +96,11 @@ class Study:
         other.__dict__.update(self.__dict__, config=config, fingerprint=fingerprint)
         return other
 
+    def as_begun(self) -> Study:
+        """Return this study with what its file leaves out as at its first run; itself where it has not been run."""
+        stored = self._stored()
+        return self if stored is None else self.settled(settled(self.config, stored[0]), stored[1])
+
     def was_run(self) -> bool:
         """Tell whether the study has been run."""
         return self._stored() is not None
@@ -157,6 +162,26 @@ class Study:
         """Store a latency of a trial's network, measured to rank the front."""
         with self.database.errors():
             self.store.add_latency(trial.digest, latency, purpose="front")
+
+    def answers(self) -> dict[tuple[int, int], ClassNumbers]:
+        """Return which class each training's network gave to each validation image, by trial and repeat."""
+        with self.database.errors():
+            return self.store.answers()
+
+    def val_labels(self) -> ClassNumbers | None:
+        """Return the labels of the validation images; None where an earlier version has not noted them."""
+        with self.database.errors():
+            return self.store.val_labels()
+
+    def test_looks(self) -> list[TestLook]:
+        """Return when which network was tried on the test images, in that order."""
+        with self.database.errors():
+            return self.store.test_looks()
+
+    def add_test_look(self, digest: str, accuracy: float, *, command: str) -> None:
+        """Keep that a network was tried on the test images, and by which command."""
+        with self.database.errors():
+            self.store.add_test_look(digest, accuracy, command=command)
 
     def weights(self, trial: TrialRecord) -> Path:
         """Return the path of a trained trial's weights."""

@@ -50,8 +50,14 @@ class Recipe(Strict):
         clip: Largest norm of the gradient of all parameters; larger gradients are scaled down. Default: no clipping.
         dropout: Dropout rate before the classifier; default: the architecture's.
         stochastic_depth: Largest drop rate of a residual block; default: the architecture's.
+        norm_statistics: What batch norm uses in the validations that decide, after the last epoch and where halving
+            judges: ``recomputed`` over training images (the default), or the ``running`` averages, which lag behind the
+            weights in a short training.
+        norm_momentum: Share by which each step moves the running averages of batch norm; default: the architecture's.
         ema: Decay per step of a moving average of weights and norms. The average is then validated and saved. 0, the
             default, turns it off.
+        ema_warm_up: Whether the average forgets faster at first, so that it does not hold on to the first weights in a
+            short training; default true.
         early_stopping: Number of epochs without a higher validation accuracy after which training ends; off by default.
             The last epoch counts and is saved, not the best one, because choosing would flatter noisy networks.
         progressive: Resolution of the first epoch as a share of the final resolution. The resolution rises over the
@@ -101,7 +107,10 @@ class Recipe(Strict):
     clip: PositiveFloat | None = None
     dropout: float | None = Field(None, ge=0, lt=1)
     stochastic_depth: float | None = Field(None, ge=0, lt=1)
+    norm_statistics: Literal["recomputed", "running"] = "recomputed"
+    norm_momentum: float | None = Field(None, gt=0, le=1)
     ema: float = Field(0.0, ge=0, lt=1)
+    ema_warm_up: bool = True
     early_stopping: PositiveInt | None = None
     progressive: float = Field(1.0, gt=0, le=1)
     crop: float = Field(0.125, ge=0, lt=0.5)

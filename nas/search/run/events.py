@@ -17,6 +17,13 @@ class ImagesLoaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that the user should know before a search begins, in one line."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class EpochFinished:
     """A trial has another point on its curve, or on that of a further training, counted from 1."""
 
@@ -62,4 +69,6 @@ class TimeIsUp:
     reason: str
 
 
-Event: TypeAlias = ImagesLoaded | EpochFinished | TrialFinished | RepeatFinished | NothingLeft | Stagnant | TimeIsUp
+Event: TypeAlias = (
+    ImagesLoaded | Noted | EpochFinished | TrialFinished | RepeatFinished | NothingLeft | Stagnant | TimeIsUp
+)

@@ -6,19 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from nas.config.study import StudyConfig
+from nas.config.study import StudyConfig, earlier_ways
+from nas.data.sources import Dataset
 from nas.errors import StudyError
 from nas.models.device import resolve_device
 from nas.search.bounds import require_memory, require_rungs, require_satisfiable
 from nas.search.disk import prune_checkpoints
-from nas.search.run.events import Event, ImagesLoaded
+from nas.search.run.events import Event, ImagesLoaded, Noted
 from nas.search.run.limits import ENDLESS, make_limits
 from nas.search.run.loop import run_trials
 from nas.search.run.pool import run_workers
 from nas.search.run.recovery import release_abandoned
 from nas.search.storage.database import retry_creation
 from nas.search.study import Named, Study, find_study
-from nas.training.recipe import OPEN
+from nas.training.preparing import flips
 
 
 def run_study(
@@ -56,7 +57,8 @@ def run_study(
         KeyboardInterrupt: You pressed Ctrl-C. Finished trials are kept; run the study again to continue.
     """
     limits = make_limits(until=until, max_hours=max_hours)
-    found = find_study(study, storage=storage)
+    given = find_study(study, storage=storage)
+    found = given.as_begun()
     _require_possible(found, device)
     _make_folder(found.directory)
     found.database.prepare()
@@ -64,23 +66,14 @@ def run_study(
         begun = _begin(found)
         if on_event is not None:
             on_event(ImagesLoaded(begun.dataset))
+            if ways := earlier_ways(given.config, begun.config):
+                on_event(Noted(f"this study goes on as it began: {'; '.join(ways)}"))
         count = trials if trials is not None else ENDLESS if until else begun.missing_trials()
         if workers > 1:
             run_workers(begun, trials=count, workers=workers, device=device, limits=limits, on_event=on_event)
         else:
             run_trials(begun, tickets=range(count), device=device, limits=limits, on_event=on_event)
     return begun
-
-
-def settled(config: StudyConfig, stored: StudyConfig | None, *, train_images: int) -> StudyConfig:
-    """Return a definition that leaves nothing open: as at the study's first run, else as its data ask for."""
-    known = config.recipe.resolved(train_images) if stored is None else stored.recipe
-    chosen = {key: getattr(known, key) for key in OPEN if getattr(config.recipe, key) is None}
-    search = config.search
-    if stored is not None:  # another version may have other defaults
-        unsaid = {key for key in ("sampler", "startup_trials") if key not in search.model_fields_set}
-        search = search.model_copy(update={key: getattr(stored.search, key) for key in unsaid})
-    return config.model_copy(update={"search": search, "recipe": config.recipe.model_copy(update=chosen)})
 
 
 def _require_possible(study: Study, device: str) -> None:
@@ -94,13 +87,19 @@ def _require_possible(study: Study, device: str) -> None:
 def _begin(study: Study) -> Study:
     """Write a study's definition or compare it with the one written, and put right what a killed run left."""
     store, dataset = study.store, study.dataset
-    stored = store.config()
-    config = settled(study.config, stored and stored[0], train_images=len(dataset.train))
-    retry_creation(lambda: store.register(config, dataset.fingerprint, val_images=len(dataset.validation)))
+    config = study.config if study.was_run() else _complete(study.config, dataset)
+    labels = dataset.validation.labels
+    retry_creation(lambda: store.register(config, fingerprint=dataset.fingerprint, val_labels=labels))
     begun = study.settled(config, dataset.fingerprint)
     release_abandoned(retry_creation(begun.optuna), store)
     prune_checkpoints(begun.weights_folder(), store.trials(), store.repeats())
     return begun
+
+
+def _complete(config: StudyConfig, dataset: Dataset) -> StudyConfig:
+    """Return a definition that leaves nothing open that the images decide."""
+    recipe = config.recipe.resolved(len(dataset.train))
+    return config.model_copy(update={"recipe": recipe.model_copy(update={"flip": flips(dataset, recipe)})})
 
 
 def _make_folder(directory: Path) -> None:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when a reader of an earlier version could misread newer tables; older ones are brought up to date."""
 
 METADATA = sa.MetaData()
@@ -18,6 +18,10 @@ STUDY = sa.Table(
     sa.Column("config", sa.Text, nullable=False),
     sa.Column("fingerprint", sa.String(16), nullable=False),
     sa.Column("val_images", sa.Integer),  # since version 4
+    sa.Column("content", sa.String(16)),  # since version 5, as the next
+    sa.Column("pixels", sa.String(16)),
+    sa.Column("decoders", sa.Text),  # JSON
+    sa.Column("val_labels", sa.LargeBinary),  # packed, as the answers
 )
 NETWORK = sa.Table(
     "nas_network",
@@ -80,6 +84,25 @@ REPEAT = sa.Table(
     sa.Column("curve", sa.Text),  # JSON
     sa.ForeignKeyConstraint(["study", "number"], [TRIAL.c.study, TRIAL.c.number]),
 )
+ANSWER = sa.Table(  # since version 5
+    "nas_answer",
+    METADATA,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("repeat", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("answers", sa.LargeBinary, nullable=False),
+    sa.ForeignKeyConstraint(["study", "number"], [TRIAL.c.study, TRIAL.c.number]),
+)
+TEST_LOOK = sa.Table(  # since version 5
+    "nas_test_look",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("study", sa.String(200), nullable=False, index=True),
+    sa.Column("digest", sa.String(16), nullable=False),
+    sa.Column("command", sa.String(20), nullable=False),
+    sa.Column("accuracy", sa.Float, nullable=False),
+    sa.Column("looked_at", sa.String(40), nullable=False),
+)
 LATENCY = sa.Table(
     "nas_latency",
     METADATA,
@@ -97,6 +120,7 @@ LATENCY = sa.Table(
     sa.Column("peak_memory", sa.BigInteger),
     sa.Column("versions", sa.Text, nullable=False),
     sa.Column("measured_at", sa.String(40), nullable=False),
+    sa.Column("noisy", sa.Boolean),  # since version 5
 )
 
 
@@ -122,6 +146,13 @@ _ADDED = {
         ("nas_trial", "owner VARCHAR(200)"),
         ("nas_study", "val_images INTEGER"),
     ),
+    5: (
+        ("nas_study", "content VARCHAR(16)"),
+        ("nas_study", "pixels VARCHAR(16)"),
+        ("nas_study", "decoders TEXT"),
+        ("nas_study", "val_labels {bytes}"),
+        ("nas_latency", "noisy BOOLEAN"),
+    ),
 }
 """Tables and columns that a version has more."""
 
@@ -131,7 +162,8 @@ def _upgrade(engine: Engine, version: int) -> None:
     for table, column in (added for later, columns in _ADDED.items() if later > version for added in columns):
         try:
             with engine.begin() as connection:
-                connection.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {column}"))
+                named = column.format(bytes=sa.LargeBinary().compile(engine.dialect))
+                connection.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {named}"))
         except DBAPIError:
             if column.split()[0] not in {found["name"] for found in sa.inspect(engine).get_columns(table)}:
                 raise

@@ -20,13 +20,14 @@ from sqlalchemy.exc import IntegrityError
 from nas.architecture.cost import Cost
 from nas.architecture.serialization import architecture_from_json, architecture_to_json
 from nas.architecture.spec import Architecture
-from nas.config.study import StudyConfig, changes, definition_digest
+from nas.config.study import StudyConfig, changes, config_from_json, definition_digest
 from nas.errors import StudyError
 from nas.fronts.halving import Reached
 from nas.models.backends import Latency
-from nas.records import Epoch, Purpose, Repeat, TrialRecord, TrialState
+from nas.records import ClassNumbers, Epoch, Purpose, Repeat, TestLook, TrialRecord, TrialState
 from nas.search.storage.database import Database
-from nas.search.storage.schema import EPOCH, LATENCY, NETWORK, REPEAT, STUDY, TRIAL
+from nas.search.storage.packing import pack, unpack
+from nas.search.storage.schema import ANSWER, EPOCH, LATENCY, NETWORK, REPEAT, STUDY, TEST_LOOK, TRIAL
 
 
 class Store:
@@ -46,7 +47,7 @@ class Store:
         query = sa.select(STUDY.c.config, STUDY.c.fingerprint).where(STUDY.c.name == self.study)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else (StudyConfig.model_validate_json(row.config), row.fingerprint)
+        return None if row is None else (config_from_json(row.config), row.fingerprint)
 
     def definition_digest(self) -> str:
         """Return the digest of the definition as it was first written; versions that know more fields keep it."""
@@ -61,22 +62,22 @@ class Store:
             noted: int | None = connection.execute(query).scalar_one()
             return noted
 
-    def register(self, config: StudyConfig, fingerprint: str, *, val_images: int) -> None:
+    def register(self, config: StudyConfig, *, fingerprint: str, val_labels: ClassNumbers) -> None:
         """Store a study's definition, or make sure that it is the stored one.
 
         Args:
             config: The definition.
             fingerprint: Of the images.
-            val_images: How many of them are for validation.
+            val_labels: Of the validation images.
 
         Raises:
             StudyError: The study was run before with another definition or other data; the message says what changed.
         """
-        stored = self.config()
+        stored, labels = self.config(), {"val_images": len(val_labels), "val_labels": pack(val_labels)}
         if stored is None:
             row = {"name": self.study, "config": config.model_dump_json(), "fingerprint": fingerprint}
             with self._engine.begin() as connection:
-                connection.execute(STUDY.insert().values(**row, val_images=val_images))
+                connection.execute(STUDY.insert().values(**row, **labels))
             return
         changed = changes(stored[0].definition(), config.definition())
         if not changed and stored[1] != fingerprint:
@@ -86,8 +87,47 @@ class Store:
                 f"study {self.study!r} cannot continue with a changed definition ({'; '.join(changed)});"
                 " undo the change, or give the changed study another name"
             )
-        with self._engine.begin() as connection:  # an earlier version did not note it
-            connection.execute(STUDY.update().where(STUDY.c.name == self.study).values(val_images=val_images))
+        with self._engine.begin() as connection:  # an earlier version did not note them
+            connection.execute(STUDY.update().where(STUDY.c.name == self.study).values(labels))
+
+    def val_labels(self) -> ClassNumbers | None:
+        """Return the labels of the validation images, int64 of shape (images,); None where they were not noted."""
+        query = sa.select(STUDY.c.val_labels).where(STUDY.c.name == self.study)
+        with self._engine.connect() as connection:
+            noted = connection.execute(query).scalar_one()
+        return None if noted is None else unpack(noted)
+
+    def keep_answers(self, number: int, repeat: int, answers: ClassNumbers) -> None:
+        """Write which class a training's network gave to each validation image, unless that is there.
+
+        Args:
+            number: Of the trial.
+            repeat: Of the training; the trial's own is 0.
+            answers: int64 of shape (images,).
+        """
+        row = {"study": self.study, "number": number, "repeat": repeat, "answers": pack(answers)}
+        with self._engine.begin() as connection:
+            self._insert_if_new(connection, ANSWER, row)
+
+    def answers(self) -> dict[tuple[int, int], ClassNumbers]:
+        """Return what the networks answered, by trial and repeat; trainings of earlier versions kept no answers."""
+        query = sa.select(ANSWER.c.number, ANSWER.c.repeat, ANSWER.c.answers).where(ANSWER.c.study == self.study)
+        with self._engine.connect() as connection:
+            return {(number, repeat): unpack(packed) for number, repeat, packed in connection.execute(query)}
+
+    def add_test_look(self, digest: str, accuracy: float, *, command: str) -> None:
+        """Write that a network was tried on the test images, and by which command."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        row = {"study": self.study, "digest": digest, "command": command, "accuracy": accuracy, "looked_at": now}
+        with self._engine.begin() as connection:
+            connection.execute(TEST_LOOK.insert().values(row))
+
+    def test_looks(self) -> list[TestLook]:
+        """Return when which network was tried on the test images, in that order."""
+        columns = [TEST_LOOK.c[field.name] for field in fields(TestLook)]
+        query = sa.select(*columns).where(TEST_LOOK.c.study == self.study).order_by(TEST_LOOK.c.id)
+        with self._engine.connect() as connection:
+            return [TestLook(*row) for row in connection.execute(query)]
 
     def begin(self, record: TrialRecord, architecture: Architecture, cost: Cost) -> None:
         """Write a trial that has been proposed, and its network."""
