@@ -117,11 +117,11 @@ def _print_costs(console: Console, networks: list[Architecture], costs: list[Cos
 
     if len(networks) == 1:
         console.print(stage_table(networks[0], costs[0], width=console.width))
-        console.print(cost_notes(costs[0]), highlight=False)
+        console.print(cost_notes(costs[0]))
     else:
         console.print(compare_table(networks, costs, width=console.width))
     if verified:
-        console.print("fvcore and the traced network give the same figures, section by section", highlight=False)
+        console.print("fvcore and the traced network give the same figures, section by section")
 
 
 def _verify(network: Architecture, counted: Cost) -> None:
@@ -151,7 +151,7 @@ def _print_training_memory(console: Console, documents: list[dict[str, Any]]) ->
     for document in documents:
         parts = [f"{format_bytes(value)} for {batch}" for batch, value in document["training_memory"].items()]
         text = f"{document['name']}: a training step allocates {', '.join(parts)} images (measured)"
-        console.print(text, highlight=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
 
 
 def _measure(
@@ -187,7 +187,7 @@ def _print_latencies(
     for name, found in zip(names, measured, strict=True):
         for backend, batch, reason in found.failures:
             text = f"{name}: {backend} could not be measured at batch {batch} and above: {reason}"
-            console.print(text, highlight=False, soft_wrap=True, markup=False)
+            console.print(text, soft_wrap=True)
     settings = dict.fromkeys((item.backend, item.batch) for found in measured for item in found.latencies)
     for backend, batch in settings if len(networks) > 1 else ():
         rows = [
@@ -197,7 +197,7 @@ def _print_latencies(
             if (item.backend, item.batch) == (backend, batch)
         ]
         lines = disagreement_lines(compare_orders(rows), setting=f"{backend}, batch {batch}")
-        console.print("\n".join(lines), highlight=False, soft_wrap=True)
+        console.print("\n".join(lines), soft_wrap=True)
 
 
 def _document(network: Architecture, counted: Cost, verified: bool) -> dict[str, Any]:

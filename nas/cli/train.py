@@ -249,19 +249,14 @@ def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:
 
 def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
     """Return a recipe with the fields that ``--set`` and ``--epochs`` name."""
-    import yaml
-
-    from nas.schema import validate
+    from nas.schema import parse_yaml, validate
 
     changes: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"--set: {text!r} must be KEY=VALUE, for example optimizer=adamw")
-        try:
-            changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {key}: {value!r} is not a valid value") from None
+        changes[key] = parse_yaml(value, source=f"--set {text}")
     document = recipe.model_dump()
     lengths = {"epochs", "steps", "images"}
     if lengths & changes.keys():
