@@ -9,6 +9,12 @@ from pathlib import Path
 from nas.errors import ExportError
 
 
+def refuse_folder(target: Path) -> None:
+    """Raise ExportError where a path that is to be a file is a folder; what takes long asks before it begins."""
+    if not target.name or os.path.isdir(target):
+        raise ExportError(f"{target}: is a folder, not a file")
+
+
 def write_whole(target: Path, make: Callable[[], bytes]) -> None:
     """Write a file; an earlier one is still there where that fails.
 
@@ -19,8 +25,7 @@ def write_whole(target: Path, make: Callable[[], bytes]) -> None:
     Raises:
         ExportError: The file cannot be written.
     """
-    if not target.name or os.path.isdir(target):
-        raise ExportError(f"{target}: is a folder, not a file")
+    refuse_folder(target)
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +41,17 @@ def latency_document(latency: Latency) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {**asdict(latency), "images_per_second": latency.images_per_second}
+
+
+def refuse_typed(*options: str, unless: bool, reason: str) -> None:
+    """Refuse options that were typed and would do nothing; defaults and what the environment says do no harm.
+
+    Raises:
+        ConfigError: One was typed, and ``unless`` does not hold.
+    """
+    for option in () if unless else options:
+        if any(word.partition("=")[0] == option for word in sys.argv[1:]):
+            raise ConfigError(f"{option} does not apply: {reason}")
 
 
 def command_line(*words: object) -> str:

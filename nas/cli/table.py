@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, print_json, shown_search, split_names
+from nas.cli.options import (
+    AsJson,
+    Device,
+    Storage,
+    StudyArgument,
+    command_line,
+    print_json,
+    refuse_typed,
+    shown_search,
+    split_names,
+)
 from nas.cli.output import say
 from nas.errors import ConfigError
+from nas.files import refuse_folder
 
 if TYPE_CHECKING:
     from nas.analysis.replays import ReplaySummary
@@ -36,6 +47,8 @@ def build(
     """Run or continue a study, and write its trainings to a CSV file."""
     from nas.cli.progress import make_console
 
+    if output is not None:
+        refuse_folder(output)
     console = make_console(stderr=as_json)
     with console.status("loading"):
         from nas.models.device import describe_versions
@@ -90,6 +103,8 @@ def replay(
 
     from nas.cli.progress import make_console
 
+    if output is not None:
+        refuse_folder(output)
     console = make_console(stderr=as_json)
     with console.status("loading"):
         from nas.replay.rules import Rule, replay_rules
@@ -145,6 +160,7 @@ def _load(source: str, storage: str | None) -> Problem:
 
     path = Path(source)
     if path.suffix in (".csv", ".gz"):
+        refuse_typed("--storage", unless=False, reason=f"{source} is a table")
         return problem_of(read_table(path))
     with open_study(source, storage=storage) as opened:
         return problem_of(table_of(opened))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from nas.cli.cost import architecture_of
-from nas.cli.options import AsJson, Device, Storage, print_json
+from nas.cli.options import AsJson, Device, Storage, print_json, refuse_typed
 from nas.errors import ConfigError, Interrupted, StudyError
 from nas.processes.interrupts import interruptible
 
@@ -79,6 +79,7 @@ def train(
     from nas.cli.progress import data_line, make_console
     from nas.models.device import describe_device, describe_versions, resolve_device
 
+    refuse_typed("--storage", unless="#" in f"{network}{weights}", reason="no trial of a study is named")
     chosen = resolve_device(device)
     console = make_console(stderr=as_json)
     with console.status("loading"):
@@ -176,6 +177,7 @@ def _job(
     storage: str | None,
 ) -> _Job:
     from nas.data.sources import load_data, load_test
+    from nas.training.preparing import require_batch
     from nas.training.recipe import Recipe
 
     source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data)
@@ -190,6 +192,7 @@ def _job(
         raise ConfigError("--data is missing: give digits, folder=PATH, ... or a study")
     dataset = load_data(source)
     recipe = _changed(recipe.reopened(len(dataset.train)), settings or [], epochs)
+    require_batch(recipe, len(dataset.train))
     if architecture is None:
         given = {**coefficients, "classes": len(dataset.classes), "channels": dataset.channels}
         is_file = Path(network).suffix == ".json"
@@ -254,6 +257,8 @@ def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
     changes: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     for text in settings:
         key, equals, value = text.partition("=")
+        if key in changes:
+            raise ConfigError(f"--set: {key} is given twice")
         if not equals:
             raise ConfigError(f"--set: {text!r} must be KEY=VALUE, for example optimizer=adamw")
         changes[key] = parse_yaml(value, source=f"--set {text}")

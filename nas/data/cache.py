@@ -36,10 +36,17 @@ class Entry(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Return the folder of all entries."""
+    """Return the folder of all entries.
+
+    Raises:
+        DataError: None is named, and the user has no home.
+    """
     if given := os.environ.get("NAS_CACHE"):
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
+    except RuntimeError:
+        raise DataError("there is no home folder for the cache of images; set NAS_CACHE to a folder") from None
 
 
 def cache_key(*parts: object) -> str:

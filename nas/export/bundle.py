@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from nas.training.preparing import bring, validation_batch
 from nas.units import format_count
 
 FILES = ("README.md", "architecture.json", "model.onnx", "preprocessing.json", "weights.safetensors")
+_RANGES = 8
 TOLERANCE = 1e-3
 """Largest allowed difference of a logit between the module and onnxruntime, relative to the largest logit."""
 
@@ -74,8 +76,8 @@ def choose_trial(study: Study, *, number: int | None = None, max_flops: int | No
         return within[-1]
     trials = {trial.number: trial for trial in study.trials()}
     if number not in trials:
-        known = f"0 to {max(trials)}" if trials else "none yet"
-        raise StudyError(f"study {study.name!r} has no trial {number}; known: {known}")
+        known = number_ranges(t.number for t in trials.values() if t.state in ("trained", "repeated"))
+        raise StudyError(f"study {study.name!r} has no trial {number}; trained: {known or 'none yet'}")
     trial = trials[number]
     if trial.state == "repeated" and trial.repeat_of is not None:
         trial = trials[trial.repeat_of]
@@ -89,6 +91,18 @@ def choose_trial(study: Study, *, number: int | None = None, max_flops: int | No
             f" {f'trials {known}' if known else 'no trial yet'}"
         )
     return trial
+
+
+def number_ranges(numbers: Iterable[int]) -> str:
+    """Return numbers in words, those that follow one another as a range, and only the last few ranges of many."""
+    runs = list[list[int]]()
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return ", ".join(["...", *words[-_RANGES:]] if len(words) > _RANGES else words)
 
 
 def export_network(study: Study, trial: TrialRecord, directory: str | Path) -> ExportedNetwork:

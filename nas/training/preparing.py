@@ -14,7 +14,7 @@ from nas.architecture.spec import Architecture
 from nas.data.batches import ImageBatches, Standardisation, to_device
 from nas.data.sources import Dataset
 from nas.data.types import ImageSet
-from nas.errors import DeviceError
+from nas.errors import ConfigError, DeviceError
 from nas.models.build import Network, build_model
 from nas.models.device import device_memory
 from nas.models.memory import estimate_training_memory
@@ -26,6 +26,15 @@ from nas.training.step import SMALLEST_BATCH
 from nas.units import format_bytes
 
 _SHARE_OF_IMAGES = 0.5  # of a device's free memory, for each part of a data set
+
+
+def require_batch(recipe: Recipe, train_images: int) -> None:
+    """Raise ConfigError where the steps of a recipe are too small for batch norm."""
+    if (images := recipe.step_images(train_images)) < SMALLEST_BATCH:
+        raise ConfigError(
+            f"recipe.batch_size: steps of {images} image are too small: batch norm needs at least {SMALLEST_BATCH} at"
+            " once"
+        )
 
 
 def bring(

@@ -24,7 +24,7 @@ from nas.models.reference_weights import load_reference_weights
 from nas.records import Epoch
 from nas.training.evaluate import assess
 from nas.training.loop import train, trial_seed
-from nas.training.preparing import bring, validation_batch
+from nas.training.preparing import bring, require_batch, validation_batch
 from nas.training.recipe import Recipe
 from nas.training.result import Assessment, StepDone
 
@@ -99,8 +99,10 @@ def train_repeatedly(
         on_result: Called after each training.
 
     Raises:
+        ConfigError: The steps are too small.
         TrainingDiverged: The loss of an epoch is not finite.
     """
+    require_batch(recipe, len(dataset.train))
     standard = standardisation(dataset)
     results = []
     for repeat in range(repeats):

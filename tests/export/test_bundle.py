@@ -20,7 +20,7 @@ from nas.data.batches import standardisation
 from nas.data.sources import load_data, load_test
 from nas.errors import ExportError, StudyError
 from nas.export import bundle
-from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network, onnx_difference
+from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network, onnx_difference, number_ranges
 from nas.search.run.start import run_study
 from nas.search.study import Study
 
@@ -215,3 +215,16 @@ def test_a_failed_trial_is_refused_with_its_reason(finished_study: Study, monkey
     monkeypatch.setattr(Study, "trials", lambda self: [failed])
     with pytest.raises(StudyError, match=r"trial 0 of 'tiny' failed \(TrainingDiverged: loss is inf\)"):
         choose_trial(finished_study, number=0)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ([], ""),
+        ([3], "3"),
+        ([0, 1, 2, 5, 8, 7], "0 to 2, 5, 7 to 8"),
+        (range(0, 40, 2), "..., 24, 26, 28, 30, 32, 34, 36, 38"),
+    ],
+)
+def test_numbers_are_told_in_ranges(numbers: list[int], words: str) -> None:
+    assert number_ranges(numbers) == words

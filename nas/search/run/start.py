@@ -19,7 +19,7 @@ from nas.search.run.pool import run_workers
 from nas.search.run.recovery import release_abandoned
 from nas.search.storage.database import retry_creation
 from nas.search.study import Named, Study, find_study
-from nas.training.preparing import flips
+from nas.training.preparing import flips, require_batch
 
 
 def run_study(
@@ -79,6 +79,7 @@ def run_study(
 def _require_possible(study: Study, device: str) -> None:
     """Raise UserError where device, images, budget, memory or halving do not allow the search."""
     chosen = resolve_device(device)
+    require_batch(study.config.recipe, len(study.dataset.train))
     require_satisfiable(study.config, study.dataset)
     require_memory(study.config, study.dataset, chosen)
     require_rungs(study.config, study.dataset)
