@@ -258,7 +258,7 @@ def explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     location = (*first["loc"], *([first["ctx"]["key"]] if first["type"] == "wrong_value" else []))
     # pydantic names the alternatives of a union too, such as constrained-int
-    parts = [part for part in location if isinstance(part, int) or not re.search(r"[-\[\](]", part)]
+    parts = [part for part in location if isinstance(part, int) or not re.search(r"[-\[\](]|^(int|float)$", part)]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] in {"model_type", "model_attributes_type", "dataclass_type"}:
@@ -268,7 +268,9 @@ def explain(error: ValidationError) -> str:
     elif first["type"] in {"union_tag_invalid", "literal_error"}:
         message = _unknown_word(first)
     elif first["type"] == "union_tag_not_found":
-        message = f"{first['ctx']['discriminator']} is missing"
+        message = f"{first['ctx']['discriminator']} is missing".replace("'", "")
+    elif first["type"] == "unexpected_keyword_argument":
+        message = "unknown key"
     elif first["type"] not in {"value_error", "wrong_value"}:
         message = f"{message[:1].lower()}{message[1:]}, but {shortened(first['input'])} was given"
     return " ".join(f"{key}: {message}".removeprefix(": ").split())

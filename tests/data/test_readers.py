@@ -344,3 +344,14 @@ def test_processes_that_write_at_the_same_moment_all_get_the_images() -> None:
     assert [process.returncode for process in running] == [0] * 4
     assert sums == {str(int(folder.read_folder(Path("photos")).train.images.astype(int).sum()))}
     assert len(entries()) == 1
+
+
+def test_without_a_home_the_cache_asks_for_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(cls: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("NAS_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    with pytest.raises(DataError, match="set NAS_CACHE to a folder"):
+        cache.cache_folder()

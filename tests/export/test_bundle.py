@@ -20,7 +20,7 @@ from nas.data.batches import standardisation
 from nas.data.sources import load_data, load_test
 from nas.errors import ExportError, StudyError
 from nas.export import bundle
-from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network, onnx_difference, number_ranges
+from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network, number_ranges, onnx_difference
 from nas.search.run.start import run_study
 from nas.search.study import Study
 
@@ -193,7 +193,7 @@ def test_trials_are_chosen_by_number_or_by_cost(finished_study: Study) -> None:
     assert choose_trial(finished_study, number=front[0].number) == front[0]
     assert choose_trial(finished_study, max_flops=front[0].flops) == front[0]
     assert choose_trial(finished_study, max_flops=10**12) == front[-1]
-    with pytest.raises(StudyError, match="has no trial 99; known: 0 to 7"):
+    with pytest.raises(StudyError, match="has no trial 99; trained: 0 to 6"):
         choose_trial(finished_study, number=99)
     with pytest.raises(StudyError, match="was outside the budget and never trained; the front has trials"):
         choose_trial(finished_study, number=by_state["infeasible"].number)

@@ -59,6 +59,9 @@ class Database:
         """
         try:
             self._address = sa.make_url(url)
+            str(self)
+        except UnicodeEncodeError:
+            raise StudyError("storage is a database URL that is not UTF-8 text; rename what it names") from None
         except ArgumentError:
             raise StudyError(
                 "storage is not a database URL; write for example sqlite:///study.db or"
@@ -83,8 +86,15 @@ class Database:
 
     @classmethod
     def in_folder(cls, directory: Path) -> Database:
-        """Return the SQLite database of a study's folder."""
-        return cls(URL.create("sqlite", database=str(directory / "study.db")).render_as_string())
+        """Return the SQLite database of a study's folder.
+
+        Raises:
+            StudyError: The name of the folder is not text.
+        """
+        try:
+            return cls(URL.create("sqlite", database=str(directory / "study.db")).render_as_string())
+        except UnicodeEncodeError:
+            raise StudyError(f"{directory}: the name is not UTF-8 text, as databases want it; rename it") from None
 
     def __reduce__(self) -> tuple[type[Database], tuple[str]]:
         """Let another process have the address only."""

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from conftest import Outcome
 
 from nas.errors import StudyError
+from nas.search.storage.database import Database
 from nas.search.storage.optuna_study import ENDED, METRICS
 from nas.search.storage.reading import trial_ends
 from nas.search.storage.schema import SCHEMA_VERSION
@@ -67,6 +68,13 @@ def test_trials_of_earlier_versions_end_when_optuna_says(own_study: Study) -> No
     (ended,) = trial_ends(study).values()
     assert ended.tzinfo is UTC and abs((datetime.now(UTC) - ended).total_seconds()) < 600
     assert all(ENDED in trial.user_attrs for trial in own_study.optuna().get_trials())
+
+
+def test_a_folder_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="the name is not UTF-8 text"):
+        Database.in_folder(tmp_path / "x\udcff")
+    with pytest.raises(StudyError, match="is not UTF-8 text"):
+        Database("sqlite:///x\udcff.db")
 
 
 @pytest.mark.parametrize(
