@@ -76,7 +76,7 @@ def test_what_holds_a_training_up_is_told(nas_command: Command, monkeypatch: pyt
         (("resnet19", "--data", "digits"), "unknown preset or space 'resnet19'; did you mean"),
         (("resnet18", "--data", "digits", "--width", "2"), "--width does not apply: resnet18 is a preset"),
         (("FINISHED#x",), "write STUDY#N with the number of a trial"),
-        (("FINISHED#99",), "has no trial 99; known: 0 to 7"),
+        (("FINISHED#99",), "has no trial 99; trained: 0 to 6"),
         (("FINISHED#0", "--width", "1"), "--width does not apply"),
         (("net.json", "--data", "digits"), "net.json has 1000 classes and 3 channels, but digits has 10 and 1"),
     ],
