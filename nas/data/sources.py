@@ -194,6 +194,7 @@ def load_data(config: DataConfig) -> Dataset:
         validation,
         skipped=source.skipped,
         space=_space_of(config.color),
+        notes=source.notes,
     )
 
 
