@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -12,6 +10,7 @@ import typer
 
 from nas.cli.cost import architecture_of
 from nas.cli.options import AsJson, Device, Storage, print_json
+from nas.cli.trial import named_trial
 from nas.errors import ConfigError, Interrupted, StudyError
 from nas.processes.interrupts import interruptible
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from nas.architecture.spec import Architecture
     from nas.data.sources import DataConfig, Dataset
     from nas.data.types import ImageSet
-    from nas.records import Epoch, TrialRecord
-    from nas.search.study import Study
+    from nas.records import Epoch
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult
     from nas.training.result import StepDone
@@ -183,7 +181,7 @@ def _job(
     if "#" in network:
         if coefficients:
             raise ConfigError(f"--{next(iter(coefficients))} does not apply: {network} is a trial of a study")
-        with _trial(network, storage) as (opened, trial):
+        with named_trial(network, storage) as (opened, trial):
             architecture = opened.architecture(trial)
         source, recipe = (opened.config.data, opened.config.recipe) if source is None else (source, recipe)
     if source is None:
@@ -203,26 +201,13 @@ def _job(
     return _Job(architecture, dataset, load_test(source), recipe)
 
 
-@contextmanager
-def _trial(text: str, storage: str | None) -> Iterator[tuple[Study, TrialRecord]]:
-    """Open the study that ``STUDY#N`` names, and give it and the trial."""
-    from nas.export.bundle import choose_trial
-    from nas.search.study import open_study
-
-    study, _, number = text.rpartition("#")
-    if not number.isdecimal():
-        raise ConfigError(f"{text}: write STUDY#N with the number of a trial, for example digits#3")
-    with open_study(study, storage=storage) as opened:
-        yield opened, choose_trial(opened, number=int(number))
-
-
 def _initial_weights(text: str, architecture: Architecture, storage: str | None) -> dict[str, torch.Tensor]:
     """Read what ``--weights`` names: a file, or that of a trial."""
     from nas.training.repeat import read_initial_weights
 
     if "#" not in text or Path(text).exists():
         return read_initial_weights(Path(text), architecture)
-    with _trial(text, storage) as (opened, trial):
+    with named_trial(text, storage) as (opened, trial):
         path = opened.weights(trial)
     if not path.is_file():
         raise StudyError(f"{path}: no such file; the weights of {text} were pruned, or are on the machine that ran it")
@@ -273,6 +258,7 @@ def _document(job: _Job, results: list[SeedResult], hardware: str) -> dict[str, 
     from dataclasses import asdict
 
     from nas.architecture.cost import count_cost
+    from nas.export.trained import preprocessing_of
     from nas.training.repeat import mean_and_std
 
     figures = {
@@ -290,6 +276,7 @@ def _document(job: _Job, results: list[SeedResult], hardware: str) -> dict[str, 
         "data": job.dataset.name,
         "images": {"train": len(job.dataset.train), "validation": len(job.dataset.validation)},
         "classes": job.dataset.classes,
+        "preprocessing": preprocessing_of(job.dataset, job.architecture.resolution),
         "recipe": job.recipe.resolved(len(job.dataset.train)).model_dump(mode="json"),
         "hardware": hardware,
         "seeds": len(results),
