@@ -31,6 +31,9 @@ from nas.training.result import Assessment, StepDone
 UNFINISHED = "unfinished-{}.safetensors"
 """Name of the checkpoint of a repeat."""
 
+AFTER_SEARCHES = 1_000
+"""From here on, repeats have seeds that no search has: its trials are repeat 0, their replicates follow."""
+
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
@@ -74,12 +77,14 @@ def train_repeatedly(
     *,
     repeats: int,
     seed: int = 0,
+    counted_from: int = 0,
     device: torch.device,
     initial: Mapping[str, Tensor] | None = None,
     folder: Path | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
     on_step: Callable[[int, StepDone], None] | None = None,
     on_result: Callable[[SeedResult], None] | None = None,
+    on_diverged: Callable[[int, str], None] | None = None,
 ) -> list[SeedResult]:
     """Train a network several times, each time from another seed.
 
@@ -90,6 +95,8 @@ def train_repeatedly(
         recipe: How.
         repeats: Number of trainings.
         seed: That of each training follows from it, the network and the repeat.
+        counted_from: Added to the repeat for its seed; ``AFTER_SEARCHES`` for a network that a search has chosen, since
+            the training that it was chosen by is a lucky one.
         device: Where.
         initial: As for ``train``.
         folder: Holds a checkpoint of each training, which the caller removes once the results are kept; without it
@@ -97,12 +104,17 @@ def train_repeatedly(
         on_epoch: Called with the repeat and each epoch.
         on_step: Called with the repeat and how far it is, after each step.
         on_result: Called after each training.
+        on_diverged: Called with the repeat and the reason for each training that diverged; the others go on. Without it
+            the first is an error.
+
+    Returns:
+        Those that did not diverge.
 
     Raises:
-        TrainingDiverged: The loss of an epoch is not finite.
+        TrainingDiverged: The loss of an epoch is not finite, in all trainings or without ``on_diverged``.
     """
     standard = standardisation(dataset)
-    results = []
+    results: list[SeedResult] = []
     for repeat in range(repeats):
         tell = None if on_epoch is None else partial(on_epoch, repeat)
         try:
@@ -110,7 +122,7 @@ def train_repeatedly(
                 architecture,
                 dataset,
                 recipe,
-                seed=trial_seed(seed, architecture.digest, repeat),
+                seed=trial_seed(seed, architecture.digest, counted_from + repeat),
                 device=device,
                 on_epoch=tell,
                 checkpoint=None if folder is None else folder / UNFINISHED.format(repeat),
@@ -119,7 +131,12 @@ def train_repeatedly(
                 on_step=None if on_step is None else partial(on_step, repeat),
             )
         except TrainingDiverged as error:
-            raise TrainingDiverged(f"training {repeat + 1} of {repeats}: {error}") from None
+            if on_diverged is None:
+                raise TrainingDiverged(f"training {repeat + 1} of {repeats}: {error}") from None
+            on_diverged(repeat, str(error))
+            if repeat + 1 == repeats and not results:
+                raise TrainingDiverged(f"every training diverged, {repeats} of {repeats}; the last: {error}") from None
+            continue
         images = bring(test, resolution=architecture.resolution, standard=standard, recipe=recipe, device=device)
         tested = assess(
             result.model,

@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from nas.architecture.presets import preset
 from nas.architecture.space import load_space
 from nas.data.sources import DataConfig, load_data, load_test
-from nas.errors import WeightsError
+from nas.errors import TrainingDiverged, WeightsError
 from nas.models.build import build_model
-from nas.training.loop import train
+from nas.training.loop import train, trial_seed
 from nas.training.recipe import Recipe
-from nas.training.repeat import mean_and_std, read_initial_weights, train_repeatedly
+from nas.training.repeat import AFTER_SEARCHES, mean_and_std, read_initial_weights, train_repeatedly
 from nas.training.run import Run
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
@@ -80,6 +80,54 @@ def test_seeds_that_are_finished_are_not_trained_again(monkeypatch: pytest.Monke
     whole = train_repeatedly(NETWORK, dataset, test, recipe, repeats=2, device=CPU)
     assert [result.test for result in again] == [result.test for result in whole]
     assert all(result.train_seconds > 0 and result.images_per_second > 0 for result in again)
+
+
+def diverging(monkeypatch: pytest.MonkeyPatch, *which: int) -> list[int]:
+    """Let the trainings with these numbers diverge, and return where the seeds of all are kept."""
+    seeds: list[int] = []
+
+    def train_or_not(*arguments: Any, seed: int, **options: Any) -> Any:
+        seeds.append(seed)
+        if len(seeds) - 1 in which:
+            raise TrainingDiverged("the training loss of epoch 1 is nan")
+        return train(*arguments, seed=seed, **options)
+
+    monkeypatch.setattr("nas.training.repeat.train", train_or_not)
+    return seeds
+
+
+def test_the_others_go_on_where_a_training_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, test = load_data(CONFIG), load_test(CONFIG)
+    options: Any = {"repeats": 3, "device": CPU}
+    diverged: dict[int, str] = {}
+    recipe = Recipe(epochs=1, batch_size=64)
+    diverging(monkeypatch, 0, 2)
+    results = train_repeatedly(NETWORK, dataset, test, recipe, **options, on_diverged=diverged.__setitem__)
+    assert [result.repeat for result in results] == [1]
+    assert diverged == dict.fromkeys((0, 2), "the training loss of epoch 1 is nan")
+    diverging(monkeypatch, 0, 1, 2)
+    with pytest.raises(TrainingDiverged, match="every training diverged, 3 of 3; the last: the training loss of"):
+        train_repeatedly(NETWORK, dataset, test, recipe, **options, on_diverged=diverged.__setitem__)
+    diverging(monkeypatch, 0)
+    with pytest.raises(TrainingDiverged, match="training 1 of 3: the training loss"):
+        train_repeatedly(NETWORK, dataset, test, recipe, **options)
+
+
+def test_seeds_after_a_search_are_not_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = diverging(monkeypatch, 0, 1, 2)
+    with pytest.raises(TrainingDiverged):
+        train_repeatedly(
+            NETWORK,
+            load_data(CONFIG),
+            load_test(CONFIG),
+            Recipe(epochs=1),
+            repeats=3,
+            counted_from=AFTER_SEARCHES,
+            device=CPU,
+            on_diverged=lambda repeat, reason: None,
+        )
+    searched = {trial_seed(0, NETWORK.digest, repeat) for repeat in range(AFTER_SEARCHES)}
+    assert len(set(seeds)) == 3 and not searched & set(seeds)
 
 
 def test_mean_and_deviation_are_the_samples() -> None:
