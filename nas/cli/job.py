@@ -27,6 +27,7 @@ class Job(NamedTuple):
         dataset: Training and validation images.
         test: Test images.
         recipe: How.
+        notes: What to know of the images.
         selecting: The trial that named the network, whose training chose it.
         study: The study whose test images these are, if it has been run.
         storage: URL of its database, if that is not in its folder.
@@ -36,6 +37,7 @@ class Job(NamedTuple):
     dataset: Dataset
     test: ImageSet
     recipe: Recipe
+    notes: tuple[str, ...] = ()
     selecting: TrialRecord | None = None
     study: str | None = None
     storage: str | None = None
@@ -69,6 +71,7 @@ def make_job(
 ) -> Job:
     """Return what the command line says is to be trained."""
     from nas.data.sources import load_data, load_test
+    from nas.training.preparing import mirror_note
     from nas.training.recipe import Recipe
 
     source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data)
@@ -95,7 +98,9 @@ def make_job(
             f"{network} has {architecture.num_classes} classes and {architecture.in_channels} channels, but"
             f" {dataset.name} has {len(dataset.classes)} and {dataset.channels}"
         )
-    return Job(architecture, dataset, load_test(source), recipe, selecting, tested, storage)
+    note = mirror_note(source, dataset, recipe)
+    notes = dataset.notes if note is None else (*dataset.notes, note)
+    return Job(architecture, dataset, load_test(source), recipe, notes, selecting, tested, storage)
 
 
 def initial_weights(text: str, architecture: Architecture, storage: str | None) -> dict[str, torch.Tensor]:

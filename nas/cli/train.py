@@ -74,7 +74,7 @@ def train(
         if (folder / "result.json").exists():
             raise ConfigError(f"{folder}: already holds a finished training; choose another folder with -o")
         initial = None if weights is None else initial_weights(weights, job.architecture, storage)
-    for line in (data_line(job.dataset), *job.dataset.notes):
+    for line in (data_line(job.dataset), *job.notes):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     try:
         trained = _train(job, console, seeds=seeds, device=chosen, initial=initial, folder=folder)

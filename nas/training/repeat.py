@@ -31,6 +31,8 @@ from nas.training.result import Assessment, StepDone
 UNFINISHED = "unfinished-{}.safetensors"
 """Name of the checkpoint of a repeat."""
 
+_HEAD = ("classifier.weight", "classifier.bias")
+
 AFTER_SEARCHES = 1_000
 """From here on, repeats have seeds that no search has: its trials are repeat 0, their replicates follow."""
 
@@ -181,18 +183,32 @@ def read_initial_weights(path: Path, architecture: Architecture) -> dict[str, Te
     """
     state = _read_tensors(path)
     if "classifier.weight" not in state or not any(key.startswith("stem.") for key in state):
-        state = _from_torchvision(state, architecture)
+        try:
+            state = _from_torchvision(state, architecture)
+        except WeightsError as error:
+            raise WeightsError(f"{path}: {error}") from None
     expected = build_model(architecture).state_dict()
-    kept = {}
+    fresh = _HEAD if _other_classes(state, expected) else ()
     for key, tensor in state.items():
         if key not in expected:
             raise WeightsError(f"{path}: {key} has no counterpart in {architecture.name or 'the network'}")
-        if tensor.shape == expected[key].shape:
-            kept[key] = tensor
-        elif not key.startswith("classifier."):
-            shapes = "x".join(map(str, tensor.shape)), "x".join(map(str, expected[key].shape))
-            raise WeightsError(f"{path}: {key} has shape {shapes[0]}, but the network's has {shapes[1]}")
-    return kept
+        if tensor.shape != expected[key].shape and key not in fresh:
+            raise WeightsError(f"{path}: {key} has shape {_text(tensor)}, but the network's has {_text(expected[key])}")
+    return {key: tensor for key, tensor in state.items() if key not in fresh}
+
+
+def _other_classes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
+    """Tell whether weights are a classifier's of the same features and of another number of classes."""
+    weight, bias = (state.get(key) for key in _HEAD)
+    if weight is None or bias is None or weight.ndim != 2:
+        return False
+    classes, features = weight.shape
+    known, fits = expected[_HEAD[0]].shape
+    return classes != known and features == fits and bias.shape == (classes,)
+
+
+def _text(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "()"
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -214,6 +230,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def _from_torchvision(state: dict[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
     """Return a torchvision state dict under this project's names, whatever its number of classes."""
     heads = [state[key] for key in ("fc.bias", "classifier.1.bias") if key in state]
+    if heads and (heads[0].ndim != 1 or len(heads[0]) == 0):
+        raise WeightsError(
+            f"the classifier's bias has shape {_text(heads[0])}, but must have one number for each class"
+        )
     classes = len(heads[0]) if heads else architecture.num_classes
     full = replace(architecture, num_classes=classes)
     model = build_model(full)

@@ -18,11 +18,12 @@ import nas
 from nas.analysis.looks import warn_of_test_looks
 from nas.analysis.pareto import pareto_front
 from nas.config.study import StudyConfig
-from nas.data.batches import standardisation
+from nas.data.batches import standardisation, to_device
 from nas.data.sources import load_data, load_test
 from nas.errors import ExportError, StudyError
 from nas.export import bundle
 from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network, onnx_difference
+from nas.search.run.events import Noted
 from nas.search.run.start import run_study
 from nas.search.study import Study
 
@@ -124,6 +125,41 @@ def test_the_readmes_example_converts_colours_as_training_did(tiny_config: Study
     classes = load_data(config.data).classes
     right = [answer == classes[label] for answer, label in zip(done.stdout.splitlines(), test.labels, strict=True)]
     assert sum(right) / len(right) == pytest.approx(exported.test_accuracy, abs=0.005)
+
+
+def test_the_readme_sees_deep_images_as_the_study_did(tiny_config: StudyConfig) -> None:
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for name, level in (("dark", 25_000), ("bright", 34_000)):
+        Path("images", name).mkdir(parents=True)
+        for index in range(40):
+            pixels = generator.normal(level, 2_000, (26, 40)).astype(np.uint16)
+            Image.fromarray(pixels).save(f"images/{name}/{index:02}.png")
+    document = tiny_config.model_dump()
+    search = {**document["search"], "spaces": ["resnet_small"], "resolution": {"min": 12, "max": 12}}
+    data = {"folder": "images", "size": 18}
+    config = StudyConfig.model_validate({**document, "data": data, "search": search, "budget": {}})
+    said: list[str] = []
+    study = run_study(
+        config, trials=1, on_event=lambda event: said.append(event.text) if isinstance(event, Noted) else None
+    )
+    assert said == ["images are mirrored at random; recipe.flip: false if a mirrored image shows something else"]
+    exported = export_network(study, study.trials()[0], "net")
+    facts = json.loads(Path("net/preprocessing.json").read_text())
+    assert (facts["size"], facts["resolution"]) == (18, 12)
+    code = f"import sys; sys.dont_write_bytecode = True; sys.path.append({str(exported.directory)!r})"
+    body = "from preprocess import prepare; import json, numpy as np"
+    paths = sorted(map(str, Path("images").rglob("*.png")))
+    rest = f"f = json.load(open('net/preprocessing.json')); x = [prepare(p, f) for p in {paths!r}]"
+    run = f"{code}; {body}; {rest}; np.save('inputs.npy', np.concatenate(x)); assert 'nas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", run], check=True)
+    test = load_test(config.data)
+    standard = standardisation(load_data(config.data))
+    trained = next(to_device(test, resolution=12, standard=standard, device=torch.device("cpu")).in_order(99)).images
+    inputs = np.load("inputs.npy")
+    nearest = [np.abs(inputs - one).max(axis=(1, 2, 3)).min() * facts["std"][0] * 255 for one in trained.numpy()]
+    assert max(nearest) <= 1.01
 
 
 def test_an_export_replaces_an_earlier_one_and_nothing_else(finished_study: Study, exported: ExportedNetwork) -> None:

@@ -156,6 +156,21 @@ def test_a_network_of_other_classes_gets_a_fresh_head() -> None:
     assert torch.equal(initial["stem.0.conv.weight"], torchvision_weights("resnet18")["conv1.weight"])
 
 
+@pytest.mark.parametrize("bias", [torch.zeros(()), torch.zeros(3), torch.zeros(0), torch.zeros(10, 1)])
+def test_a_bias_of_another_shape_is_one_line(bias: torch.Tensor) -> None:
+    state = {key: tensor.clone() for key, tensor in build_model(NETWORK).state_dict().items()}
+    for key in ("classifier.bias", "stem.0.norm.bias"):
+        save_file({**state, key: bias}, "own.safetensors")
+        with pytest.raises(WeightsError, match=rf"^own.safetensors: {key} has shape .+, but the network's has \d+$"):
+            read_initial_weights(Path("own.safetensors"), NETWORK)
+    foreign = torchvision_weights("resnet18")
+    for key in ("fc.bias", "bn1.bias"):
+        save_file({**foreign, key: bias.clone()}, "foreign.safetensors")
+        with pytest.raises(WeightsError, match=r"^foreign.safetensors: .* has shape ") as caught:
+            read_initial_weights(Path("foreign.safetensors"), preset("resnet18", num_classes=7, resolution=64))
+        assert "\n" not in str(caught.value)
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return (Path("pwned").write_text, ("x",))
