@@ -38,7 +38,7 @@ class ExportedNetwork:
 
     Attributes:
         directory: Folder that contains the files.
-        origin: Who trained the network, for people.
+        origin: Where the network was trained, for people.
         trial: The trial that trained it, if one did.
         test_accuracy: Share of the test images that the network gets right, in 0 to 1.
         onnx_difference: Largest absolute difference of a logit between PyTorch and onnxruntime.

@@ -39,7 +39,7 @@ class Trained:
         architecture: What it is.
         model: In eval mode, on the CPU.
         preprocessing: What turns an image into its input (see ``nas/data/preprocess.py``), and its classes.
-        origin: Who trained it, for people.
+        origin: Where it was trained, for people.
         val_accuracy: On the validation images, in 0 to 1.
         test_accuracy: On the test images, in 0 to 1.
         tests: Number of test images.
@@ -105,7 +105,7 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         architecture,
         model,
         preprocessing_of(dataset, architecture.resolution),
-        f"the study `{study.name}` (trial {trial.number})",
+        f"in the study `{study.name}` (trial {trial.number})",
         trial.accuracy,
         accuracy,
         len(test),
@@ -147,7 +147,7 @@ def trained_by_seeds(folder: Path) -> Trained:
         architecture,
         _with_weights(architecture, folder / f"weights-{repeat}.safetensors"),
         preprocessing,
-        f"`nas train` on {result['data']} (training {repeat + 1} of {len(validated)}, the best on validation images)",
+        f"with `nas train` on {result['data']} (training {repeat + 1} of {len(validated)}, the best on validation images)",
         validated[best],
         tested[best],
         tests,
