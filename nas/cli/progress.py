@@ -33,7 +33,7 @@ class PlainConsole(Console):
     def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
         """Print on standard output or standard error."""
         file = as_stream(Output(stderr=stderr))
-        super().__init__(file=file, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
+        super().__init__(file=file, width=width, markup=False, emoji=False, soft_wrap=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Yield the pieces of what is printed, all of them harmless."""
@@ -230,3 +230,8 @@ class TrainingProgress:
             f"seed {result.repeat + 1}/{self._seeds}  validation {100 * result.val_accuracy:.2f} %  test"
             f" {100 * result.test.accuracy:.2f} %  after {epochs} epoch{'s' * (epochs != 1)}",
         )
+
+    def diverged(self, repeat: int, reason: str) -> None:
+        """Show a line that stays for a training that has no result."""
+        self._progress.update(self._task, completed=(repeat + 1) * self._steps)
+        self._console.print(f"seed {repeat + 1}/{self._seeds}  diverged: {reason}", soft_wrap=True)
