@@ -18,7 +18,7 @@ from nas.data.binary import read_cifar, read_idx, read_npz
 from nas.data.boundary import decoding
 from nas.data.decode import Encoded
 from nas.data.folder import read_folder
-from nas.data.hub import _encoded
+from nas.data.hub import _content
 from nas.errors import DataError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -97,7 +97,8 @@ def test_whatever_a_decoder_raises_names_the_file(error: Exception) -> None:
 
 @pytest.mark.parametrize("image", [None, {"bytes": None, "path": None}, {"bytes": b"", "path": None}])
 def test_a_row_without_an_image_cannot_be_read(image: dict[str, object] | None) -> None:
-    found = decode._header(_encoded("hf 'pets', train image 3", image, "train", 0))
+    stored = _content([{"picture": image}], 0, "picture")
+    found = decode._header(Encoded("hf 'pets', train image 3", stored, "train", 0))
     assert str(found) == "hf 'pets', train image 3: not an image that can be read (cannot identify image file)"
 
 
