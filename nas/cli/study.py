@@ -34,6 +34,8 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     typer.echo(f"{report.study}: the budget{', latency aside,' if timed else ''} can be met")
     if report.skipped:
         typer.echo(f"  {report.skipped} broken images are left out")
+    for line in report.notes:
+        typer.echo(f"  {line}")
     share = f"{100 * report.feasible_share:.1f} %"
     if report.exact:
         typer.echo(f"  {report.feasible_points:,} of {report.points:,} coefficient points meet it ({share})")

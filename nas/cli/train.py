@@ -88,7 +88,8 @@ def train(
         if (folder / "result.json").exists():
             raise ConfigError(f"{folder}: already holds a finished training; choose another folder with -o")
         initial = None if weights is None else _initial_weights(weights, job.architecture, storage)
-    console.print(data_line(job.dataset), highlight=False, soft_wrap=True, markup=False)
+    for line in (data_line(job.dataset), *job.dataset.notes):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     try:
         results = _train(job, console, seeds=seeds, device=chosen, initial=initial, folder=folder)
     except KeyboardInterrupt:
@@ -179,16 +180,17 @@ def _job(
     from nas.training.recipe import Recipe
 
     source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data)
-    architecture = None
+    architecture, dataset = None, None
     if "#" in network:
         if coefficients:
             raise ConfigError(f"--{next(iter(coefficients))} does not apply: {network} is a trial of a study")
         with _trial(network, storage) as (opened, trial):
             architecture = opened.architecture(trial)
+            dataset = opened.verified() if source is None else None
         source, recipe = (opened.config.data, opened.config.recipe) if source is None else (source, recipe)
     if source is None:
         raise ConfigError("--data is missing: give digits, folder=PATH, ... or a study")
-    dataset = load_data(source)
+    dataset = load_data(source) if dataset is None else dataset
     recipe = _changed(recipe.reopened(len(dataset.train)), settings or [], epochs)
     if architecture is None:
         given = {**coefficients, "classes": len(dataset.classes), "channels": dataset.channels}

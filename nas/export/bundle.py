@@ -17,7 +17,7 @@ from nas.analysis.pareto import pareto_front
 from nas.architecture.cost import count_cost
 from nas.architecture.serialization import architecture_to_json
 from nas.data.batches import Standardisation, standardisation
-from nas.data.sources import Dataset, load_data, load_test
+from nas.data.sources import Dataset, load_test
 from nas.errors import ExportError, StudyError
 from nas.models.build import Network, build_model
 from nas.models.onnx import export_onnx
@@ -106,11 +106,7 @@ def export_network(study: Study, trial: TrialRecord, directory: str | Path) -> E
     """
     target = Path(directory)
     _require_replaceable(target)
-    dataset = load_data(study.config.data)
-    if study.fingerprint not in ("", dataset.fingerprint):
-        raise StudyError(
-            f"the images of {study.name!r} have changed since it was run: other classes, or another number of images"
-        )
+    dataset = study.verified()
     model = _trained_model(study, trial)
     standard = standardisation(dataset)
     try:

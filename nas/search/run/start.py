@@ -63,9 +63,11 @@ def run_study(
     _make_folder(found.directory)
     found.database.prepare()
     with found.database.errors():
-        begun = _begin(found)
+        begun, told = _begin(found)
         if on_event is not None:
             on_event(ImagesLoaded(begun.dataset))
+            for line in told:
+                on_event(Noted(line))
             if ways := earlier_ways(given.config, begun.config):
                 on_event(Noted(f"this study goes on as it began: {'; '.join(ways)}"))
         count = trials if trials is not None else ENDLESS if until else begun.missing_trials()
@@ -84,16 +86,20 @@ def _require_possible(study: Study, device: str) -> None:
     require_rungs(study.config, study.dataset)
 
 
-def _begin(study: Study) -> Study:
-    """Write a study's definition or compare it with the one written, and put right what a killed run left."""
+def _begin(study: Study) -> tuple[Study, list[str]]:
+    """Write a study's definition or compare it with the one written, and put right what a killed run left.
+
+    Returns:
+        The study as it was begun, and what cannot be told of its images.
+    """
     store, dataset = study.store, study.dataset
     config = study.config if study.was_run() else _complete(study.config, dataset)
-    labels = dataset.validation.labels
-    retry_creation(lambda: store.register(config, fingerprint=dataset.fingerprint, val_labels=labels))
+    labels, images = dataset.validation.labels, dataset.identity
+    told = retry_creation(lambda: store.register(config, images=images, val_labels=labels, notes=dataset.notes))
     begun = study.settled(config, dataset.fingerprint)
     release_abandoned(retry_creation(begun.optuna), store)
     prune_checkpoints(begun.weights_folder(), store.trials(), store.repeats())
-    return begun
+    return begun, told
 
 
 def _complete(config: StudyConfig, dataset: Dataset) -> StudyConfig:
