@@ -77,9 +77,9 @@ def test_rare_classes_are_told() -> None:
     assert (len(dataset.train) + len(dataset.validation)) == 20
     assert 2 in dataset.train.labels and 2 in dataset.validation.labels and 3 in dataset.train.labels
     told = "\n".join(dataset.notes)
-    assert "no training images of class 'e'" in told
-    assert "no validation images of classes 'd', 'e'" in told
-    assert "no test images of classes 'c', 'd', 'e'" in told
+    assert "there are no training images of class 'e'" in told
+    assert "there are no validation images of classes 'd', 'e'" in told
+    assert "there are no test images of classes 'c', 'd', 'e'" in told
 
 
 @pytest.mark.parametrize(
