@@ -291,6 +291,7 @@ def export(
         from nas.export.bundle import choose_trial, export_network
 
         exported = export_network(opened, choose_trial(opened, number=trial, max_flops=limit), output)
+        changes = opened.image_changes()
     document = {
         "directory": str(exported.directory),
         "trial": exported.trial.number,
@@ -303,6 +304,8 @@ def export(
     typer.echo(f"Trial {exported.trial.number} ({exported.trial.label}) is in {exported.directory}")
     typer.echo(f"  test accuracy {100 * exported.test_accuracy:.2f} %")
     typer.echo(f"  onnxruntime agrees with PyTorch: logits differ by at most {exported.onnx_difference:.2g}")
+    for line in changes:
+        typer.echo(f"  {line}")
     typer.echo(f"  how to load it: {exported.directory / 'README.md'}")
 
 

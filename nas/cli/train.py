@@ -179,7 +179,7 @@ def _job(
     from nas.data.sources import load_data, load_test
     from nas.training.recipe import Recipe
 
-    source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data)
+    source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data, storage)
     architecture, dataset = None, None
     if "#" in network:
         if coefficients:
@@ -231,11 +231,11 @@ def _initial_weights(text: str, architecture: Architecture, storage: str | None)
     return read_initial_weights(path, architecture)
 
 
-def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:
+def _data_and_recipe(text: str, storage: str | None) -> tuple[DataConfig, Recipe]:
     """Return the images that ``--data`` names, and how to train on them: as the study says, or by default."""
-    from nas.config.study import load_study_config
     from nas.data.sources import SOURCES, DataConfig
     from nas.schema import did_you_mean, validate
+    from nas.search.study import find_study
     from nas.training.recipe import Recipe
 
     key, equals, value = text.partition("=")
@@ -245,8 +245,8 @@ def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:
         return validate(DataConfig, {key: value}, source="--data"), Recipe()
     if text == "digits":
         return DataConfig(digits=True), Recipe()
-    config, _ = load_study_config(text)
-    return config.data, config.recipe
+    with find_study(text, storage=storage) as study:
+        return study.as_begun().config.data, study.config.recipe
 
 
 def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:

@@ -32,6 +32,7 @@ def decoding(source: object, what: str) -> Iterator[None]:
     Raises:
         DataError: The decoder raised something.
     """
+    outer = getattr(_current, "source", None)
     _current.source = str(source)
     try:
         yield
@@ -44,7 +45,7 @@ def decoding(source: object, what: str) -> Iterator[None]:
         reason = " ".join(text.split())[:300] or type(error).__name__
         raise DataError(f"{source}: {what} ({reason})") from None
     finally:
-        _current.source = None
+        _current.source = outer
 
 
 class Told:

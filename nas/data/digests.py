@@ -9,10 +9,8 @@ from importlib.metadata import version
 
 import numpy as np
 
-from nas.data.types import Digests, Images, ImageSet, Part
+from nas.data.types import NAMES, Digests, Images, ImageSet, Part
 from nas.records import ImageDigests
-
-NAMES: dict[Part, str] = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def digest(content: bytes | memoryview) -> int:

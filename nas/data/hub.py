@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from nas.data.cache import cache_key
 from nas.data.decode import Encoded, decode_once, parts_of
 from nas.data.extras import require_extra
+from nas.data.tree import Stamp, stamp_of
 from nas.data.types import PARTS, Part, Source, StoredColor, part_of
 from nas.errors import DataError
 from nas.schema import did_you_mean
@@ -49,7 +51,8 @@ def read_hub(
         if not 0 <= one.label < len(classes):
             raise DataError(f"{one.name}: has label {one.label}, but there are {len(classes)} classes")
     fingerprints = {part: rows._fingerprint for part, rows in parts.items()}
-    key = cache_key("hf", fingerprints, columns, size, color, skip_broken)
+    stamps = [stamp for rows in parts.values() for stamp in _stamps(rows, columns["image"])]
+    key = cache_key("hf", fingerprints, columns, stamps, size, color, skip_broken)
     entry = decode_once(key, encoded, size=size, color=color, skip_broken=skip_broken)
     read = parts_of(entry, encoded, classes, source=f"hf {name!r}")
     unread = [split for split in splits if part_of(split) is None]
@@ -120,6 +123,14 @@ def _undecoded(rows: Any, images: str) -> Any:
     import datasets
 
     return rows.cast_column(images, datasets.Image(decode=False))
+
+
+def _stamps(rows: Any, images: str) -> list[Stamp]:
+    """Return what changes when a file is replaced, of all rows whose images are files beside the data set."""
+    table = rows.data.table.select([images]).flatten()  # a column of bytes and one of paths
+    content, paths = (table.column(f"{images}.{name}") for name in ("bytes", "path"))
+    files = [path for path in paths.filter(content.is_null()).to_pylist() if path and os.path.isfile(path)]
+    return [stamp_of(os.stat(path)) for path in files]
 
 
 def _content(rows: Any, index: int, column: str) -> Path | bytes:

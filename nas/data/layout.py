@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from nas.data.digests import NAMES
 from nas.data.tree import Folder, ImageFile
-from nas.data.types import Part, part_of, resembles_part
+from nas.data.types import NAMES, Part, part_of, resembles_part
 from nas.errors import DataError
 
 _BESIDE_IMAGES = frozenset(
@@ -46,6 +46,7 @@ def lay_out(given: Folder) -> Layout:
     parts = _parts(root)
     notes, images = list[str](), dict[Part, dict[str, list[ImageFile]]]()
     for part, folder in parts.items():
+        _require_no_parts_within(folder)
         images[part], empty = _classes(folder)
         if empty:
             notes.append(
@@ -129,6 +130,18 @@ def _require_no_resemblance(folders: Sequence[Folder]) -> None:
             )
 
 
+def _require_no_parts_within(folder: Folder) -> None:
+    """Raise DataError where every class has parts of its own inside, whose images would be mixed."""
+    for sub in folder.nested():
+        within = {part_of(inside.name): inside for inside in sub.nested()}
+        if len(within) > 1 and None not in within:
+            names = " and ".join(repr(inside.name) for inside in within.values())
+            raise DataError(
+                f"{sub.path}: has {names} inside a class; make them the outer folders and the classes the inner ones,"
+                f" such as {list(within.values())[0].name}/{sub.name}"
+            )
+
+
 def _unwrapped_part(folder: Folder) -> Folder:
     """Return a part's folder where an archive has put it into another of the same name."""
     while not folder.images and len(nested := folder.nested()) == 1:
@@ -180,8 +193,10 @@ def _beside(root: Folder, parts: dict[Part, Folder]) -> list[str]:
     """Return notes on images and folders beside the parts."""
     notes = []
     for folder in {id(folder): folder for folder in (root, *parts.values())}.values():
-        if folder.images:
-            notes.append(f"{folder.path}: {_number(len(folder.images), 'image')} beside the class folders left aside")
+        loose = Counter(os.path.splitext(image.path.name)[1].lower() for image in folder.images)
+        loose += Counter({ending: number for ending, number in folder.others.items() if ending not in _BESIDE_IMAGES})
+        if loose:
+            notes.append(f"{folder.path}: left aside beside the class folders: {_counted(loose)}")
     if root not in parts.values():
         used = [folder.name for folder in root.folders.values() if part_of(folder.name)]
         unread = [name for name, folder in root.folders.items() if name not in used and folder.has_images()]

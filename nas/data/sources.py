@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -19,12 +19,12 @@ from pydantic import Field, PositiveInt, model_validator
 
 from nas.data.binary import read_cifar, read_idx, read_npz
 from nas.data.boundary import warnings_told
-from nas.data.digests import NAMES, equal_images, identity_of, with_digests
+from nas.data.digests import equal_images, identity_of, with_digests
 from nas.data.extras import require_extra
 from nas.data.folder import read_folder
 from nas.data.hub import read_hub
 from nas.data.shapes import make_shapes
-from nas.data.split import SPLIT_SEED, TEST_SHARE, Minimum, at_most, carve
+from nas.data.split import SPLIT_SEED, TEST_SHARE, Minimum, at_most, carve, missing_classes, require_images
 from nas.data.types import Color, ImageSet, Indices, Part, Source, Space, StoredColor
 from nas.errors import DataError
 from nas.records import ImageDigests
@@ -203,7 +203,7 @@ def load_data(config: DataConfig) -> Dataset:
     train = source.train.take(kept)
     test = source.train.take(tested) if source.test is None else source.test
     parts: dict[Part, ImageSet] = {"train": train, "validation": validation, "test": test}
-    _require_some(parts, source)
+    require_images(parts, classes, source=source.name)
     dataset = Dataset(
         source.name,
         classes,
@@ -212,7 +212,7 @@ def load_data(config: DataConfig) -> Dataset:
         validation,
         skipped=source.skipped,
         space=_space_of(config.color),
-        notes=(*source.notes, *_missing(parts, classes), *equal_images(parts, classes)),
+        notes=(*source.notes, *missing_classes(parts, classes), *equal_images(parts, classes)),
     )
     identity = identity_of(source.parts(), fingerprint=dataset.fingerprint, decoders=source.decoders)
     return replace(dataset, identity=identity)
@@ -242,27 +242,6 @@ def _apart_from_test(source: Source, config: DataConfig) -> tuple[Indices, Indic
         return everything, everything[:0]
     minimum = Minimum(2 if source.validation is None else 1, 1) if config.every_class else None
     return carve(everything, source.train, TEST_SHARE, SPLIT_SEED, source.classes, minimum=minimum)
-
-
-def _missing(parts: Mapping[Part, ImageSet], classes: tuple[str, ...]) -> list[str]:
-    """Return one line for each part that has no image of some classes."""
-    notes = []
-    for part, images in parts.items():
-        names = [repr(classes[label]) for label in np.setdiff1d(np.arange(len(classes)), images.labels)]
-        if names:
-            more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-            subject = f"class{'' if len(names) == 1 else 'es'} {', '.join(names[:10])}{more}"
-            notes.append(f"there are no {NAMES[part]} images of {subject}")
-    return notes
-
-
-def _require_some(parts: Mapping[Part, ImageSet], source: Source) -> None:
-    present = len(np.unique(parts["train"].labels))
-    if present < 2:
-        raise DataError(f"{source.name}: has training images of {present} of its {len(source.classes)} classes only")
-    for part, images in parts.items():
-        if not len(images):
-            raise DataError(f"{source.name}: has too few images: none is left for {NAMES[part]}")
 
 
 def _of_classes(source: Source, names: tuple[str, ...] | None) -> Source:

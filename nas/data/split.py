@@ -7,12 +7,13 @@ alone gives that, it is taken as it is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nas.data.types import ImageSet, Indices, Labels
+from nas.data.types import NAMES, ImageSet, Indices, Labels, Part
 from nas.errors import DataError
 
 TEST_SHARE = 0.15
@@ -87,6 +88,32 @@ def at_most(
         return indices
     minimum = None if least is None else Minimum(least, 0)
     return carve(indices, images, len(indices) - limit, seed, classes, minimum=minimum)[0]
+
+
+def missing_classes(parts: Mapping[Part, ImageSet], classes: tuple[str, ...]) -> list[str]:
+    """Return one line for each part that has no image of some classes."""
+    notes = []
+    for part, images in parts.items():
+        names = [repr(classes[label]) for label in np.setdiff1d(np.arange(len(classes)), images.labels)]
+        if names:
+            more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+            subject = f"class{'' if len(names) == 1 else 'es'} {', '.join(names[:10])}{more}"
+            notes.append(f"there are no {NAMES[part]} images of {subject}")
+    return notes
+
+
+def require_images(parts: Mapping[Part, ImageSet], classes: tuple[str, ...], *, source: str) -> None:
+    """Make sure that there is something to train on and something to measure by.
+
+    Raises:
+        DataError: Fewer than two classes have training images, or a part has none.
+    """
+    present = len(np.unique(parts["train"].labels))
+    if present < 2:
+        raise DataError(f"{source}: has training images of {present} of its {len(classes)} classes only")
+    for part, images in parts.items():
+        if not len(images):
+            raise DataError(f"{source}: has too few images: none is left for {NAMES[part]}")
 
 
 def _in_proportion(labels: Labels, share: float, seed: int) -> tuple[Indices, Indices] | None:

@@ -24,16 +24,32 @@ _NOT_IMAGES = frozenset({"BUFR", "EPS", "FPX", "GRIB", "HDF5", "MPEG", "PDF", "W
 """Formats that Pillow knows by name but does not decode by itself."""
 
 
-class ImageFile(NamedTuple):
-    """An image file, and what changes when it is replaced.
+class Stamp(NamedTuple):
+    """What changes when a file is replaced, even by one of the same size and time.
 
     Attributes:
-        path: Of the file.
-        stamp: Size in bytes, times of its content and of its entry in nanoseconds, inode.
+        size: In bytes.
+        modified: When the content was changed, in nanoseconds, as the user may set it.
+        changed: When the file was changed in any way, in nanoseconds; nobody sets that.
+        inode: Of the file.
     """
 
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Return the stamp of a file."""
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+class ImageFile(NamedTuple):
+    """An image file, and what changes when it is replaced."""
+
     path: Path
-    stamp: tuple[int, int, int, int]
+    stamp: Stamp
 
 
 @dataclass(slots=True)
@@ -135,7 +151,6 @@ def _add_file(found: Folder, path: Path, entry: os.DirEntry[str]) -> None:
         return
     ending = os.path.splitext(entry.name)[1].lower()
     if ending in endings() and entry.is_file():
-        stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-        found.images.append(ImageFile(path / entry.name, stamp))
+        found.images.append(ImageFile(path / entry.name, stamp_of(status)))
     else:
         found.others[ending] += 1

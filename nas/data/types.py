@@ -32,6 +32,9 @@ PARTS: dict[Part, tuple[str, ...]] = {
 }
 """What the parts of a source may be called, in any capitals and with such words as ``set`` or ``images`` beside."""
 
+NAMES: dict[Part, str] = {"train": "training", "validation": "validation", "test": "test"}
+"""What the images of a part are, for people."""
+
 _BESIDE = frozenset({"", "set", "split", "image", "images", "img", "imgs", "data", "dataset", "folder"})
 
 

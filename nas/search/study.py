@@ -94,12 +94,20 @@ class Study:
             DataError: They are missing or cannot be read.
             StudyError: They have changed since.
         """
+        return replace(self.dataset, notes=(*self.dataset.notes, *self.image_changes()))
+
+    def image_changes(self) -> list[str]:
+        """Return what of the images cannot be verified or is decoded otherwise than when the study was run.
+
+        Raises:
+            DataError: They are missing or cannot be read.
+            StudyError: They have changed since.
+        """
         now, then = self.dataset.identity, ImageDigests(self.fingerprint)
         if self.was_run():
             with self.database.errors():
                 then = replace(self.store.images(), fingerprint=self.fingerprint)
-        told = require_same_images(self.name, then=then, now=now)
-        return replace(self.dataset, notes=(*self.dataset.notes, *told))
+        return require_same_images(self.name, then=then, now=now)
 
     def image_notes(self) -> list[str]:
         """Return what was told of the images when the study was run, one line each."""

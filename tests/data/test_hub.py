@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,19 @@ def test_images_in_the_cache_are_not_read_again(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(hub, "_content", read)
     again = load_data(DataConfig(hf="./one"))
     assert np.array_equal(first.train.images, again.train.images) and again.identity == first.identity
+
+
+def test_a_replaced_file_beside_the_data_set_is_read_again() -> None:
+    for index in range(20):
+        path = Path(f"pictures/train/{'ab'[index % 2]}/{index}.bmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GENERATOR.integers(0, 256, (5, 5, 3), np.uint8)).save(path)
+        os.utime(path, (10**9, 10**9))
+    first = load_data(DataConfig(hf="./pictures"))
+    assert load_data(DataConfig(hf="./pictures")).identity == first.identity
+    Image.fromarray(GENERATOR.integers(0, 256, (5, 5, 3), np.uint8)).save(path)
+    os.utime(path, (10**9, 10**9))
+    assert load_data(DataConfig(hf="./pictures")).identity != first.identity
 
 
 def test_a_class_without_images_is_named() -> None:

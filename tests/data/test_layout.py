@@ -74,6 +74,7 @@ def test_single_folders_around_the_classes_are_passed() -> None:
         ),
         (["a", "b", "Testing"], "Testing: holds images without a folder for each class"),
         (["seg_train/a", "seg_train/b", "seg_test/a"], "seg_test: looks like test images .* rename it to test"),
+        (["cat/train", "cat/test", "dog/train", "dog/test"], "cat: has 'test' and 'train' inside a class; .* test/cat"),
         (["train/Cat", "train/dog", "test/cat"], "has a class 'cat' that root/train does not have; it has 'Cat'"),
     ],
 )
@@ -86,7 +87,7 @@ def test_folders_beside_the_parts_are_told() -> None:
     write("root/train/a", "root/train/b", "root/test/a", "root/test/b", "root/unlabeled")
     write("root/train", count=1)
     told = read_folder(Path("root")).notes
-    assert "root/train: 1 image beside the class folders left aside" in told
+    assert "root/train: left aside beside the class folders: 1 .png" in told
     assert "root: 'unlabeled' left aside: by name no training, validation or test images" in told
 
 

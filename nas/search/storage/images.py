@@ -43,10 +43,13 @@ def require_same_images(study: str, *, then: ImageDigests, now: ImageDigests) ->
 
 def _changed(then: ImageDigests, now: ImageDigests) -> str:
     """Return what has changed, empty where nothing has that is known."""
+    same_images = bool(then.content) and then.content[:8] == now.content[:8]
     if then.fingerprint and then.fingerprint != now.fingerprint:
+        if same_images:
+            return "the images are the same, but their classes, their parts or their size are others"
         return "the images, their classes or their number are others"
     if not then.content or then.content == now.content:
         return ""
-    if then.content[:8] == now.content[:8]:
+    if same_images:
         return "the images are the same, but their labels, their order or their parts are others"
     return "other images, in the same number"
