@@ -53,7 +53,8 @@ def lay_out(given: Folder) -> Layout:
                 f"{folder.path}: no images in {_listed(empty)}, which {'is' if len(empty) == 1 else 'are'} no class"
             )
     classes = _class_names(given, parts, images)
-    return Layout(classes, images, (*notes, *_beside(root, parts), *_left_aside(parts.values())))
+    notes += [*_beside(root, parts), *_within(parts["train"]), *_left_aside(parts.values())]
+    return Layout(classes, images, tuple(notes))
 
 
 def _unwrapped(folder: Folder) -> Folder:
@@ -203,6 +204,17 @@ def _beside(root: Folder, parts: dict[Part, Folder]) -> list[str]:
         if unread:
             notes.append(f"{root.path}: {_listed(unread)} left aside: by name no training, validation or test images")
     return notes
+
+
+def _within(folder: Folder) -> list[str]:
+    """Return one line where classes hold nothing but folders that could be the classes themselves."""
+    outer = [sub for sub in folder.nested() if not sub.images and len(sub.nested()) > 1]
+    if len(outer) < 2:
+        return []
+    number = sum(len(sub.nested()) for sub in outer)
+    return [
+        f"{folder.path}: the {number} folders inside {_listed([sub.name for sub in outer])} are taken for no classes"
+    ]
 
 
 def _left_aside(folders: Iterable[Folder]) -> list[str]:

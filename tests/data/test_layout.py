@@ -91,6 +91,13 @@ def test_folders_beside_the_parts_are_told() -> None:
     assert "root: 'unlabeled' left aside: by name no training, validation or test images" in told
 
 
+def test_folders_inside_classes_are_told() -> None:
+    write(*(f"root/{outer}/{inner}" for outer in ("images", "masks") for inner in ("crow", "owl")))
+    source = read_folder(Path("root"))
+    assert source.classes == ("images", "masks")
+    assert source.notes == ("root: the 4 folders inside 'images', 'masks' are taken for no classes",)
+
+
 def test_files_left_aside_are_told_by_number_ending_and_class() -> None:
     write("root/cat", "root/dog")
     for number in range(3):
