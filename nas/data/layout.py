@@ -22,6 +22,10 @@ _BESIDE_IMAGES = frozenset(
 """Endings of files that lie beside images and are none: notes, tables, programs, weights."""
 
 
+_MAY_BE_CLASSES = frozenset({"train", "valid"})
+"""Names of parts that a class may have too: what runs on rails, what is not invalid."""
+
+
 class Layout(NamedTuple):
     """Images by part and class, and what was left aside.
 
@@ -53,6 +57,7 @@ def lay_out(given: Folder) -> Layout:
                 f"{folder.path}: no images in {_listed(empty)}, which {'is' if len(empty) == 1 else 'are'} no class"
             )
     classes = _class_names(given, parts, images)
+    notes += [f"{given.path}: {name!r} is taken for a class" for name in classes if part_of(name)]
     notes += [*_beside(root, parts), *_within(parts["train"]), *_left_aside(parts.values())]
     return Layout(classes, images, tuple(notes))
 
@@ -78,12 +83,13 @@ def _parts(root: Folder) -> dict[Part, Folder]:
     holding = [folder for folders in named.values() for folder in folders if folder.nested()]
     flat = [folder for folders in named.values() for folder in folders if not folder.nested()]
     rest = [folder for folder in nested if not part_of(folder.name)]
-    if flat and not holding and len(flat) == 1 and part_of(flat[0].name) == "train" and len(rest) > 0:
-        return {"train": root}  # a class may be named train
+    if rest and not holding and len(flat) == 1 and flat[0].name.lower() in _MAY_BE_CLASSES:
+        return {"train": root}
     if flat:
         raise DataError(
             f"{flat[0].path}: holds images without a folder for each class, but its name is that of"
-            f" {NAMES[part_of(flat[0].name) or 'train']} images; give it a sub-folder of images for each class"
+            f" {NAMES[part_of(flat[0].name) or 'train']} images;"
+            " give it a sub-folder of images for each class, or rename it if it is a class"
         )
     if not named:
         _require_no_resemblance(rest)

@@ -113,7 +113,9 @@ def require_images(parts: Mapping[Part, ImageSet], classes: tuple[str, ...], *, 
         raise DataError(f"{source}: has training images of {present} of its {len(classes)} classes only")
     for part, images in parts.items():
         if not len(images):
-            raise DataError(f"{source}: has too few images: none is left for {NAMES[part]}")
+            raise DataError(
+                f"{source}: has too few images: there are no {NAMES[part]} images; three of a class give each part one"
+            )
 
 
 def _in_proportion(labels: Labels, share: float, seed: int) -> tuple[Indices, Indices] | None:

@@ -83,6 +83,13 @@ def test_what_can_be_meant_in_two_ways_is_refused(folders: list[str], message: s
     refused(message)
 
 
+@pytest.mark.parametrize("names", [("car", "train"), ("invalid", "valid")])
+def test_some_names_of_parts_are_names_of_classes_too(names: tuple[str, str]) -> None:
+    write(*(f"root/{name}" for name in names))
+    source = read_folder(Path("root"))
+    assert source.classes == names and source.notes == (f"root: {names[1]!r} is taken for a class",)
+
+
 def test_folders_beside_the_parts_are_told() -> None:
     write("root/train/a", "root/train/b", "root/test/a", "root/test/b", "root/unlabeled")
     write("root/train", count=1)

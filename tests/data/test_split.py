@@ -70,6 +70,12 @@ def test_three_images_of_each_class_suffice() -> None:
         load_data(earlier)
 
 
+def test_two_images_of_each_class_are_too_few() -> None:
+    np.savez("two.npz", x=np.arange(4 * 16, dtype=np.uint8).reshape(4, 4, 4), y=np.arange(4) % 2)
+    with pytest.raises(DataError, match="two: has too few images: there are no test images; three of a class"):
+        load_data(DataConfig.model_validate({"npz": "two.npz"}))
+
+
 def test_rare_classes_are_told() -> None:
     labels = np.array([0] * 50 + [1] * 40 + [2] * 2 + [3])
     np.savez("rare.npz", x=np.zeros((93, 4, 4), np.uint8), y=labels, classes=np.array(["a", "b", "c", "d", "e"]))
