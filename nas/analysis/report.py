@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from nas.analysis.latency import stored_front_latency
+from nas.analysis.looks import tested_networks
 from nas.analysis.pareto import front_with_noise
 from nas.analysis.plots import as_html, plot_curves, plot_front, plot_latency, plot_progress
 from nas.errors import ExportError
@@ -100,6 +101,7 @@ def render_report(study: Study) -> str:
         count=format_count,
         bytes=format_bytes,
         recipe=describe_recipe(study.config.recipe),
+        looks=len(tested_networks(study)),
         file=str(file) if (file := study.directory.with_suffix(".yaml")).is_file() else study.name,
         plotly_js=get_plotlyjs(),
         version=version("nas-explorer"),

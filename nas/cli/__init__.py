@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import cost, latency, study, table, train
+from nas.cli import cost, export, latency, study, table, train
 from nas.cli.options import complain
 from nas.errors import Interrupted, NasError, UserError
 
@@ -33,7 +33,7 @@ for command in (
     latency.latency,
     study.report,
     train.train,
-    study.export,
+    export.export,
 ):
     app.command()(command)
 app.add_typer(table.table)

@@ -190,3 +190,10 @@ class TrainingProgress:
             f" {100 * result.test.accuracy:.2f} %  after {epochs} epoch{'s' * (epochs != 1)}",
             highlight=False,
         )
+
+    def diverged(self, repeat: int, reason: str) -> None:
+        """Show a line that stays for a training that has no result."""
+        self._progress.update(self._task, completed=(repeat + 1) * self._steps)
+        self._console.print(
+            f"seed {repeat + 1}/{self._seeds}  diverged: {reason}", highlight=False, markup=False, soft_wrap=True
+        )

@@ -1,4 +1,4 @@
-"""Commands that work with a study: check, search, status, front, report, export."""
+"""Commands that work with a study: check, search, status, front, report."""
 
 from __future__ import annotations
 
@@ -264,49 +264,6 @@ def report(
         print_json({"report": str(path)})
     else:
         typer.echo(f"Report: {path}  (open it in a browser)")
-
-
-def export(
-    study: StudyArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
-    trial: Annotated[int | None, typer.Option(help="Number of the trial to export.")] = None,
-    max_flops: Annotated[
-        str | None, typer.Option(help="Export the most accurate network with at most this many FLOPs, such as 20M.")
-    ] = None,
-    storage: Storage = None,
-    as_json: AsJson = False,
-) -> None:
-    """Export a trained network to a folder.
-
-    The folder holds the description, the weights, an ONNX file, and a README that says how to load them.
-    """
-    from nas.search.study import open_study
-    from nas.units import parse_count
-
-    try:
-        limit = None if max_flops is None else parse_count(max_flops)
-    except ValueError as error:
-        raise ConfigError(f"--max-flops: {error}") from None
-    with open_study(study, storage=storage) as opened:
-        from nas.export.bundle import choose_trial, export_network
-
-        exported = export_network(opened, choose_trial(opened, number=trial, max_flops=limit), output)
-        changes = opened.image_changes()
-    document = {
-        "directory": str(exported.directory),
-        "trial": exported.trial.number,
-        "test_accuracy": exported.test_accuracy,
-        "onnx_difference": exported.onnx_difference,
-    }
-    if as_json:
-        print_json(document)
-        return
-    typer.echo(f"Trial {exported.trial.number} ({exported.trial.label}) is in {exported.directory}")
-    typer.echo(f"  test accuracy {100 * exported.test_accuracy:.2f} %")
-    typer.echo(f"  onnxruntime agrees with PyTorch: logits differ by at most {exported.onnx_difference:.2g}")
-    for line in changes:
-        typer.echo(f"  {line}")
-    typer.echo(f"  how to load it: {exported.directory / 'README.md'}")
 
 
 def _show_front(console: Console, study: str, front: NoisyFront) -> None:

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps
 
 from nas.data.boundary import decoding, warnings_told
 from nas.data.cache import Entry, read_entry, write_entry
 from nas.data.digests import decoder_versions, digest
+from nas.data.preprocess import Header, Pixels, read_header, stored_pixels
 from nas.data.types import PARTS, ImageSet, Part, StoredColor
 from nas.errors import DataError
 
 _NOT_AN_IMAGE = "not an image that can be read"
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What turns an image upright, by its EXIF orientation."""
+_ALMOST_BLACK = 32  # of 255: images of many bits whose brightest pixel is darker use a part of their range
 
 
 class Encoded(NamedTuple):
@@ -59,13 +50,6 @@ class Encoded(NamedTuple):
             return digest(stored if isinstance(stored, bytes) else stored.read_bytes())
         except OSError:
             return 0
-
-
-class _Header(NamedTuple):
-    """What is known of an image before it is decoded."""
-
-    shorter_side: int
-    gray: bool
 
 
 def decode_once(
@@ -117,7 +101,7 @@ def _decode_all(
     with warnings_told() as told, ThreadPoolExecutor() as pool:
         contents = np.fromiter(pool.map(Encoded.digest, files), np.uint64, len(files))
         headers = list(pool.map(_header, files))
-        good = [header for header in headers if isinstance(header, _Header)]
+        good = [header for header in headers if isinstance(header, Header)]
         broken = [index for index, header in enumerate(headers) if isinstance(header, DataError)]
         # an image may be broken beyond its header, so decode before the number is known
         if broken and not skip_broken:
@@ -125,7 +109,8 @@ def _decode_all(
         if not good:
             raise DataError(f"{files[0].name}: cannot be read, and neither can any other image")
         size = size or round(statistics.median(header.shorter_side for header in good))
-        mode = {"grayscale": "L", "rgb": "RGB", None: "L" if all(header.gray for header in good) else "RGB"}[color]
+        gray = color == "grayscale" or (color is None and all(header.gray for header in good))
+        mode: Literal["L", "RGB"] = "L" if gray else "RGB"
         readable = [index for index in range(len(files)) if index not in set(broken)]
         if skip_broken:
             checked = pool.map(lambda index: _decode(files[index], size, mode), readable)
@@ -134,14 +119,35 @@ def _decode_all(
         images = pool.map(lambda index: _decode(files[index], size, mode), readable)
         shape = (len(readable), size, size, len(mode))
         facts = {"broken": broken, "decoders": decoder_versions()}
-        return write_entry(key, shape, _or_raise(images), contents[readable], lambda: {**facts, "notes": told.lines()})
+        notes = list[str]()
+        bits = [header.bits for index in readable if isinstance(header := headers[index], Header)]
+        noted = _noted(_or_raise(images), bits, notes)
+        return write_entry(key, shape, noted, contents[readable], lambda: {**facts, "notes": [*notes, *told.lines()]})
 
 
-def _or_raise(images: Iterable[npt.NDArray[np.uint8] | DataError]) -> Iterator[npt.NDArray[np.uint8]]:
+def _or_raise(images: Iterable[Pixels | DataError]) -> Iterator[Pixels]:
     for image in images:
         if isinstance(image, DataError):
             raise _refusal(image)
         yield image
+
+
+def _noted(images: Iterable[Pixels], bits: Sequence[int], notes: list[str]) -> Iterator[Pixels]:
+    """Yield images, and at the end add to the notes where the brightness of those of many bits is not known."""
+    brightest: dict[int, list[int]] = defaultdict(list)
+    for image, depth in zip(images, bits, strict=True):
+        if depth > 8:
+            brightest[depth].append(int(image.max()))
+        yield image
+    for depth, levels in sorted(brightest.items()):
+        which = f"{len(levels)} image{'s' * (len(levels) > 1)} of {depth} bits"
+        if depth > 16:
+            notes.append(
+                f"{which}: no file says how many of them are used, so 0 to 65535 became black to white; the brightest"
+                f" pixel is {max(levels)} of 255"
+            )
+        elif max(levels) < _ALMOST_BLACK:
+            notes.append(f"{which}: almost black, the brightest pixel is {max(levels)} of 255")
 
 
 def _refusal(error: object, *, others: int = 0) -> DataError:
@@ -150,43 +156,19 @@ def _refusal(error: object, *, others: int = 0) -> DataError:
     return DataError(f"{error}{more}; data.skip_broken: true leaves such images out")
 
 
-def _header(encoded: Encoded) -> _Header | DataError:
+def _header(encoded: Encoded) -> Header | DataError:
     """Return what an image's header says, or why it cannot be read."""
     try:
-        with decoding(encoded.name, _NOT_AN_IMAGE), Image.open(encoded.open()) as image:
-            if image.mode == "F":
-                raise ValueError("floating-point pixels: save it with 8 or 16 bits")
-            return _Header(min(image.size), image.mode in {"1", "L", "LA", "I"} or image.mode.startswith("I;16"))
+        with decoding(encoded.name, _NOT_AN_IMAGE):
+            return read_header(encoded.open())
     except DataError as error:
         return error
 
 
-def _decode(encoded: Encoded, size: int, mode: str) -> npt.NDArray[np.uint8] | DataError:
+def _decode(encoded: Encoded, size: int, mode: Literal["L", "RGB"]) -> Pixels | DataError:
     """Return an image of ``size`` by ``size``, or why it cannot be read."""
     try:
-        with decoding(encoded.name, _NOT_AN_IMAGE), Image.open(encoded.open()) as image:
-            upright = _eight_bits(_upright(image)).convert(mode)
-            fitted = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
-            return np.asarray(fitted, np.uint8).reshape(size, size, len(mode))
+        with decoding(encoded.name, _NOT_AN_IMAGE):
+            return stored_pixels(encoded.open(), size=size, mode=mode)
     except DataError as error:
         return error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Return an image turned as its EXIF orientation says; EXIF that cannot be read does not lose the picture."""
-    image.load()
-    try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # Pillow raises what its parts raise
-        turn = None
-    return image if turn is None else image.transpose(turn)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image of 8 bits for each channel, transparent pixels on white."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        colored = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
-    return image

@@ -12,7 +12,7 @@ import torch
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
 from nas.data.batches import ImageBatches, Standardisation, to_device
-from nas.data.sources import Dataset
+from nas.data.sources import DataConfig, Dataset
 from nas.data.types import ImageSet
 from nas.errors import DeviceError
 from nas.models.build import Network, build_model
@@ -88,6 +88,14 @@ def fitting_batch(architecture: Architecture, batch: int, device: torch.device) 
 def flips(dataset: Dataset, recipe: Recipe) -> bool:
     """Tell whether training images are mirrored at random: as the recipe says, or else as the images allow."""
     return dataset.mirrors if recipe.flip is None else recipe.flip
+
+
+def mirror_note(data: DataConfig, dataset: Dataset, recipe: Recipe) -> str | None:
+    """Return what to say where images of unknown content are taken for photographs, which may be mirrored."""
+    guessed = data.folder is not None or data.hf is not None
+    if recipe.flip is not None or not guessed or not dataset.mirrors:
+        return None
+    return "images are mirrored at random; recipe.flip: false if a mirrored image shows something else"
 
 
 def regularised(architecture: Architecture, recipe: Recipe) -> Architecture:

@@ -19,7 +19,7 @@ from nas.search.run.pool import run_workers
 from nas.search.run.recovery import release_abandoned
 from nas.search.storage.database import retry_creation
 from nas.search.study import Named, Study, find_study
-from nas.training.preparing import flips
+from nas.training.preparing import flips, mirror_note
 
 
 def run_study(
@@ -68,6 +68,8 @@ def run_study(
             on_event(ImagesLoaded(begun.dataset))
             for line in told:
                 on_event(Noted(line))
+            if note := mirror_note(given.config.data, begun.dataset, given.config.recipe):
+                on_event(Noted(note))
             if ways := earlier_ways(given.config, begun.config):
                 on_event(Noted(f"this study goes on as it began: {'; '.join(ways)}"))
         count = trials if trials is not None else ENDLESS if until else begun.missing_trials()
