@@ -27,13 +27,12 @@ def require_replaceable(target: Path, *, names: Sequence[str], earlier: Sequence
     """
     if target.exists() and not target.is_dir():
         raise ExportError(f"{target}: is a file, not a folder")
-    _restore(target)
-    if not target.exists():
-        return
-    if target.resolve() == Path.cwd() or os.path.ismount(target):
+    with _told(target):
+        _restore(target)
+        present = {path.name for path in target.iterdir()} - LEFT_BY_OTHERS if target.exists() else set()
+    if target.exists() and (target.resolve() == Path.cwd() or os.path.ismount(target)):
         what = "a mount point" if os.path.ismount(target) else "the folder you work in"
         raise ExportError(f"{target}: is {what}, which cannot be replaced; name a folder in it")
-    present = {path.name for path in target.iterdir()} - LEFT_BY_OTHERS
     if present and not set(earlier) <= present <= set(names):
         first = min(present - set(names) or present)
         raise ExportError(
@@ -54,14 +53,21 @@ def replaced_folder(target: Path) -> Iterator[Path]:
     place = target.resolve()
     new = place.with_name(f".{place.name}.{os.getpid()}.new")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        new.mkdir()
-        yield new
-        _swap(new, place)
-    except OSError as error:
-        raise ExportError(f"{target}: cannot be written: {error.strerror}") from None
+        with _told(target):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            new.mkdir()
+            yield new
+            _swap(new, place)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def _told(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(f"{target}: cannot be written: {error.strerror}") from None
 
 
 def _swap(new: Path, place: Path) -> None:

@@ -143,7 +143,7 @@ def trained_by_seeds(folder: Path) -> Trained:
         architecture,
         _with_weights(architecture, folder / f"weights-{repeat}.safetensors"),
         preprocessing,
-        f"with `nas train` on {result['data']} (training {repeat + 1} of {len(validated)}, the best on validation images)",
+        f"with `nas train` on {result['data']} (seed {repeat + 1} of {len(validated)}, the best on validation images)",
         validated[best],
         tested[best],
         tests,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,6 +85,20 @@ with replaced_folder(Path("net")) as new:
     assert not any(path.name.endswith("replaced-by-nas") for path in Path().iterdir())
 
 
+def test_a_folder_that_cannot_be_put_back_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(Path("net"), "old")
+    os.rename("net", place._aside(Path("net").resolve()))  # where a killed process left it
+
+    def refuse(*arguments: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch, pytest.raises(ExportError, match="net: cannot be written: Permission denied"):
+        patch.setattr(os, "rename", refuse)
+        require_replaceable(Path("net"), names=NAMES, earlier=NAMES)
+    require_replaceable(Path("net"), names=NAMES, earlier=NAMES)
+    assert content(Path("net")) == ["old", "old"]
+
+
 def test_a_mount_point_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("disk").mkdir()
     monkeypatch.setattr(place.os.path, "ismount", lambda path: True)
@@ -98,4 +111,3 @@ def test_a_link_stays_a_link() -> None:
     os.symlink("real", "link")
     write(Path("link"), "new")
     assert Path("link").is_symlink() and content(Path("real")) == ["new", "new"]
-    shutil.rmtree("real")
