@@ -35,6 +35,8 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     say(f"{report.study}: the budget{', latency aside,' if timed else ''} can be met")
     if report.skipped:
         say(f"  {report.skipped} broken images are left out")
+    for line in report.notes:
+        say(f"  {line}")
     share = f"{100 * report.feasible_share:.1f} %"
     if report.exact:
         say(f"  {report.feasible_points:,} of {report.points:,} coefficient points meet it ({share})")

@@ -73,6 +73,7 @@ class CheckReport:
         total_seconds: Estimated time in seconds of those trainings with one worker, each to the end. Halving takes
             less time, and replicates take more.
         skipped: Number of broken images that are left out.
+        notes: What else there is to tell of the images, one line each.
     """
 
     study: str
@@ -91,6 +92,7 @@ class CheckReport:
     trainings: float
     total_seconds: float
     skipped: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ def check_study(study: Named, *, device: str = "auto") -> CheckReport:
         trainings=trainings,
         total_seconds=trainings * statistics.mean(seconds),
         skipped=dataset.skipped,
+        notes=dataset.notes,
     )
 
 

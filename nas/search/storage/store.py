@@ -24,8 +24,9 @@ from nas.config.study import StudyConfig, changes, config_from_json, definition_
 from nas.errors import StudyError
 from nas.fronts.halving import Reached
 from nas.models.backends import Latency
-from nas.records import ClassNumbers, Epoch, Purpose, Repeat, TestLook, TrialRecord, TrialState
+from nas.records import ClassNumbers, Epoch, ImageDigests, Purpose, Repeat, TestLook, TrialRecord, TrialState
 from nas.search.storage.database import Database
+from nas.search.storage.images import require_same_images
 from nas.search.storage.packing import pack, unpack
 from nas.search.storage.schema import ANSWER, EPOCH, LATENCY, NETWORK, REPEAT, STUDY, TEST_LOOK, TRIAL
 
@@ -62,33 +63,62 @@ class Store:
             noted: int | None = connection.execute(query).scalar_one()
             return noted
 
-    def register(self, config: StudyConfig, *, fingerprint: str, val_labels: ClassNumbers) -> None:
+    def images(self) -> ImageDigests:
+        """Return what the images of the first run were, as far as it was noted."""
+        columns = (STUDY.c.fingerprint, STUDY.c.content, STUDY.c.pixels, STUDY.c.decoders)
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(*columns).where(STUDY.c.name == self.study)).one()
+        return ImageDigests(row.fingerprint, row.content or "", row.pixels or "", json.loads(row.decoders or "{}"))
+
+    def image_notes(self) -> list[str]:
+        """Return what was told of the images at the first run that noted it, one line each."""
+        query = sa.select(STUDY.c.image_notes).where(STUDY.c.name == self.study)
+        with self._engine.connect() as connection:
+            notes: list[str] = json.loads(connection.execute(query).scalar_one() or "[]")
+            return notes
+
+    def register(
+        self, config: StudyConfig, *, images: ImageDigests, val_labels: ClassNumbers, notes: Sequence[str] = ()
+    ) -> list[str]:
         """Store a study's definition, or make sure that it is the stored one.
 
         Args:
             config: The definition.
-            fingerprint: Of the images.
+            images: What tells the images from others.
             val_labels: Of the validation images.
+            notes: What there is to tell of the images.
+
+        Returns:
+            What cannot be told of the images, one line each.
 
         Raises:
             StudyError: The study was run before with another definition or other data; the message says what changed.
         """
-        stored, labels = self.config(), {"val_images": len(val_labels), "val_labels": pack(val_labels)}
+        stored = self.config()
+        row = {
+            "val_images": len(val_labels),
+            "val_labels": pack(val_labels),
+            "image_notes": json.dumps(list(notes)),
+            "content": images.content,
+            "pixels": images.pixels,
+            "decoders": json.dumps(dict(images.decoders)),
+        }
         if stored is None:
-            row = {"name": self.study, "config": config.model_dump_json(), "fingerprint": fingerprint}
+            definition = {"name": self.study, "config": config.model_dump_json(), "fingerprint": images.fingerprint}
             with self._engine.begin() as connection:
-                connection.execute(STUDY.insert().values(**row, **labels))
-            return
-        changed = changes(stored[0].definition(), config.definition())
-        if not changed and stored[1] != fingerprint:
-            changed = ["the images, their classes or their number have changed since the first run"]
-        if changed:
+                connection.execute(STUDY.insert().values(**definition, **row))
+            return []
+        if changed := changes(stored[0].definition(), config.definition()):
             raise StudyError(
                 f"study {self.study!r} cannot continue with a changed definition ({'; '.join(changed)});"
                 " undo the change, or give the changed study another name"
             )
-        with self._engine.begin() as connection:  # an earlier version did not note them
-            connection.execute(STUDY.update().where(STUDY.c.name == self.study).values(labels))
+        then = self.images()
+        told = require_same_images(self.study, then=then, now=images)
+        if not then.content:  # an earlier version did not note them
+            with self._engine.begin() as connection:
+                connection.execute(STUDY.update().where(STUDY.c.name == self.study).values(row))
+        return told
 
     def val_labels(self) -> ClassNumbers | None:
         """Return the labels of the validation images, int64 of shape (images,); None where they were not noted."""
