@@ -59,6 +59,13 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return run_study(path)
 
 
+def test_answers_are_those_of_whole_trainings(whole: Study) -> None:
+    labels, trained = whole.dataset.validation.labels, {t.number: t for t in whole.trials() if t.state == "trained"}
+    assert {number for number, _ in whole.answers()} == set(trained)
+    for (number, _), given in whole.answers().items():
+        assert float((given == labels).mean()) == trained[number].accuracy
+
+
 @pytest.fixture(scope="module")
 def by_chance(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Return the same by random proposals, which take the least time."""
