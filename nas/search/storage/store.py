@@ -299,13 +299,14 @@ class Store:
             connection.execute(LATENCY.insert().values(row))
 
     def latencies(self, *, purpose: Purpose) -> dict[str, list[Latency]]:
-        """Return the measurements of the study's networks, newest first, by digest."""
+        """Return the latencies of the study's networks by digest: newest first, after them those of a busy machine."""
         ours = sa.select(TRIAL.c.digest).where(TRIAL.c.study == self.study)
-        columns = [LATENCY.c[field.name] for field in fields(Latency)]
+        noisy = sa.func.coalesce(LATENCY.c.noisy, sa.false())  # earlier versions did not tell
+        columns = [noisy if field.name == "noisy" else LATENCY.c[field.name] for field in fields(Latency)]
         query = sa.select(LATENCY.c.digest, *columns).where(LATENCY.c.purpose == purpose, LATENCY.c.digest.in_(ours))
         found: dict[str, list[Latency]] = {}
         with self._engine.connect() as connection:
-            for digest, *values in connection.execute(query.order_by(LATENCY.c.id.desc())):
+            for digest, *values in connection.execute(query.order_by(noisy, LATENCY.c.id.desc())):
                 found.setdefault(digest, []).append(Latency(*values))
         return found
 
