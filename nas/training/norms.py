@@ -30,10 +30,11 @@ _SHARE, _FEWEST, _MOST = 0.02, 256, 1024
 def chosen_images(count: int, *, seed: int) -> Indices:
     """Return which of so many training images statistics are computed over: the same for the same seed.
 
-    They are a fiftieth, which takes less than a hundredth of an epoch's time, but no fewer than 256 and no more than
-    1024: as good as all of them (studies/results/training/norms.md).
+    They are about a fiftieth, which takes less than a hundredth of an epoch's time, but no fewer than 256 and no more
+    than 1024: as good as all of them (studies/results/training/norms.md). A power of two makes batches of the shape
+    that the validation has, for which a GPU's libraries are prepared.
     """
-    wanted = min(_MOST, max(_FEWEST, round(_SHARE * count)))
+    wanted = min(_MOST, max(_FEWEST, 2 ** round(math.log2(max(1, _SHARE * count)))))
     generator = torch.Generator().manual_seed(seed)
     return torch.randperm(count, generator=generator)[:wanted].numpy().astype(np.intp)
 
