@@ -18,10 +18,11 @@ from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
 from nas.config.study import StudyConfig
 from nas.data.sources import Dataset, load_data
-from nas.errors import BudgetError
+from nas.errors import BudgetError, ConfigError
 from nas.search import check
 from nas.search.check import check_study
 from nas.search.proposals import Candidate, realise
+from nas.search.run.start import run_study
 from nas.training.recipe import Recipe
 from nas.training.timing import StepTime
 
@@ -222,3 +223,11 @@ def test_a_sample_is_not_called_the_whole(
     assert "100.0 % of 32 random proposals meet it; there are too many points to count them all" in out
     assert "they give at least 16 distinct networks\n" in out
     assert "about 8 trainings" in out and "with one worker, if all are fast enough\n" in out
+
+
+def test_steps_of_one_image_are_refused_before_anything_is_trained() -> None:
+    config = StudyConfig.model_validate({**TINY, "recipe": {"epochs": 1, "batch_size": 1}})
+    for ask in (check_study, run_study):
+        with pytest.raises(ConfigError, match=r"recipe.batch_size: steps of 1 image are too small: .* at least 2"):
+            ask(config)
+    assert not Path("studies").exists()
