@@ -182,7 +182,7 @@ class Study:
             return self.store.architecture(trial.digest)
 
     def latencies(self, *, purpose: Purpose = "front") -> dict[str, list[Latency]]:
-        """Return the measured latencies of each network, newest first, by digest."""
+        """Return each network's latencies by digest: newest first, after them those of a busy machine."""
         with self.database.errors():
             return self.store.latencies(purpose=purpose)
 

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from nas.data.batches import ImageBatches
 from nas.training.recipe import Precision
-from nas.training.result import Assessment, Score
-from nas.training.step import SMALLEST_BATCH, autocast, is_out_of_memory, right_of
+from nas.training.result import Assessment, Validation
+from nas.training.step import SMALLEST_BATCH, autocast, is_out_of_memory
 
 LARGEST_BATCH = 512
 """Images at once; fewer where the device has not the memory."""
@@ -20,8 +20,8 @@ LARGEST_BATCH = 512
 
 def evaluate(
     model: nn.Module, images: ImageBatches, *, precision: Precision = "auto", batch: int = LARGEST_BATCH
-) -> Score:
-    """Return loss and accuracy of a model in eval mode, which is its mode afterwards.
+) -> Validation:
+    """Return loss, accuracy and answers of a model in eval mode, which is its mode afterwards.
 
     Args:
         model: Maps standardised images to logits.
@@ -29,12 +29,13 @@ def evaluate(
         precision: As in a recipe.
         batch: Images at once.
     """
-    totals = torch.zeros(2, device=images.device, dtype=torch.float64)
+    totals, answers = torch.zeros(2, device=images.device, dtype=torch.float64), []
     for logits, labels in _logits(model, images, precision, batch):
+        answers.append(logits.argmax(dim=1))
         totals[0] += functional.cross_entropy(logits.float(), labels, reduction="sum")
-        totals[1] += right_of(logits, labels)
+        totals[1] += (answers[-1] == labels).sum()
     loss, right = (totals / len(images)).tolist()
-    return Score(loss, right)
+    return Validation(loss, right, torch.cat(answers))
 
 
 def assess(

@@ -135,8 +135,12 @@ class Store:
             repeat: Of the training; the trial's own is 0.
             answers: int64 of shape (images,).
         """
-        row = {"study": self.study, "number": number, "repeat": repeat, "answers": pack(answers)}
         with self._engine.begin() as connection:
+            self._add_answers(connection, number, repeat, answers)
+
+    def _add_answers(self, connection: sa.Connection, number: int, repeat: int, answers: ClassNumbers | None) -> None:
+        if answers is not None:
+            row = {"study": self.study, "number": number, "repeat": repeat, "answers": pack(answers)}
             self._insert_if_new(connection, ANSWER, row)
 
     def answers(self) -> dict[tuple[int, int], ClassNumbers]:
@@ -176,12 +180,13 @@ class Store:
                 self._insert_if_new(connection, NETWORK, network)
             connection.execute(TRIAL.insert().values(study=self.study, **row))
 
-    def finish(self, number: int, state: TrialState, **values: Any) -> None:
-        """Write what became of a trial, and its accuracy for those that repeat it."""
+    def finish(self, number: int, state: TrialState, *, answers: ClassNumbers | None = None, **values: Any) -> None:
+        """Write what became of a trial, its answers if it has some, and its accuracy for those that repeat it."""
         repeating = TRIAL.update().where(TRIAL.c.study == self.study, TRIAL.c.repeat_of == number)
         with self._engine.begin() as connection:
             connection.execute(TRIAL.update().where(self._is(number)).values(state=state, owner=None, **values))
             connection.execute(repeating.values(accuracy=values.get("accuracy")))
+            self._add_answers(connection, number, 0, answers)
 
     def interrupt(self, number: int) -> None:
         """Write that a new trial was left, unless it has ended by now."""
@@ -257,11 +262,12 @@ class Store:
         with self._engine.begin() as connection:
             return self._insert_if_new(connection, REPEAT, {**row, "state": "running"})
 
-    def finish_repeat(self, repeat: Repeat) -> None:
-        """Write what became of a further training."""
+    def finish_repeat(self, repeat: Repeat, *, answers: ClassNumbers | None = None) -> None:
+        """Write what became of a further training, and its answers if it has some."""
         values = {**asdict(repeat), "curve": json.dumps([asdict(epoch) for epoch in repeat.curve])}
         with self._engine.begin() as connection:
             connection.execute(REPEAT.update().where(self._is_repeat(repeat.number, repeat.repeat)).values(values))
+            self._add_answers(connection, repeat.number, repeat.repeat, answers)
 
     def release_repeat(self, number: int, repeat: int) -> None:
         """Give back a further training that was not finished."""
@@ -323,13 +329,14 @@ class Store:
             connection.execute(LATENCY.insert().values(row))
 
     def latencies(self, *, purpose: Purpose) -> dict[str, list[Latency]]:
-        """Return the measurements of the study's networks, newest first, by digest."""
+        """Return the latencies of the study's networks by digest: newest first, after them those of a busy machine."""
         ours = sa.select(TRIAL.c.digest).where(TRIAL.c.study == self.study)
-        columns = [LATENCY.c[field.name] for field in fields(Latency)]
+        noisy = sa.func.coalesce(LATENCY.c.noisy, sa.false())  # earlier versions did not tell
+        columns = [noisy if field.name == "noisy" else LATENCY.c[field.name] for field in fields(Latency)]
         query = sa.select(LATENCY.c.digest, *columns).where(LATENCY.c.purpose == purpose, LATENCY.c.digest.in_(ours))
         found: dict[str, list[Latency]] = {}
         with self._engine.connect() as connection:
-            for digest, *values in connection.execute(query.order_by(LATENCY.c.id.desc())):
+            for digest, *values in connection.execute(query.order_by(noisy, LATENCY.c.id.desc())):
                 found.setdefault(digest, []).append(Latency(*values))
         return found
 
