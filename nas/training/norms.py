@@ -25,6 +25,8 @@ from nas.training.recipe import Precision
 from nas.training.step import SMALLEST_BATCH, autocast, is_out_of_memory
 
 _SHARE, _FEWEST, _MOST = 0.02, 256, 1024
+ON_THE_WAY = 512
+"""Images that are enough before the last epoch, where a validation is further from its end than from these few."""
 
 
 def chosen_images(count: int, *, seed: int) -> Indices:
@@ -44,7 +46,9 @@ def twin(network: Network) -> Network:
     return copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
 
 
-def recompute_statistics(model: nn.Module, images: ImageBatches, *, precision: Precision, batch: int) -> None:
+def recompute_statistics(
+    model: nn.Module, images: ImageBatches, *, precision: Precision, batch: int, most: int = _MOST
+) -> None:
     """Give all batch norms of a model the mean and variance that their inputs have over some images.
 
     Nothing is drawn at random, dropout and stochastic depth are off, and the host does not wait for the device.
@@ -54,15 +58,17 @@ def recompute_statistics(model: nn.Module, images: ImageBatches, *, precision: P
         images: On the model's device, at the resolution of the validation.
         precision: As in a recipe.
         batch: Images at once; fewer where the device has not the memory.
+        most: Of the images, the first, that are used.
 
     Raises:
         RuntimeError: Not even two images fit into the memory at once.
     """
-    batch = min(batch, len(images))
+    count = min(most, len(images))
+    batch = min(batch, count)
     with _counting(model) as norms:
         while True:
             try:
-                seen = [_of_batch(model, norms, part, precision) for part in _equal_batches(images, batch)]
+                seen = [_of_batch(model, norms, part, precision) for part in _equal_batches(images, count, batch)]
                 break
             except RuntimeError as error:
                 if not is_out_of_memory(error) or batch <= SMALLEST_BATCH:
@@ -98,10 +104,10 @@ def _counting(model: nn.Module) -> Iterator[list[nn.BatchNorm2d]]:
         model.eval()
 
 
-def _equal_batches(images: ImageBatches, most: int) -> Iterator[Batch]:
-    """Yield batches of one size, leaving out the few images that fill none."""
-    size = max(SMALLEST_BATCH, len(images) // math.ceil(len(images) / most))
-    return itertools.islice(images.in_order(size), max(1, len(images) // size))
+def _equal_batches(images: ImageBatches, count: int, most: int) -> Iterator[Batch]:
+    """Yield batches of one size of the first images, leaving out the few that fill none."""
+    size = max(SMALLEST_BATCH, count // math.ceil(count / most))
+    return itertools.islice(images.in_order(size), max(1, count // size))
 
 
 def _of_batch(model: nn.Module, norms: list[nn.BatchNorm2d], batch: Batch, precision: Precision) -> _Seen:

@@ -22,7 +22,7 @@ from nas.training.average import MovingAverage
 from nas.training.checkpoint import State
 from nas.training.clock import DataClock
 from nas.training.evaluate import LARGEST_BATCH, evaluate
-from nas.training.norms import recompute_statistics, twin
+from nas.training.norms import ON_THE_WAY, recompute_statistics, twin
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import Recipe
 from nas.training.result import Score, Validation
@@ -136,7 +136,8 @@ class Run:
         precision, batch = self._recipe.precision, self._validation_batch
         if norm_set is not None:
             self._twin = self._twin or twin(self._trained_model())
-            recompute_statistics(self._twin, norm_set, precision=precision, batch=batch)
+            most = len(norm_set) if self._steps_left == 0 else ON_THE_WAY
+            recompute_statistics(self._twin, norm_set, precision=precision, batch=batch, most=most)
         return evaluate(self.validated_model(), val_set, precision=precision, batch=batch)
 
     def epoch(
