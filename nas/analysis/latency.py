@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from nas.analysis.pareto import pareto_front
 from nas.errors import MeasurementError, StudyError
-from nas.fronts.noise import mean, over_seeds
 from nas.models.backends import Backend, Latency
 from nas.models.latency import measure_latency
 from nas.records import TrialRecord
@@ -62,7 +61,7 @@ class RankedTrial(NamedTuple):
         flops_rank: Its place by FLOPs, from 1.
         latency_rank: Its place by median latency, from 1.
         beaten_by: Number of a trial that is faster and at least as accurate; None for the front by latency.
-        accuracy: Mean over its seeds, in 0 to 1.
+        accuracy: To expect of it, in 0 to 1 (``FrontPoint.shrunk_accuracy``).
     """
 
     trial: TrialRecord
@@ -160,7 +159,7 @@ def _ranked(study: Study, measured: list[tuple[TrialRecord, Latency]]) -> FrontL
     flops_rank = {trial.number: rank for rank, (trial, _) in enumerate(measured, start=1)}
     ranked: list[RankedTrial] = []
     best: TrialRecord | None = None
-    means = {trial: mean(values) for trial, values in over_seeds(study.trials(), study.repeats()).items()}
+    means = {one.network.trial: one.network.shrunk for one in study.judgement().networks}
     by_latency = sorted(measured, key=lambda entry: (entry[1].median_ms, -means[entry[0]]))
     for rank, (trial, latency) in enumerate(by_latency, start=1):
         beaten_by = best.number if best is not None and means[best] >= means[trial] else None

@@ -34,6 +34,8 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     typer.echo(f"{report.study}: the budget{', latency aside,' if timed else ''} can be met")
     if report.skipped:
         typer.echo(f"  {report.skipped} broken images are left out")
+    for line in report.advice:
+        typer.echo(f"  {line}")
     share = f"{100 * report.feasible_share:.1f} %"
     if report.exact:
         typer.echo(f"  {report.feasible_points:,} of {report.points:,} coefficient points meet it ({share})")
@@ -100,6 +102,7 @@ def search(
 
     console = make_console(stderr=as_json)
     with console.status("loading"):
+        from nas.analysis.findings import findings
         from nas.analysis.pareto import front_with_noise
         from nas.search.run.start import run_study
         from nas.search.study import find_study
@@ -118,13 +121,13 @@ def search(
                 max_hours=max_hours,
                 on_event=show,
             )
-        front = front_with_noise(ran)
+        front, found_too = front_with_noise(ran), findings(ran)
     if planned == 0:
         console.print(f"{found.name} has all its trials. To run N more: nas search {study} --trials N", highlight=False)
     if as_json:
-        print_json(_front_document(ran.name, front))
+        print_json(_front_document(ran.name, front, found_too))
         return
-    _show_front(console, ran.name, front)
+    _show_front(console, ran, front, found_too)
     console.print(f"Next: nas report {study}", markup=False)
     if front.points:
         number = front.points[-1].trial.number
@@ -146,7 +149,8 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
         if states or name == "trials":
             typer.echo(f"  {name}: {', '.join(f'{count} {state}' for state, count in states.most_common()) or 'none'}")
     best, seconds = document["best_accuracy"], document["train_seconds"]
-    typer.echo(f"  best validation accuracy {100 * best:.2f} %; {seconds:.0f} s of training")
+    shown = "nothing trained yet" if best is None else f"best expected {document['metric']} {100 * best:.2f} %"
+    typer.echo(f"  {shown}; {seconds:.0f} s of training")
     if growth is not None:
         typer.echo(f"  {growth}: {'stagnant' if growth.stagnant else 'worth going on'}")
     if (share := document["data_share"]) is not None:
@@ -163,7 +167,7 @@ def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
     from dataclasses import asdict
     from statistics import median
 
-    from nas.fronts.noise import mean, over_seeds
+    from nas.records import metric_name
     from nas.search.disk import disk_use
 
     trials, repeats = opened.trials(), opened.repeats()
@@ -175,7 +179,8 @@ def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
         "trials": Counter(trial.state for trial in trials),
         "planned": opened.config.search.trials,
         "further_trainings": Counter(repeat.state for repeat in repeats),
-        "best_accuracy": max(map(mean, over_seeds(trials, repeats).values()), default=0.0),
+        "metric": metric_name(opened.config.recipe.metric),
+        "best_accuracy": max((one.network.shrunk for one in opened.judgement().networks), default=None),
         "train_seconds": sum(seconds),
         "growth": None if growth is None else {**asdict(growth), "stagnant": growth.stagnant},
         "data_share": median(shares) if shares else None,
@@ -227,6 +232,7 @@ def front(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the front as CSV.")] = False,
 ) -> None:
     """Show the Pareto front of accuracy against FLOPs."""
+    from nas.analysis.findings import findings
     from nas.analysis.pareto import front_with_noise, points_to_frame
     from nas.cli.progress import make_console
     from nas.search.study import open_study
@@ -234,13 +240,13 @@ def front(
     if as_json and as_csv:
         raise ConfigError("--json and --csv cannot be used together")
     with open_study(study, storage=storage) as opened:
-        found = front_with_noise(opened)
+        found, found_too = front_with_noise(opened), findings(opened)
     if as_json:
-        print_json(_front_document(opened.name, found))
+        print_json(_front_document(opened.name, found, found_too))
     elif as_csv:
         typer.echo(points_to_frame(found.points).to_csv(index=False), nl=False)
     else:
-        _show_front(make_console(), opened.name, found)
+        _show_front(make_console(), opened, found, found_too)
 
 
 def report(
@@ -304,15 +310,17 @@ def export(
     typer.echo(f"  how to load it: {exported.directory / 'README.md'}")
 
 
-def _show_front(console: Console, study: str, front: NoisyFront) -> None:
+def _show_front(console: Console, study: Study, front: NoisyFront, found: list[str]) -> None:
     from nas.cli.tables.studies import front_notes, front_table
+    from nas.records import metric_name
 
-    console.print(front_table(front, title=f"Pareto front of {study}", width=console.width))
-    for note in front_notes(front):
+    by = f" by {metric_name(study.config.recipe.metric)}"
+    console.print(front_table(front, title=f"Pareto front of {study.name}{by}", width=console.width))
+    for note in (*front_notes(front), *found):
         console.print(note, highlight=False, soft_wrap=True)
 
 
-def _front_document(study: str, front: NoisyFront) -> dict[str, Any]:
+def _front_document(study: str, front: NoisyFront, found: list[str]) -> dict[str, Any]:
     from dataclasses import asdict
 
     def rows(points: tuple[FrontPoint, ...]) -> list[dict[str, Any]]:
@@ -320,7 +328,8 @@ def _front_document(study: str, front: NoisyFront) -> dict[str, Any]:
 
     return {
         "study": study,
-        "noise": asdict(front.noise),
+        "noise": {**asdict(front.noise), "assumed": front.noise.assumed},
         "front": rows(front.points),
         "contenders": rows(front.contenders),
+        "findings": found,
     }

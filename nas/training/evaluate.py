@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.data.batches import ImageBatches
+from nas.records import Metric
+from nas.training.metrics import score_of
 from nas.training.recipe import Precision
 from nas.training.result import Assessment, Score
 from nas.training.step import SMALLEST_BATCH, autocast, is_out_of_memory, right_of
@@ -19,22 +21,31 @@ LARGEST_BATCH = 512
 
 
 def evaluate(
-    model: nn.Module, images: ImageBatches, *, precision: Precision = "auto", batch: int = LARGEST_BATCH
+    model: nn.Module,
+    images: ImageBatches,
+    *,
+    precision: Precision = "auto",
+    batch: int = LARGEST_BATCH,
+    metric: Metric = "accuracy",
 ) -> Score:
-    """Return loss and accuracy of a model in eval mode, which is its mode afterwards.
+    """Return loss and accuracy, or another metric, of a model in eval mode, which is its mode afterwards.
 
     Args:
         model: Maps standardised images to logits.
         images: On the model's device, at its resolution.
         precision: As in a recipe.
         batch: Images at once.
+        metric: Stands for the accuracy.
     """
-    totals = torch.zeros(2, device=images.device, dtype=torch.float64)
+    totals, confusion = torch.zeros(2, device=images.device, dtype=torch.float64), None
     for logits, labels in _logits(model, images, precision, batch):
         totals[0] += functional.cross_entropy(logits.float(), labels, reduction="sum")
         totals[1] += right_of(logits, labels)
+        if metric != "accuracy":
+            counted = _confusion(labels, logits.argmax(dim=1), logits.shape[1])
+            confusion = counted if confusion is None else confusion + counted
     loss, right = (totals / len(images)).tolist()
-    return Score(loss, right)
+    return Score(loss, right if confusion is None else score_of(confusion, metric).item())
 
 
 def assess(
@@ -55,15 +66,19 @@ def assess(
         batch: Images at once.
     """
     totals = torch.zeros(2, device=images.device, dtype=torch.float64)
-    confusion = torch.zeros(num_classes * num_classes, device=images.device, dtype=torch.int64)
+    confusion = torch.zeros((num_classes, num_classes), device=images.device, dtype=torch.int64)
     for logits, labels in _logits(model, images, precision, batch):
         best = logits.topk(min(5, num_classes), dim=1).indices
         totals[0] += functional.cross_entropy(logits.float(), labels, reduction="sum")
         totals[1] += (best == labels[:, None]).sum()
-        confusion += torch.bincount(labels * num_classes + best[:, 0], minlength=num_classes**2)
+        confusion += _confusion(labels, best[:, 0], num_classes)
     loss, top5 = (totals / len(images)).tolist()
-    table = confusion.view(num_classes, num_classes).tolist()
-    return Assessment(loss, top5, tuple(map(tuple, table)))
+    return Assessment(loss, top5, tuple(map(tuple, confusion.tolist())))
+
+
+def _confusion(labels: Tensor, named: Tensor, classes: int) -> Tensor:
+    """Return how often an image of the class of the row was taken for that of the column, (classes, classes)."""
+    return torch.bincount(labels * classes + named, minlength=classes**2).view(classes, classes)
 
 
 class _Answer(NamedTuple):

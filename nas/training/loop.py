@@ -18,6 +18,7 @@ from nas.data.sources import Dataset
 from nas.errors import TrainingDiverged
 from nas.records import Epoch
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
+from nas.training.optimizer import class_weights
 from nas.training.preparing import (
     bring,
     build_on,
@@ -124,6 +125,7 @@ def _new_run(
     generator = torch.Generator(device).manual_seed(seed)
     model = build_on(device, architecture, channels_last=recipe.channels_last)
     model.load_state_dict({**model.state_dict(), **initial})
+    weights = class_weights(recipe, torch.from_numpy(dataset.train.labels), num_classes=architecture.num_classes)
     return Run(
         model,
         architecture,
@@ -132,6 +134,7 @@ def _new_run(
         generator=generator,
         micro_batch=micro_batch,
         validation_batch=validation_batch(architecture, device),
+        class_weights=None if weights is None else weights.to(device),
     )
 
 

@@ -50,6 +50,7 @@ class Run:
         generator: torch.Generator,
         micro_batch: int | None = None,
         validation_batch: int = LARGEST_BATCH,
+        class_weights: Tensor | None = None,
     ) -> None:
         """Prepare the first step.
 
@@ -61,6 +62,7 @@ class Run:
             generator: Of order and augmentation, on the model's device.
             micro_batch: Most images at once, where the memory has not room for a whole batch.
             validation_batch: Images at once in validation.
+            class_weights: How much the images of each class count in the loss, (classes,); by default all alike.
 
         Raises:
             DataError: The recipe asks for an augmentation whose library is not installed.
@@ -86,7 +88,7 @@ class Run:
         self._optimizer = make_optimizer(model, recipe, learning_rate=rate)
         self._schedule = Schedule(self._optimizer, recipe, total_steps=self._total_steps)
         self._average = MovingAverage(model, recipe.ema) if recipe.ema else None
-        loss = make_loss(recipe, model)
+        loss = make_loss(recipe, model, class_weights=class_weights)
         self._step = Step(model, loss, self._optimizer, recipe, average=self._average, micro_batch=micro_batch)
         self.clock = DataClock(generator.device)
         self._changes = self._pixel_changes()
@@ -168,7 +170,9 @@ class Run:
         if not math.isfinite(score.loss):
             raise TrainingDiverged(f"the training loss of epoch {number} is {score.loss}: {self._advice}")
         model, precision = self.best_model(), self._recipe.precision
-        validation = evaluate(model, val_set, precision=precision, batch=self._validation_batch)
+        validation = evaluate(
+            model, val_set, precision=precision, batch=self._validation_batch, metric=self._recipe.metric
+        )
         if not math.isfinite(validation.loss):
             raise TrainingDiverged(f"the validation loss of epoch {number} is not finite: {self._advice}")
         self._schedule.end_epoch(validation.loss)

@@ -8,8 +8,9 @@ from datetime import datetime
 import optuna
 
 from nas.fronts.growth import IDLE_PROPOSALS, Ended, Growth, ended_trainings, idle, recent_growth
+from nas.fronts.judged import Judgement, judge
 from nas.fronts.noise import fewest_images, over_seeds, seed_noise
-from nas.records import TrialRecord
+from nas.records import Metric, TrialRecord
 from nas.search.storage.optuna_study import PROMOTED
 from nas.search.storage.store import Store
 
@@ -17,6 +18,21 @@ from nas.search.storage.store import Store
 def images_behind(store: Store, trials: Iterable[TrialRecord]) -> int:
     """Return a study's number of validation images, or the least that its accuracies allow where it was not noted."""
     return store.val_images() or fewest_images(trial.accuracy for trial in trials if trial.accuracy is not None)
+
+
+def read_judgement(store: Store, *, metric: Metric) -> Judgement:
+    """Return what is known of the networks of a study, from the database."""
+    trials, repeats = store.trials(), store.repeats()
+    again = {trial.digest for trial in trials if trial.number in {repeat.number for repeat in repeats}}
+    numbers = [trial.number for trial in trials if trial.digest in again]
+    return judge(
+        trials,
+        repeats,
+        val_images=images_behind(store, trials),
+        answers=store.answers(numbers) if numbers else {},
+        labels=store.val_labels(),
+        metric=metric,
+    )
 
 
 def trial_ends(study: optuna.Study) -> dict[int, datetime]:
