@@ -92,8 +92,8 @@ def _no_better_than_one_class(study: Study, front: NoisyFront) -> list[str]:
         return []
     count = "No network is" if poor == len(networks) else f"{poor} of {len(networks)} networks are no"
     return [
-        f"{count} better than always answering class {largest}, the largest, within noise: that has a"
-        f" {metric_name(metric)} of {100 * known:.1f} %."
+        f"{count} better than always answering class {largest}, the largest, within noise: its"
+        f" {metric_name(metric)} is {100 * known:.1f} %."
     ]
 
 

@@ -222,3 +222,13 @@ def test_a_sample_is_not_called_the_whole(
     assert "100.0 % of 32 random proposals meet it; there are too many points to count them all" in out
     assert "they give at least 16 distinct networks\n" in out
     assert "about 8 trainings" in out and "with one worker, if all are fast enough\n" in out
+
+
+def test_a_class_of_most_images_calls_for_another_metric(tiny_config: StudyConfig) -> None:
+    dataset = load_data(tiny_config.data)
+    assert check._advice(tiny_config.recipe, dataset) == []
+    rare = np.concatenate([np.flatnonzero(dataset.train.labels == 3), np.flatnonzero(dataset.train.labels != 3)[:20]])
+    uneven = replace(dataset, train=dataset.train.take(rare))
+    (line,) = check._advice(tiny_config.recipe, uneven)
+    assert line.startswith("class 3 has ") and "recipe.metric: balanced_accuracy" in line
+    assert check._advice(Recipe(metric="macro_f1"), uneven) == []
