@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nas.fronts.geometry import Array
-from nas.fronts.shrinkage import ImageNoise
+from nas.fronts.posterior import ImageNoise
 from nas.records import ClassNumbers, Metric
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from nas.fronts.geometry import Array
 from nas.fronts.images import image_noise, sampling_error, shares
 from nas.fronts.noise import Measured, Noise, NoiseGuess, binomial_error, least_error, over_seeds
-from nas.fronts.shrinkage import ImageNoise, Trainings, shrink
+from nas.fronts.posterior import ImageNoise, Trainings
+from nas.fronts.shrinkage import shrink
 from nas.records import ClassNumbers, Metric, Repeat, TrialRecord
 
 _SURE = 0.977

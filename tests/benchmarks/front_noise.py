@@ -39,7 +39,8 @@ from scipy.stats import multivariate_normal
 
 from nas.fronts.images import image_noise
 from nas.fronts.noise import WORTH_REPEATING, NoiseGuess
-from nas.fronts.shrinkage import ImageNoise, Shrunk, Trainings, shrink
+from nas.fronts.posterior import ImageNoise, Trainings
+from nas.fronts.shrinkage import Shrunk, shrink
 
 Array = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from nas.fronts.geometry import Array
 from nas.fronts.images import image_noise, sampling_error, shares
-from nas.fronts.shrinkage import ImageNoise
+from nas.fronts.posterior import ImageNoise
 from nas.records import ClassNumbers, Metric
 from nas.training.metrics import score_of
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.fronts.noise import NoiseGuess
-from nas.fronts.shrinkage import ImageNoise, Shrunk, Trainings, shrink
+from nas.fronts.posterior import ImageNoise, Trainings
+from nas.fronts.shrinkage import Shrunk, shrink
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import front_noise  # noqa: E402
