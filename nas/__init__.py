@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nas.config.study import StudyConfig
     from nas.data.sources import load_data
     from nas.errors import NasError, UserError
-    from nas.export.bundle import export_network
+    from nas.export.bundle import export_network, export_training
     from nas.models.build import build_model
     from nas.models.latency import measure_latency
     from nas.models.measure import measure_cost
@@ -46,6 +46,7 @@ _HOMES = {
     "check_study": "nas.search.check",
     "count_cost": "nas.architecture.cost",
     "export_network": "nas.export.bundle",
+    "export_training": "nas.export.bundle",
     "front_with_noise": "nas.analysis.pareto",
     "load_architecture": "nas.architecture.serialization",
     "load_data": "nas.data.sources",
@@ -78,6 +79,7 @@ __all__ = [
     "check_study",
     "count_cost",
     "export_network",
+    "export_training",
     "front_with_noise",
     "load_architecture",
     "load_data",

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 _FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_LARGEST = 10**18
 _PATTERN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([kKMGT]?)\s*")
 
 
@@ -29,9 +30,11 @@ def parse_count(text: object) -> int:
         raise ValueError(f"{text!r} is not a count; write for example 400M, 1.5G or 20k")
     unit = "k" if match[2] == "K" else match[2]
     value = Decimal(match[1]) if len(match[1]) <= 24 else Decimal("Infinity")
-    if not value < 10**18:
+    if not value < _LARGEST:
         raise ValueError(f"{str(text):.40} is too large a count")
     value *= _FACTORS[unit]
+    if not value <= _LARGEST:
+        raise ValueError(f"{str(text):.40} is too large a count")
     if value != int(value):
         raise ValueError(f"{text!r} is not a whole number")
     return int(value)

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
-    *("errors", "units", "schema", "records", "processes"),
+    *("errors", "files", "units", "schema", "records", "processes"),
     *("architecture", "data", "models", "training", "config", "fronts", "sampling"),
     *("search", "replay", "analysis", "export", "cli", "__main__"),
 )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 from nas.analysis.findings import findings
 from nas.analysis.latency import stored_front_latency
+from nas.analysis.looks import tested_networks
 from nas.analysis.pareto import front_with_noise
 from nas.analysis.plots import as_html, plot_curves, plot_front, plot_latency, plot_progress
-from nas.errors import ExportError
+from nas.files import write_whole
 from nas.records import metric_name
 from nas.search.study import Study
 from nas.training.recipe import Recipe
@@ -42,15 +43,7 @@ def write_page(target: Path, render: Callable[[], str]) -> None:
     Raises:
         ExportError: The file cannot be written.
     """
-    if not target.name or target.is_dir():
-        raise ExportError(f"{target}: is a folder, not a file")
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(render(), encoding="utf-8")
-        os.replace(partial, target)
-    except OSError as error:
-        raise ExportError(f"{target}: cannot be written: {error.strerror}") from None
+    write_whole(target, lambda: render().encode("utf-8", "backslashreplace"))
 
 
 def describe_recipe(recipe: Recipe) -> str:
@@ -104,7 +97,8 @@ def render_report(study: Study) -> str:
         count=format_count,
         bytes=format_bytes,
         recipe=describe_recipe(study.config.recipe),
-        file=str(file) if (file := study.directory.with_suffix(".yaml")).is_file() else study.name,
+        looks=len(tested_networks(study)),
+        file=shlex.quote(str(file) if (file := study.directory.with_suffix(".yaml")).is_file() else study.name),
         plotly_js=get_plotlyjs(),
         version=version("nas-explorer"),
         **{name: as_html(figure) for name, figure in figures.items()},

@@ -7,24 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from nas.architecture.layers import Activation, AvgPool, Block, Conv, Layer, MaxPool, Padding
 from nas.architecture.scaling import round_channels, round_repeats
 from nas.errors import ArchitectureError
 from nas.schema import Strict
 
-
-def _no_truth(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"must be a whole number, but {value} was given")
-    return value
-
-
-Whole: TypeAlias = Annotated[int, BeforeValidator(_no_truth), Field(gt=0)]
-"""A whole number above zero; YAML's yes and true are none."""
+Whole: TypeAlias = Annotated[int, Field(gt=0)]
+"""A whole number above zero."""
 
 MOST_REPEATS = 1_000
 """Blocks of a stage beyond this are a mistake."""

@@ -17,10 +17,17 @@ from nas.architecture.rows import ConvRow, LayerRow, Scale, Whole
 from nas.architecture.spec import Architecture, Stage
 from nas.architecture.stages import BlockRow, InceptionRow
 from nas.errors import ArchitectureError, ConfigError
-from nas.schema import Strict, find, read_yaml, validate
+from nas.schema import Name, Strict, find, read_yaml, validate, wrong_value
 
 DIMENSIONS = ("kernel", "expansion", "cardinality", "activation", "squeeze_excitation")
 """What a search may vary besides width, depth and resolution. Each has one value for a whole network."""
+
+
+MOST_VALUES = 1_000_000
+"""Of a range in steps; more are a mistake."""
+
+LARGEST_RESOLUTION = 100_000
+"""In pixels."""
 
 
 class Range(Strict):
@@ -45,6 +52,8 @@ class Range(Strict):
     def _ordered(self) -> Range:
         if self.min > self.max:
             raise ValueError(f"min {self.min:g} is larger than max {self.max:g}")
+        if self.step is not None and (self.max - self.min) / self.step > MOST_VALUES:
+            raise wrong_value("step", f"{self.step:g} is too small: {self} has more than {MOST_VALUES:,} such steps")
         return self
 
     def __contains__(self, value: float) -> bool:
@@ -59,8 +68,8 @@ class Range(Strict):
 class ResolutionRange(Range):
     """Resolutions in pixels. The step is a whole number; default 1."""
 
-    min: PositiveInt
-    max: PositiveInt
+    min: PositiveInt = Field(le=LARGEST_RESOLUTION)
+    max: PositiveInt = Field(le=LARGEST_RESOLUTION)
     step: PositiveInt = 1
 
 
@@ -103,7 +112,7 @@ class SearchSpace(Strict):
 
     Attributes:
         name: Name of the space in studies.
-        source: Paper and table that the rows come from.
+        source: Paper and table that the rows come from; default: none.
         stem: Layers before the stages.
         stages: Rows of the paper's table; width scales ``channels``, depth scales ``repeats``.
         head: Layers after the stages.
@@ -118,8 +127,8 @@ class SearchSpace(Strict):
         norm_epsilon: Added to the variance in every batch norm.
     """
 
-    name: str
-    source: str
+    name: Name
+    source: str = ""
     stem: tuple[LayerRow, ...]
     stages: tuple[BlockRow, ...] = Field(min_length=1)
     head: tuple[LayerRow, ...] = ()

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import cost, latency, study, table, train
+from nas.cli import cost, export, latency, study, table, train
 from nas.cli.options import complain
+from nas.cli.output import Output, say
 from nas.errors import Interrupted, NasError, UserError
 
 app = typer.Typer(
@@ -33,7 +34,7 @@ for command in (
     latency.latency,
     study.report,
     train.train,
-    study.export,
+    export.export,
 ):
     app.command()(command)
 app.add_typer(table.table)
@@ -51,6 +52,10 @@ def main() -> None:
         code = complain(str(error), 2)
     except NasError as error:
         code = complain(str(error), 1)
+    except OSError as error:
+        if error.filename is None:  # nothing that a user could look at
+            raise
+        code = complain(f"{error.filename}: {error.strerror}", 2)
     except (KeyboardInterrupt, typer.Abort):
         code = complain("interrupted", 130)
     except Exception as error:
@@ -58,6 +63,8 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             raise
         code = complain(f"{error.format_message()}{_given(error)}", 2)
+    for stderr in (False, True):
+        Output(stderr=stderr).flush()  # here, lest Python complain at its end that nobody reads
     sys.exit(code)
 
 
@@ -66,7 +73,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
     if version:
         from importlib.metadata import version as installed
 
-        typer.echo(f"nas {installed('nas-explorer')}")
+        say(f"nas {installed('nas-explorer')}")
         raise typer.Exit
 
 

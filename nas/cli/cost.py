@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Threads, known_backends, latency_document, print_json, split_integers
+from nas.cli.options import (
+    AsJson,
+    Device,
+    Threads,
+    known_backends,
+    latency_document,
+    print_json,
+    refuse_typed,
+    split_integers,
+)
 from nas.errors import ConfigError, NasError
 
 if TYPE_CHECKING:
@@ -74,7 +83,7 @@ def cost(
     given = {key: value for key, value in options.items() if value is not None}
     networks = [architecture_of(name, given) for name in names]
     batches, backends = split_integers("--batch", batch), known_backends(backend)
-    _require_applicable(device, threads, latency=latency, training_memory=training_memory)
+    _require_applicable(device, latency=latency, training_memory=training_memory)
     costs = [count_cost(network) for network in networks]
     if verify:
         for network, counted in zip(networks, costs, strict=True):
@@ -100,12 +109,11 @@ def cost(
         raise NasError("nothing could be measured")
 
 
-def _require_applicable(device: str, threads: int, *, latency: bool, training_memory: bool) -> None:
+def _require_applicable(device: str, *, latency: bool, training_memory: bool) -> None:
     """Refuse options that do not apply, and a device that is not there, before anything is printed."""
-    if device != "auto" and not (latency or training_memory):
-        raise ConfigError("--device applies to --latency and --training-memory only")
-    if threads != 1 and not latency:
-        raise ConfigError("--threads applies to --latency only")
+    either = "it is for --latency and --training-memory"
+    refuse_typed("--device", "--batch", unless=latency or training_memory, reason=either)
+    refuse_typed("--threads", "--backend", unless=latency, reason="it is for --latency")
     if latency or training_memory:
         from nas.models.device import resolve_device
 
@@ -117,11 +125,11 @@ def _print_costs(console: Console, networks: list[Architecture], costs: list[Cos
 
     if len(networks) == 1:
         console.print(stage_table(networks[0], costs[0], width=console.width))
-        console.print(cost_notes(costs[0]), highlight=False)
+        console.print(cost_notes(costs[0]))
     else:
         console.print(compare_table(networks, costs, width=console.width))
     if verified:
-        console.print("fvcore and the traced network give the same figures, section by section", highlight=False)
+        console.print("fvcore and the traced network give the same figures, section by section")
 
 
 def _verify(network: Architecture, counted: Cost) -> None:
@@ -151,7 +159,7 @@ def _print_training_memory(console: Console, documents: list[dict[str, Any]]) ->
     for document in documents:
         parts = [f"{format_bytes(value)} for {batch}" for batch, value in document["training_memory"].items()]
         text = f"{document['name']}: a training step allocates {', '.join(parts)} images (measured)"
-        console.print(text, highlight=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
 
 
 def _measure(
@@ -187,7 +195,7 @@ def _print_latencies(
     for name, found in zip(names, measured, strict=True):
         for backend, batch, reason in found.failures:
             text = f"{name}: {backend} could not be measured at batch {batch} and above: {reason}"
-            console.print(text, highlight=False, soft_wrap=True, markup=False)
+            console.print(text, soft_wrap=True)
     settings = dict.fromkeys((item.backend, item.batch) for found in measured for item in found.latencies)
     for backend, batch in settings if len(networks) > 1 else ():
         rows = [
@@ -197,7 +205,7 @@ def _print_latencies(
             if (item.backend, item.batch) == (backend, batch)
         ]
         lines = disagreement_lines(compare_orders(rows), setting=f"{backend}, batch {batch}")
-        console.print("\n".join(lines), highlight=False, soft_wrap=True)
+        console.print("\n".join(lines), soft_wrap=True)
 
 
 def _document(network: Architecture, counted: Cost, verified: bool) -> dict[str, Any]:
@@ -243,9 +251,9 @@ def architecture_of(name: str, options: dict[str, Any]) -> Architecture:
         return load_architecture(name)
     keywords = {"classes": "num_classes", "channels": "in_channels"}
     given = {keywords.get(key, key): value for key, value in options.items()}
-    for key in ("num_classes", "in_channels", "resolution"):
-        if given.get(key, 1) < 1:
-            raise ConfigError(f"{key} must be at least 1, but is {given[key]}")
+    for key in ("classes", "channels", "resolution"):
+        if options.get(key, 1) < 1:
+            raise ConfigError(f"--{key} must be at least 1, but is {options[key]}")
     if name in PRESETS:
         _refuse(options, {"resolution", "classes", "channels"}, f"{name} is a preset")
         return preset(name, **given)

@@ -55,7 +55,7 @@ def latency(
     console = make_console()
     console.print(front_latency_table(found, width=console.width))
     lines = disagreement_lines(found.orders, setting=f"{backend}, batch {batch}")
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    console.print("\n".join(lines), soft_wrap=True)
 
 
 def _document(found: Any) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli.output import say
 from nas.errors import ConfigError, Interrupted
 from nas.processes.interrupts import interruptible
 
@@ -30,7 +33,7 @@ Threads = Annotated[int, typer.Option(min=1, help="CPU threads within one operat
 
 def print_json(document: Any) -> None:
     """Print one JSON document."""
-    typer.echo(json.dumps(document, indent=1))
+    say(json.dumps(document, indent=1))
 
 
 def latency_document(latency: Latency) -> dict[str, Any]:
@@ -40,9 +43,25 @@ def latency_document(latency: Latency) -> dict[str, Any]:
     return {**asdict(latency), "images_per_second": latency.images_per_second}
 
 
+def refuse_typed(*options: str, unless: bool, reason: str) -> None:
+    """Refuse options that were typed and would do nothing; defaults and what the environment says do no harm.
+
+    Raises:
+        ConfigError: One was typed, and ``unless`` does not hold.
+    """
+    for option in () if unless else options:
+        if any(word.partition("=")[0] == option for word in sys.argv[1:]):
+            raise ConfigError(f"{option} does not apply: {reason}")
+
+
+def command_line(*words: object) -> str:
+    """Return a command of nas as one types it in a shell."""
+    return shlex.join(["nas", *map(str, words)])
+
+
 def complain(message: str, code: int) -> int:
     """Print one line on stderr and return the exit code."""
-    typer.echo(f"nas: {message}", err=True)
+    say(f"nas: {' '.join(message.splitlines())}", err=True)
     return code
 
 

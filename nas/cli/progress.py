@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.status import Status
 from rich.table import Column
+from rich.text import Text
 
+from nas.cli.output import Output, as_stream, harmless
 from nas.units import format_count
 
 if TYPE_CHECKING:
@@ -22,10 +27,46 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = 0.25
 
 
+class PlainConsole(Console):
+    """A console that takes text for text: nothing in it is markup, an emoji or a command to the terminal."""
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        """Print on standard output or standard error."""
+        file = as_stream(Output(stderr=stderr))
+        super().__init__(file=file, width=width, markup=False, emoji=False, soft_wrap=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Yield the pieces of what is printed, all of them harmless."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else harmless(text), style, control)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text to print; what a terminal obeys is seen in it and not left out."""
+        return super().render_str(harmless(text), **options)
+
+    def status(self, status: RenderableType, **options: Any) -> Status:
+        """Return a line that says what the program does."""
+        return _PlainStatus(status, console=self, **options)
+
+
+class _PlainStatus(Status):
+    """A status whose text is no markup."""
+
+    def __init__(self, status: RenderableType, **options: Any) -> None:
+        super().__init__(_as_text(status), **options)
+
+    def update(self, status: RenderableType | None = None, **options: Any) -> None:
+        super().update(None if status is None else _as_text(status), **options)
+
+
+def _as_text(renderable: RenderableType) -> RenderableType:
+    return Text(harmless(renderable)) if isinstance(renderable, str) else renderable
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console; where the output is no terminal, tables are as wide as they need."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=160)
+    console = PlainConsole(stderr=stderr)
+    return console if console.is_terminal else PlainConsole(stderr=stderr, width=160)
 
 
 def trial_line(trial: TrialRecord) -> str:
@@ -64,7 +105,7 @@ class SearchProgress:
     def __init__(self, console: Console, *, total: int | None, epochs: int | None) -> None:
         """Prepare a bar of ``total`` trials, or of as many as it takes; it shows when entered."""
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("trials"),
@@ -101,20 +142,20 @@ class SearchProgress:
         if isinstance(event, NothingLeft):
             if not self._ended:  # each worker says so
                 text = f"all {event.networks} networks within the budget have been proposed"
-                self._console.print(text, highlight=False)
+                self._console.print(text)
             self._ended = True
             return
         if isinstance(event, Stagnant | TimeIsUp):
             if not self._ended:
-                self._console.print(event.reason, highlight=False, soft_wrap=True, markup=False)
+                self._console.print(event.reason, soft_wrap=True)
             self._ended = True
             return
         if isinstance(event, ImagesLoaded):
             for line in (data_line(event.dataset), *event.dataset.notes):
-                self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+                self._console.print(line, soft_wrap=True)
             return
         if isinstance(event, Noted):
-            self._console.print(event.text, highlight=False, soft_wrap=True, markup=False)
+            self._console.print(event.text, soft_wrap=True)
             return
         if isinstance(event, EpochFinished):
             accuracy = 100 * event.epoch.val_accuracy
@@ -124,9 +165,9 @@ class SearchProgress:
             self._progress.update(self._task, description=text)
             return
         if isinstance(event, RepeatFinished):
-            self._console.print(repeat_line(event.trial, event.repeat), highlight=False, soft_wrap=True, markup=False)
+            self._console.print(repeat_line(event.trial, event.repeat), soft_wrap=True)
             return
-        self._console.print(trial_line(event.trial), highlight=False, soft_wrap=True, markup=False)
+        self._console.print(trial_line(event.trial), soft_wrap=True)
         if not event.went_on:
             self._progress.advance(self._task)
 
@@ -140,7 +181,7 @@ class TrainingProgress:
         self._batch = recipe.step_images(images)
         self._steps_of_epoch = images // self._batch
         time_left = TimeRemainingColumn(table_column=Column(min_width=len("0:00:00"), no_wrap=True))
-        columns = (TextColumn("{task.description}"), BarColumn(8), time_left, TextColumn("left"))
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(8), time_left, TextColumn("left"))
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
         self._task = self._progress.add_task("training", total=seeds * self._steps)
         self._console = console
@@ -188,5 +229,9 @@ class TrainingProgress:
         self._console.print(
             f"seed {result.repeat + 1}/{self._seeds}  validation {100 * result.val_accuracy:.2f} %  test"
             f" {100 * result.test.accuracy:.2f} %  after {epochs} epoch{'s' * (epochs != 1)}",
-            highlight=False,
         )
+
+    def diverged(self, repeat: int, reason: str) -> None:
+        """Show a line that stays for a training that has no result."""
+        self._progress.update(self._task, completed=(repeat + 1) * self._steps)
+        self._console.print(f"seed {repeat + 1}/{self._seeds}  diverged: {reason}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Commands that work with a study: check, search, status, front, report, export."""
+"""Commands that work with a study: check, search, status, front, report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, print_json, shown_search
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, print_json, shown_search
+from nas.cli.output import say
 from nas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,42 +32,40 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
         print_json(asdict(report))
         return
     timed = report.fast_enough is not None
-    typer.echo(f"{report.study}: the budget{', latency aside,' if timed else ''} can be met")
+    say(f"{report.study}: the budget{', latency aside,' if timed else ''} can be met")
     if report.skipped:
-        typer.echo(f"  {report.skipped} broken images are left out")
+        say(f"  {report.skipped} broken images are left out")
     for line in report.advice:
-        typer.echo(f"  {line}")
+        say(f"  {line}")
     share = f"{100 * report.feasible_share:.1f} %"
     if report.exact:
-        typer.echo(f"  {report.feasible_points:,} of {report.points:,} coefficient points meet it ({share})")
+        say(f"  {report.feasible_points:,} of {report.points:,} coefficient points meet it ({share})")
     else:
-        typer.echo(
-            f"  {share} of {report.points:,} random proposals meet it; there are too many points to count them all"
-        )
-    typer.echo(f"  they give {'' if report.exact else 'at least '}{_plural(report.networks, 'distinct network')}")
+        say(f"  {share} of {report.points:,} random proposals meet it; there are too many points to count them all")
+    say(f"  they give {'' if report.exact else 'at least '}{_plural(report.networks, 'distinct network')}")
     for metric, spread in report.costs.items():
         values = [write_metric(metric)(value) for value in (spread.smallest, spread.median, spread.largest)]
-        typer.echo(f"  {metric:<12} {values[0]} (smallest)  {values[1]} (median)  {values[2]} (largest)")
+        say(f"  {metric:<12} {values[0]} (smallest)  {values[1]} (median)  {values[2]} (largest)")
     three = "the networks with the fewest, median and most FLOPs"
     if report.latency_ms is not None:
         times = ", ".join(f"{milliseconds:.2f} ms" for milliseconds in report.latency_ms)
-        typer.echo(f"  inference takes {times} on {report.device} ({three})")
-        typer.echo(f"  {report.fast_enough} of these three networks meet budget.latency_ms")
+        say(f"  inference takes {times} on {report.device} ({three})")
+        say(f"  {report.fast_enough} of these three networks meet budget.latency_ms")
     times = ", ".join(format_seconds(seconds) for seconds in report.trial_seconds)
-    typer.echo(f"  training takes about {times} on {report.device} ({three})")
+    say(f"  training takes about {times} on {report.device} ({three})")
     share = f"{100 * report.data_share:.1f} %"
-    typer.echo(f"  preparing batches takes {share} of the step time{_held_up(report.data_share)}")
-    typer.echo(
+    say(f"  preparing batches takes {share} of the step time{_held_up(report.data_share)}")
+    say(
         f"  the whole study: about {_plural(round(report.trainings), 'training')} and"
         f" {format_seconds(report.total_seconds)} with one worker{', if all are fast enough' if timed else ''}"
     )
     own, best = next(iter(report.speeds)), max(report.speeds, key=lambda key: report.speeds[key])
-    typer.echo("  the median network trains at")
+    say("  the median network trains at")
     for name, speed in report.speeds.items():
-        typer.echo(f"    {speed:>9,.0f} images/s  {name}{' (the recipe)' if name == own else ''}")
+        say(f"    {speed:>9,.0f} images/s  {name}{' (the recipe)' if name == own else ''}")
     if report.speeds[best] > WORTH_SAYING * report.speeds[own]:
         precision, layout = best.split(", ")
-        typer.echo(
+        say(
             f"  {report.speeds[best] / report.speeds[own]:.2f} times as fast with recipe.precision: {precision},"
             f" recipe.channels_last: {'true' if layout == 'channels last' else 'false'}"
         )
@@ -110,7 +109,7 @@ def search(
         found = find_study(study, storage=storage)
         planned = trials if trials is not None or until else found.missing_trials()
     with found:
-        epochs, command = found.config.recipe.epochs, f"nas search {study}"
+        epochs, command = found.config.recipe.epochs, command_line("search", study)
         with shown_search(console, epochs=epochs, planned=planned, command=command) as show:
             ran = run_study(
                 found,
@@ -121,17 +120,18 @@ def search(
                 max_hours=max_hours,
                 on_event=show,
             )
-        front, found_too = front_with_noise(ran), findings(ran)
+        front, advice = front_with_noise(ran), findings(ran)
     if planned == 0:
-        console.print(f"{found.name} has all its trials. To run N more: nas search {study} --trials N", highlight=False)
+        console.print(f"{found.name} has all its trials. To run N more: {command} --trials N")
     if as_json:
-        print_json(_front_document(ran.name, front, found_too))
+        print_json(_front_document(ran.name, front, advice))
         return
-    _show_front(console, ran, front, found_too)
-    console.print(f"Next: nas report {study}", markup=False)
+    _show_front(console, ran, front, advice)
+    console.print(f"Next: {command_line('report', study)}", soft_wrap=True)
     if front.points:
         number = front.points[-1].trial.number
-        console.print(f"      nas export {study} --trial {number} -o my-network", markup=False)
+        exporting = command_line("export", study, "--trial", number, "-o", "my-network")
+        console.print(f"      {exporting}", soft_wrap=True)
 
 
 def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = False) -> None:
@@ -144,21 +144,21 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
     if as_json:
         print_json(document)
         return
-    typer.echo(f"{document['study']} ({document['storage']})")
+    say(f"{document['study']} ({document['storage']})")
     for name, states in (("trials", document["trials"]), ("further trainings", document["further_trainings"])):
         if states or name == "trials":
-            typer.echo(f"  {name}: {', '.join(f'{count} {state}' for state, count in states.most_common()) or 'none'}")
+            say(f"  {name}: {', '.join(f'{count} {state}' for state, count in states.most_common()) or 'none'}")
     best, seconds = document["best_accuracy"], document["train_seconds"]
     shown = "nothing trained yet" if best is None else f"best expected {document['metric']} {100 * best:.2f} %"
-    typer.echo(f"  {shown}; {seconds:.0f} s of training")
+    say(f"  {shown}; {seconds:.0f} s of training")
     if growth is not None:
-        typer.echo(f"  {growth}: {'stagnant' if growth.stagnant else 'worth going on'}")
+        say(f"  {growth}: {'stagnant' if growth.stagnant else 'worth going on'}")
     if (share := document["data_share"]) is not None:
-        typer.echo(f"  preparing batches took {100 * share:.1f} % of the step time (median trial){_held_up(share)}")
+        say(f"  preparing batches took {100 * share:.1f} % of the step time (median trial){_held_up(share)}")
     if halved := document["trials_in_micro_batches"]:
-        typer.echo(f"  {halved} trained in micro-batches because there was not enough memory")
+        say(f"  {halved} trained in micro-batches because there was not enough memory")
     for name, files in document["disk"].items():
-        typer.echo(f"  {name}: {_files(**files)}")
+        say(f"  {name}: {_files(**files)}")
 
 
 def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def prune(
         print_json(document)
         return
     for name, files in document.items():
-        typer.echo(f"Removed {name}: {_files(**files)}")
+        say(f"Removed {name}: {_files(**files)}")
 
 
 def _files(count: int, bytes: int) -> str:
@@ -240,13 +240,13 @@ def front(
     if as_json and as_csv:
         raise ConfigError("--json and --csv cannot be used together")
     with open_study(study, storage=storage) as opened:
-        found, found_too = front_with_noise(opened), findings(opened)
+        found, advice = front_with_noise(opened), findings(opened)
     if as_json:
-        print_json(_front_document(opened.name, found, found_too))
+        print_json(_front_document(opened.name, found, advice))
     elif as_csv:
-        typer.echo(points_to_frame(found.points).to_csv(index=False), nl=False)
+        say(points_to_frame(found.points).to_csv(index=False), end="")
     else:
-        _show_front(make_console(), opened, found, found_too)
+        _show_front(make_console(), opened, found, advice)
 
 
 def report(
@@ -267,47 +267,7 @@ def report(
     if as_json:
         print_json({"report": str(path)})
     else:
-        typer.echo(f"Report: {path}  (open it in a browser)")
-
-
-def export(
-    study: StudyArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
-    trial: Annotated[int | None, typer.Option(help="Number of the trial to export.")] = None,
-    max_flops: Annotated[
-        str | None, typer.Option(help="Export the most accurate network with at most this many FLOPs, such as 20M.")
-    ] = None,
-    storage: Storage = None,
-    as_json: AsJson = False,
-) -> None:
-    """Export a trained network to a folder.
-
-    The folder holds the description, the weights, an ONNX file, and a README that says how to load them.
-    """
-    from nas.search.study import open_study
-    from nas.units import parse_count
-
-    try:
-        limit = None if max_flops is None else parse_count(max_flops)
-    except ValueError as error:
-        raise ConfigError(f"--max-flops: {error}") from None
-    with open_study(study, storage=storage) as opened:
-        from nas.export.bundle import choose_trial, export_network
-
-        exported = export_network(opened, choose_trial(opened, number=trial, max_flops=limit), output)
-    document = {
-        "directory": str(exported.directory),
-        "trial": exported.trial.number,
-        "test_accuracy": exported.test_accuracy,
-        "onnx_difference": exported.onnx_difference,
-    }
-    if as_json:
-        print_json(document)
-        return
-    typer.echo(f"Trial {exported.trial.number} ({exported.trial.label}) is in {exported.directory}")
-    typer.echo(f"  test accuracy {100 * exported.test_accuracy:.2f} %")
-    typer.echo(f"  onnxruntime agrees with PyTorch: logits differ by at most {exported.onnx_difference:.2g}")
-    typer.echo(f"  how to load it: {exported.directory / 'README.md'}")
+        say(f"Report: {path}  (open it in a browser)")
 
 
 def _show_front(console: Console, study: Study, front: NoisyFront, found: list[str]) -> None:
@@ -317,7 +277,7 @@ def _show_front(console: Console, study: Study, front: NoisyFront, found: list[s
     by = f" by {metric_name(study.config.recipe.metric)}"
     console.print(front_table(front, title=f"Pareto front of {study.name}{by}", width=console.width))
     for note in (*front_notes(front), *found):
-        console.print(note, highlight=False, soft_wrap=True)
+        console.print(note, soft_wrap=True)
 
 
 def _front_document(study: str, front: NoisyFront, found: list[str]) -> dict[str, Any]:

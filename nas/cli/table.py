@@ -7,8 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, print_json, shown_search, split_names
+from nas.cli.options import (
+    AsJson,
+    Device,
+    Storage,
+    StudyArgument,
+    command_line,
+    print_json,
+    refuse_typed,
+    shown_search,
+    split_names,
+)
+from nas.cli.output import say
 from nas.errors import ConfigError
+from nas.files import refuse_folder
 
 if TYPE_CHECKING:
     from nas.analysis.replays import ReplaySummary
@@ -35,6 +47,8 @@ def build(
     """Run or continue a study, and write its trainings to a CSV file."""
     from nas.cli.progress import make_console
 
+    if output is not None:
+        refuse_folder(output)
     console = make_console(stderr=as_json)
     with console.status("loading"):
         from nas.models.device import describe_versions
@@ -45,7 +59,7 @@ def build(
         found = find_study(study, storage=storage)
         planned = found.missing_trials()
     with found:
-        epochs, command = found.config.recipe.epochs, f"nas table build {study}"
+        epochs, command = found.config.recipe.epochs, command_line("table", "build", study)
         with shown_search(console, epochs=epochs, planned=planned, command=command) as show:
             ran = run_study(found, workers=workers, device=device, on_event=show)
         images = {"train_images": len(ran.dataset.train), "val_images": len(ran.dataset.validation)}
@@ -56,8 +70,8 @@ def build(
     if as_json:
         print_json({"table": str(path), "networks": len(made.curves), "trainings": trainings})
         return
-    typer.echo(f"{path}: {len(made.curves)} networks, {trainings} trainings")
-    typer.echo(f"Next: nas table replay {path}")
+    say(f"{path}: {len(made.curves)} networks, {trainings} trainings")
+    say(f"Next: {command_line('table', 'replay', path)}")
 
 
 @table.command()
@@ -89,6 +103,8 @@ def replay(
 
     from nas.cli.progress import make_console
 
+    if output is not None:
+        refuse_folder(output)
     console = make_console(stderr=as_json)
     with console.status("loading"):
         from nas.replay.rules import Rule, replay_rules
@@ -123,12 +139,12 @@ def replay(
     console.print(replay_table(summaries, title=title, width=console.width))
     best = min(summaries, key=lambda summary: summary.compute)
     if best.compute < float("inf"):
-        typer.echo(
+        say(
             f"Least compute to reach 95 % of the hypervolume: {best.rule}, with {100 * best.compute:.1f} % of what"
             " training all networks takes"
         )
     if output is not None:
-        typer.echo(f"Figures: {output}  (open it in a browser)")
+        say(f"Figures: {output}  (open it in a browser)")
 
 
 def _finite(summary: ReplaySummary) -> dict[str, Any]:
@@ -144,6 +160,7 @@ def _load(source: str, storage: str | None) -> Problem:
 
     path = Path(source)
     if path.suffix in (".csv", ".gz"):
+        refuse_typed("--storage", unless=False, reason=f"{source} is a table")
         return problem_of(read_table(path))
     with open_study(source, storage=storage) as opened:
         return problem_of(table_of(opened))

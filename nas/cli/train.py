@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from nas.cli.cost import architecture_of
-from nas.cli.options import AsJson, Device, Storage, print_json
+from nas.cli.job import Job, initial_weights, make_job
+from nas.cli.options import AsJson, Device, Storage, print_json, refuse_typed
 from nas.errors import ConfigError, Interrupted, StudyError
 from nas.processes.interrupts import interruptible
 
@@ -19,23 +17,9 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
-    from nas.architecture.spec import Architecture
-    from nas.data.sources import DataConfig, Dataset
-    from nas.data.types import ImageSet
-    from nas.records import Epoch, TrialRecord
-    from nas.search.study import Study
-    from nas.training.recipe import Recipe
+    from nas.records import Epoch
     from nas.training.repeat import SeedResult
     from nas.training.result import StepDone
-
-
-class _Job(NamedTuple):
-    """What is to be trained on what, and how."""
-
-    architecture: Architecture
-    dataset: Dataset
-    test: ImageSet
-    recipe: Recipe
 
 
 def train(
@@ -79,45 +63,59 @@ def train(
     from nas.cli.progress import data_line, make_console
     from nas.models.device import describe_device, describe_versions, resolve_device
 
+    names_study = "#" in f"{network}{weights}" or data is not None and "=" not in data and data != "digits"
+    refuse_typed("--storage", unless=names_study, reason="no trial of a study is named, and no study as data")
     chosen = resolve_device(device)
     console = make_console(stderr=as_json)
     with console.status("loading"):
         coefficients = {"width": width, "depth": depth, "resolution": resolution}
-        job = _job(network, data, {k: v for k, v in coefficients.items() if v is not None}, setting, epochs, storage)
+        job = make_job(
+            network, data, {k: v for k, v in coefficients.items() if v is not None}, setting, epochs, storage
+        )
         folder = output or Path("trained") / (job.architecture.name.replace(" ", "-") or "network")
         if (folder / "result.json").exists():
             raise ConfigError(f"{folder}: already holds a finished training; choose another folder with -o")
-        initial = None if weights is None else _initial_weights(weights, job.architecture, storage)
-    console.print(data_line(job.dataset), highlight=False, soft_wrap=True, markup=False)
+        initial = None if weights is None else initial_weights(weights, job.architecture, storage)
+    for line in (data_line(job.dataset), *job.notes):
+        console.print(line, soft_wrap=True)
     try:
-        results = _train(job, console, seeds=seeds, device=chosen, initial=initial, folder=folder)
+        trained = _train(job, console, seeds=seeds, device=chosen, initial=initial, folder=folder)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; progress is kept in {folder}. Continue with the same command") from None
-    document = _document(job, results, f"{describe_device(chosen)}; {describe_versions()}")
-    _write(folder, job, results, document)
+    document = _document(job, trained, f"{describe_device(chosen)}; {describe_versions()}")
+    _write(folder, job, trained, document)
     if as_json:
         print_json(document)
     else:
-        _print_results(console, job, results, folder)
+        _print_results(console, job, trained, folder)
+
+
+class _Trained(NamedTuple):
+    """What each seed came to: a result, or why its training diverged."""
+
+    results: list[SeedResult]
+    diverged: dict[int, str]
 
 
 def _train(
-    job: _Job,
+    job: Job,
     console: Console,
     *,
     seeds: int,
     device: torch.device,
     initial: dict[str, torch.Tensor] | None,
     folder: Path,
-) -> list[SeedResult]:
+) -> _Trained:
     """Train from every seed and show how far it is.
 
     Raises:
         KeyboardInterrupt: What was trained until then is in the folder.
+        TrainingDiverged: All of them diverged.
     """
     from nas.cli.progress import TrainingProgress
-    from nas.training.repeat import train_repeatedly
+    from nas.training.repeat import AFTER_SEARCHES, train_repeatedly
 
+    diverged: dict[int, str] = {}
     progress = TrainingProgress(console, job.recipe, images=len(job.dataset.train), seeds=seeds)
     with interruptible() as check, progress:
 
@@ -129,34 +127,53 @@ def _train(
             check()
             progress.step(repeat, done)
 
-        return train_repeatedly(
+        def finish(result: SeedResult) -> None:
+            progress.result(result)
+            job.keep_look(result.test.accuracy)
+
+        def diverge(repeat: int, reason: str) -> None:
+            diverged[repeat] = reason
+            progress.diverged(repeat, reason)
+
+        results = train_repeatedly(
             job.architecture,
             job.dataset,
             job.test,
             job.recipe,
             repeats=seeds,
+            counted_from=0 if job.selecting is None else AFTER_SEARCHES,
             device=device,
             initial=initial,
             folder=folder,
             on_epoch=show,
             on_step=step,
-            on_result=progress.result,
+            on_result=finish,
+            on_diverged=diverge,
         )
+        return _Trained(results, diverged)
 
 
-def _print_results(console: Console, job: _Job, results: list[SeedResult], folder: Path) -> None:
+def _print_results(console: Console, job: Job, trained: _Trained, folder: Path) -> None:
     from nas.cli.tables.studies import seeds_table
 
-    console.print(seeds_table(results, title=f"{job.architecture.name} on {job.dataset.name}", width=console.width))
-    for line in (*_remarks(results), f"Weights and results are in {folder}"):
-        console.print(line, markup=False, highlight=False)
+    title = f"{job.architecture.name} on {job.dataset.name}"
+    console.print(seeds_table(trained.results, title=title, width=console.width))
+    for line in (*_remarks(job, trained), f"Weights and results are in {folder}"):
+        console.print(line, soft_wrap=True)
 
 
-def _remarks(results: list[SeedResult]) -> list[str]:
-    """Return what held the training up."""
+def _remarks(job: Job, trained: _Trained) -> list[str]:
+    """Return what the figures do not show: what they leave out, and what held the training up."""
     from nas.training.clock import TOO_LARGE
 
-    lines = []
+    results, lines = trained.results, []
+    if trained.diverged:
+        count = len(results) + len(trained.diverged)
+        lines.append(f"{len(results)} of {count} seeds; {len(trained.diverged)} diverged, not counted")
+    if job.selecting is not None and job.selecting.accuracy is not None:
+        lines.append(f"The search's own training: validation {100 * job.selecting.accuracy:.2f} %, not counted")
+    if warning := job.warn_of_looks():
+        lines.append(f"{warning[0].upper()}{warning[1:]}")
     share = max(result.data_share for result in results)
     if share > TOO_LARGE:
         text = f"Preparing batches took {100 * share:.0f} % of the step time"
@@ -167,114 +184,14 @@ def _remarks(results: list[SeedResult]) -> list[str]:
     return lines
 
 
-def _job(
-    network: str,
-    data: str | None,
-    coefficients: dict[str, Any],
-    settings: list[str] | None,
-    epochs: int | None,
-    storage: str | None,
-) -> _Job:
-    from nas.data.sources import load_data, load_test
-    from nas.training.recipe import Recipe
-
-    source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data)
-    architecture = None
-    if "#" in network:
-        if coefficients:
-            raise ConfigError(f"--{next(iter(coefficients))} does not apply: {network} is a trial of a study")
-        with _trial(network, storage) as (opened, trial):
-            architecture = opened.architecture(trial)
-        source, recipe = (opened.config.data, opened.config.recipe) if source is None else (source, recipe)
-    if source is None:
-        raise ConfigError("--data is missing: give digits, folder=PATH, ... or a study")
-    dataset = load_data(source)
-    recipe = _changed(recipe.reopened(len(dataset.train)), settings or [], epochs)
-    if architecture is None:
-        given = {**coefficients, "classes": len(dataset.classes), "channels": dataset.channels}
-        is_file = Path(network).suffix == ".json"
-        architecture = architecture_of(network, coefficients if is_file else given)
-    fits = (architecture.num_classes, architecture.in_channels) == (len(dataset.classes), dataset.channels)
-    if not fits:
-        raise StudyError(
-            f"{network} has {architecture.num_classes} classes and {architecture.in_channels} channels, but"
-            f" {dataset.name} has {len(dataset.classes)} and {dataset.channels}"
-        )
-    return _Job(architecture, dataset, load_test(source), recipe)
-
-
-@contextmanager
-def _trial(text: str, storage: str | None) -> Iterator[tuple[Study, TrialRecord]]:
-    """Open the study that ``STUDY#N`` names, and give it and the trial."""
-    from nas.export.bundle import choose_trial
-    from nas.search.study import open_study
-
-    study, _, number = text.rpartition("#")
-    if not number.isdecimal():
-        raise ConfigError(f"{text}: write STUDY#N with the number of a trial, for example digits#3")
-    with open_study(study, storage=storage) as opened:
-        yield opened, choose_trial(opened, number=int(number))
-
-
-def _initial_weights(text: str, architecture: Architecture, storage: str | None) -> dict[str, torch.Tensor]:
-    """Read what ``--weights`` names: a file, or that of a trial."""
-    from nas.training.repeat import read_initial_weights
-
-    if "#" not in text or Path(text).exists():
-        return read_initial_weights(Path(text), architecture)
-    with _trial(text, storage) as (opened, trial):
-        path = opened.weights(trial)
-    if not path.is_file():
-        raise StudyError(f"{path}: no such file; the weights of {text} were pruned, or are on the machine that ran it")
-    return read_initial_weights(path, architecture)
-
-
-def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:
-    """Return the images that ``--data`` names, and how to train on them: as the study says, or by default."""
-    from nas.config.study import load_study_config
-    from nas.data.sources import SOURCES, DataConfig
-    from nas.schema import did_you_mean, validate
-    from nas.training.recipe import Recipe
-
-    key, equals, value = text.partition("=")
-    if equals:
-        if key not in SOURCES:
-            raise ConfigError(f"--data: unknown source {key!r}{did_you_mean(key, SOURCES)}; or give a study")
-        return validate(DataConfig, {key: value}, source="--data"), Recipe()
-    if text == "digits":
-        return DataConfig(digits=True), Recipe()
-    config, _ = load_study_config(text)
-    return config.data, config.recipe
-
-
-def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
-    """Return a recipe with the fields that ``--set`` and ``--epochs`` name."""
-    import yaml
-
-    from nas.schema import validate
-
-    changes: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"--set: {text!r} must be KEY=VALUE, for example optimizer=adamw")
-        try:
-            changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {key}: {value!r} is not a valid value") from None
-    document = recipe.model_dump()
-    lengths = {"epochs", "steps", "images"}
-    if lengths & changes.keys():
-        document = {key: value for key, value in document.items() if key not in lengths}
-    return validate(type(recipe), {**document, **changes}, source="--set")
-
-
-def _document(job: _Job, results: list[SeedResult], hardware: str) -> dict[str, Any]:
+def _document(job: Job, trained: _Trained, hardware: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     from nas.architecture.cost import count_cost
+    from nas.export.trained import preprocessing_of
     from nas.training.repeat import mean_and_std
 
+    results = trained.results
     figures = {
         "val_accuracy": [result.val_accuracy for result in results],
         "test_accuracy": [result.test.accuracy for result in results],
@@ -290,9 +207,13 @@ def _document(job: _Job, results: list[SeedResult], hardware: str) -> dict[str, 
         "data": job.dataset.name,
         "images": {"train": len(job.dataset.train), "validation": len(job.dataset.validation)},
         "classes": job.dataset.classes,
+        "preprocessing": preprocessing_of(job.dataset, job.architecture.resolution),
         "recipe": job.recipe.resolved(len(job.dataset.train)).model_dump(mode="json"),
         "hardware": hardware,
         "seeds": len(results),
+        "repeats": [result.repeat for result in results],
+        "diverged": {str(repeat): reason for repeat, reason in trained.diverged.items()},
+        "search_val_accuracy": None if job.selecting is None else job.selecting.accuracy,
         **{name: {**mean_and_std(values)._asdict(), "values": values} for name, values in figures.items()},
         "micro_batch": [result.micro_batch for result in results],
         "test_accuracy_by_class": [result.test.by_class for result in results],
@@ -301,14 +222,14 @@ def _document(job: _Job, results: list[SeedResult], hardware: str) -> dict[str, 
     }
 
 
-def _write(folder: Path, job: _Job, results: list[SeedResult], document: dict[str, Any]) -> None:
+def _write(folder: Path, job: Job, trained: _Trained, document: dict[str, Any]) -> None:
     """Write weights, description and figures; the figures last, so that a folder that has them is whole."""
     from nas.architecture.serialization import architecture_to_json
     from nas.training.checkpoint import save_weights
     from nas.training.repeat import UNFINISHED
 
     try:
-        for result in results:
+        for result in trained.results:
             save_weights(result.model, folder / f"weights-{result.repeat}.safetensors")
         (folder / "architecture.json").write_text(architecture_to_json(job.architecture), encoding="utf-8")
         (folder / "result.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -318,5 +239,5 @@ def _write(folder: Path, job: _Job, results: list[SeedResult], document: dict[st
             f"{folder}: cannot be written: {error.strerror}; the checkpoints are kept, so running the same command"
             " again needs no training"
         ) from None
-    for result in results:
-        (folder / UNFINISHED.format(result.repeat)).unlink(missing_ok=True)
+    for repeat in (*document["repeats"], *trained.diverged):
+        (folder / UNFINISHED.format(repeat)).unlink(missing_ok=True)

@@ -12,8 +12,8 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 from nas.architecture.layers import Activation
 from nas.architecture.rows import Whole
 from nas.architecture.space import DIMENSIONS, OddInt, Range, ResolutionRange, SearchSpace, load_space
-from nas.errors import ConfigError
-from nas.schema import Strict
+from nas.errors import ConfigError, UserError
+from nas.schema import Strict, shortened, validate, wrong_value
 
 COEFFICIENTS = ("width", "depth", "resolution")
 
@@ -70,13 +70,13 @@ class Replicates(Strict):
     """Further trainings of some networks with other seeds, to tell luck from merit.
 
     Attributes:
-        seeds: Number of trainings of each network, including the trial's own; default 3.
+        seeds: Number of trainings of each network, including the trial's own, at most 1,000; default 3.
         of: Which networks: ``front`` for those that may be on the front, given the noise (the default), or ``spread``
             for networks spread evenly over the logarithm of the FLOPs.
         networks: Largest number of networks to train again; default 20.
     """
 
-    seeds: int = Field(3, ge=2)
+    seeds: int = Field(3, ge=2, le=1000)
     of: Literal["front", "spread"] = "front"
     networks: PositiveInt = 20
 
@@ -133,16 +133,18 @@ class SearchConfig(Strict):
         if not isinstance(given, dict) or not isinstance(given.get("spaces"), str | list | tuple):
             return given
         named = [given["spaces"]] if isinstance(given["spaces"], str) else given["spaces"]
-        spaces = [load_space(item) if isinstance(item, str | Path) else item for item in named]
-        spaces = [SearchSpace.model_validate(item) for item in spaces]
-        common = {key: _common([getattr(space, key) for space in spaces], key) for key in COEFFICIENTS if spaces}
+        try:
+            spaces = [_space(item) for item in named]
+            common = {key: _common([getattr(space, key) for space in spaces], key) for key in COEFFICIENTS if spaces}
+        except UserError as error:
+            raise wrong_value("spaces", str(error)) from None
         return {**common, **given, "spaces": spaces}
 
     @model_validator(mode="after")
     def _ranges_allowed(self) -> Self:
         names = [space.name for space in self.spaces]
         if len(set(names)) < len(names):
-            raise ValueError(f"a space is given twice: {', '.join(names)}")
+            raise wrong_value("spaces", f"a space is given twice: {', '.join(names)}")
         for space in self.spaces:
             for end in ("min", "max"):
                 space.require_in_range(**{key: getattr(getattr(self, key), end) for key in COEFFICIENTS})
@@ -175,6 +177,15 @@ class SearchConfig(Strict):
     def space(self, name: str) -> SearchSpace:
         """Return the space of that name."""
         return next(space for space in self.spaces if space.name == name)
+
+
+def _space(item: Any) -> SearchSpace:
+    """Return the space that a name, a file or a definition means."""
+    if isinstance(item, str | Path):
+        return load_space(item)
+    if not isinstance(item, SearchSpace | dict):
+        raise ConfigError(f"must be names or files of search spaces, but {shortened(item)} was given")
+    return validate(SearchSpace, item, source="a space")
 
 
 def _common(ranges: list[Range], key: str) -> Range:

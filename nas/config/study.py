@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import unicodedata
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import field_validator, model_validator
 
 from nas.config.budget import Budget
 from nas.config.search import SearchConfig
 from nas.data.sources import PATHS, DataConfig
-from nas.schema import Strict, find, read_yaml, validate
+from nas.errors import ConfigError
+from nas.schema import Name, Strict, find, read_yaml, validate
 from nas.training.recipe import OPEN, Recipe
 
 SETTLED: dict[str, tuple[str, ...]] = {
@@ -35,7 +38,7 @@ class StudyConfig(Strict):
 
     Attributes:
         name: Name of the study, of its folder, and of its rows in a shared database. It may contain letters, digits,
-            ``_`` and ``-``. In a study file, the default is the name of the file.
+            ``_`` and ``-``, 200 at most. In a study file, the default is the name of the file.
         description: One line for people, shown in the report.
         data: Which images to train and validate on.
         budget: What a network may cost; no limits by default.
@@ -43,12 +46,19 @@ class StudyConfig(Strict):
         recipe: How each network is trained.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    name: Name
     description: str = ""
     data: DataConfig
     budget: Budget = Budget()
     search: SearchConfig
     recipe: Recipe = Recipe()
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if re.fullmatch(r"[A-Za-z0-9_-]+", name) is None:
+            raise ValueError(f"may contain letters, digits, _ and - only, but is {name!r}{_plain(name)}")
+        return name
 
     @model_validator(mode="after")
     def _rungs_within_training(self) -> Self:
@@ -98,6 +108,12 @@ def _word(value: object) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
+def _plain(name: str) -> str:
+    """Return a name that is allowed and close to one that is not, as the tail of a message."""
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return f"; write for example name: {re.sub('[^A-Za-z0-9_-]+', '-', letters).strip('-') or 'my-study'}"
+
+
 def definition_of(document: dict[str, Any]) -> dict[str, Any]:
     """Return the definition within a study that was written as JSON, perhaps by an earlier version."""
     left_out = {"search": {"trials", "replicates"}, "data": set(PATHS)}
@@ -132,8 +148,18 @@ def load_study_config(study: str | Path) -> tuple[StudyConfig, Path]:
     given = read_yaml(path)
     document = {"name": path.stem, **{key: value for key, value in given.items() if value is not None}}  # empty section
     _locate_spaces(document, path.parent)
+    _require_name(document, path)
     config = validate(StudyConfig, document, source=path)
     return config.model_copy(update={"data": config.data.relative_to(home)}), home / config.name
+
+
+def _require_name(document: dict[str, Any], path: Path) -> None:
+    """Say what to do where a study has only the name of its file, of which none can be made."""
+    if document["name"] == path.stem and re.fullmatch(r"[A-Za-z0-9_-]{1,200}", path.stem) is None:
+        raise ConfigError(
+            f"{path}: name is missing, and the file's own may contain letters, digits, _ and - only, 200 at most, to be"
+            f" that of a study{_plain(path.stem)[:220]}"
+        )
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

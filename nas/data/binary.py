@@ -144,13 +144,17 @@ _NPZ_KEYS = {
 }
 
 
-def read_npz(path: Path) -> Source:
+def read_npz(path: Path, *, any_channels: bool = False) -> Source:
     """Read images and labels from NumPy's compressed or uncompressed archive; nothing in it is unpickled.
 
     Images are uint8 of shape (count, size, size) or (count, size, size, 1 or 3), labels whole numbers from 0 of shape
     (count,) or (count, 1). They are called ``x_train`` and ``y_train``, or ``train_images`` and ``train_labels``, or
     ``images`` and ``labels``, or ``x`` and ``y``; validation and test images likewise (``x_val``, ``x_test``) where
-    there are any. ``classes`` may hold the names of the classes.
+    there are any. ``classes`` may hold the names of the classes. What they show is not known, so they are not mirrored.
+
+    Args:
+        path: Of the archive.
+        any_channels: Let images of some parts be gray and of others not, because they are converted.
 
     Raises:
         DataError: The file is missing, damaged, or its arrays are not those (says which and what they are).
@@ -175,7 +179,20 @@ def read_npz(path: Path) -> Source:
         )
         for part, pair in found.items()
     }
-    return Source(path.stem, classes, True, parts["train"], parts.get("validation"), parts.get("test"))
+    if not any_channels:
+        _require_alike({found[part][0]: images for part, images in parts.items()}, source=path)
+    return Source(path.stem, classes, False, parts["train"], parts.get("validation"), parts.get("test"))
+
+
+def _require_alike(parts: dict[str, ImageSet], *, source: Path) -> None:
+    """Require that the images of all parts have as many channels as the training images, which come first."""
+    (first, train), *others = parts.items()
+    for name, images in others:
+        if images.channels != train.channels:
+            raise DataError(
+                f"{source}: {first} has {train.channels} channel{'s' * (train.channels > 1)}, but {name} has"
+                f" {images.channels}; data.color: grayscale or rgb makes them alike"
+            )
 
 
 def _whole_numbers(labels: npt.NDArray[Any], source: object) -> npt.NDArray[np.int64]:

@@ -22,7 +22,7 @@ import numpy as np
 from nas.data.types import Images
 from nas.errors import DataError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of every key: an entry of another version is another entry."""
 
 _STALE_SECONDS = 24 * 3600  # what a killed process left behind
@@ -36,10 +36,17 @@ class Entry(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Return the folder of all entries."""
+    """Return the folder of all entries.
+
+    Raises:
+        DataError: None is named, and the user has no home.
+    """
     if given := os.environ.get("NAS_CACHE"):
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
+    except RuntimeError:
+        raise DataError("there is no home folder for the cache of images; set NAS_CACHE to a folder") from None
 
 
 def cache_key(*parts: object) -> str:
@@ -66,7 +73,7 @@ def write_entry(key: str, shape: tuple[int, ...], images: Iterable[Images], fact
         key: Of the entry.
         shape: Of all images together, (count, size, size, channels).
         images: As many as ``shape`` says, uint8.
-        facts: Plain JSON data.
+        facts: Plain JSON data, as it is once the last image is written.
 
     Raises:
         DataError: The cache cannot be written, for example because the disk is full; nothing is left behind.

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps
 
 from nas.data.boundary import decoding
 from nas.data.cache import Entry, read_entry, write_entry
+from nas.data.preprocess import Header, Pixels, read_header, stored_pixels
 from nas.data.types import PARTS, ImageSet, Part, StoredColor
 from nas.errors import DataError
 
 _NOT_AN_IMAGE = "not an image that can be read"
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What turns an image upright, by its EXIF orientation."""
+_ALMOST_BLACK = 32  # of 255: images of many bits whose brightest pixel is darker use a part of their range
 
 
 class Encoded(NamedTuple):
@@ -42,13 +33,6 @@ class Encoded(NamedTuple):
     def open(self) -> Path | BytesIO:
         """Return what Pillow opens."""
         return BytesIO(self.content) if isinstance(self.content, bytes) else self.content
-
-
-class _Header(NamedTuple):
-    """What is known of an image before it is decoded."""
-
-    shorter_side: int
-    gray: bool
 
 
 def decode_once(
@@ -70,7 +54,7 @@ def decode_once(
 
 
 def parts_of(entry: Entry, encoded: Sequence[Encoded], num_classes: int, *, source: object) -> dict[str, Any]:
-    """Return the parts that an entry holds and the number of broken images, as keywords of ``Source``.
+    """Return the parts that an entry holds, the number of broken images and notes, as keywords of ``Source``.
 
     Raises:
         DataError: A class has no training image left.
@@ -87,7 +71,7 @@ def parts_of(entry: Entry, encoded: Sequence[Encoded], num_classes: int, *, sour
         start = stop
     if "train" not in parts or len(np.unique(parts["train"].labels)) < num_classes:
         raise DataError(f"{source}: a class has no images left after the broken ones are skipped")
-    return {**parts, "skipped": len(broken)}
+    return {**parts, "skipped": len(broken), "notes": tuple(entry.facts["notes"])}
 
 
 def _decode_all(
@@ -96,7 +80,7 @@ def _decode_all(
     """Decode every image into the cache; ``broken`` of the facts are the indices of those left out."""
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(_header, files))
-        good = [header for header in headers if isinstance(header, _Header)]
+        good = [header for header in headers if isinstance(header, Header)]
         broken = [index for index, header in enumerate(headers) if isinstance(header, DataError)]
         # an image may be broken beyond its header, so decode before the number is known
         if broken and not skip_broken:
@@ -104,7 +88,8 @@ def _decode_all(
         if not good:
             raise DataError(f"{files[0].name}: cannot be read, and neither can any other image")
         size = size or round(statistics.median(header.shorter_side for header in good))
-        mode = {"grayscale": "L", "rgb": "RGB", None: "L" if all(header.gray for header in good) else "RGB"}[color]
+        gray = color == "grayscale" or (color is None and all(header.gray for header in good))
+        mode: Literal["L", "RGB"] = "L" if gray else "RGB"
         readable = [index for index in range(len(files)) if index not in set(broken)]
         if skip_broken:
             checked = pool.map(lambda index: _decode(files[index], size, mode), readable)
@@ -112,14 +97,34 @@ def _decode_all(
             broken, readable = sorted(broken + late), [index for index in readable if index not in set(late)]
         images = pool.map(lambda index: _decode(files[index], size, mode), readable)
         shape = (len(readable), size, size, len(mode))
-        return write_entry(key, shape, _or_raise(images), {"broken": broken})
+        facts: dict[str, Any] = {"broken": broken, "notes": []}
+        bits = [header.bits for index in readable if isinstance(header := headers[index], Header)]
+        return write_entry(key, shape, _noted(_or_raise(images), bits, facts["notes"]), facts)
 
 
-def _or_raise(images: Iterable[npt.NDArray[np.uint8] | DataError]) -> Iterator[npt.NDArray[np.uint8]]:
+def _or_raise(images: Iterable[Pixels | DataError]) -> Iterator[Pixels]:
     for image in images:
         if isinstance(image, DataError):
             raise _refusal(image)
         yield image
+
+
+def _noted(images: Iterable[Pixels], bits: Sequence[int], notes: list[str]) -> Iterator[Pixels]:
+    """Yield images, and at the end add to the notes where the brightness of those of many bits is not known."""
+    brightest: dict[int, list[int]] = defaultdict(list)
+    for image, depth in zip(images, bits, strict=True):
+        if depth > 8:
+            brightest[depth].append(int(image.max()))
+        yield image
+    for depth, levels in sorted(brightest.items()):
+        which = f"{len(levels)} image{'s' * (len(levels) > 1)} of {depth} bits"
+        if depth > 16:
+            notes.append(
+                f"{which}: no file says how many of them are used, so 0 to 65535 became black to white; the brightest"
+                f" pixel is {max(levels)} of 255"
+            )
+        elif max(levels) < _ALMOST_BLACK:
+            notes.append(f"{which}: almost black, the brightest pixel is {max(levels)} of 255")
 
 
 def _refusal(error: object, *, others: int = 0) -> DataError:
@@ -128,43 +133,19 @@ def _refusal(error: object, *, others: int = 0) -> DataError:
     return DataError(f"{error}{more}; data.skip_broken: true leaves such images out")
 
 
-def _header(encoded: Encoded) -> _Header | DataError:
+def _header(encoded: Encoded) -> Header | DataError:
     """Return what an image's header says, or why it cannot be read."""
     try:
-        with decoding(encoded.name, _NOT_AN_IMAGE), Image.open(encoded.open()) as image:
-            if image.mode == "F":
-                raise ValueError("floating-point pixels: save it with 8 or 16 bits")
-            return _Header(min(image.size), image.mode in {"1", "L", "LA", "I"} or image.mode.startswith("I;16"))
+        with decoding(encoded.name, _NOT_AN_IMAGE):
+            return read_header(encoded.open())
     except DataError as error:
         return error
 
 
-def _decode(encoded: Encoded, size: int, mode: str) -> npt.NDArray[np.uint8] | DataError:
+def _decode(encoded: Encoded, size: int, mode: Literal["L", "RGB"]) -> Pixels | DataError:
     """Return an image of ``size`` by ``size``, or why it cannot be read."""
     try:
-        with decoding(encoded.name, _NOT_AN_IMAGE), Image.open(encoded.open()) as image:
-            upright = _eight_bits(_upright(image)).convert(mode)
-            fitted = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
-            return np.asarray(fitted, np.uint8).reshape(size, size, len(mode))
+        with decoding(encoded.name, _NOT_AN_IMAGE):
+            return stored_pixels(encoded.open(), size=size, mode=mode)
     except DataError as error:
         return error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Return an image turned as its EXIF orientation says; EXIF that cannot be read does not lose the picture."""
-    image.load()
-    try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # Pillow raises what its parts raise
-        turn = None
-    return image if turn is None else image.transpose(turn)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image of 8 bits for each channel, transparent pixels on white."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        colored = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
-    return image

@@ -194,6 +194,7 @@ def load_data(config: DataConfig) -> Dataset:
         validation,
         skipped=source.skipped,
         space=_space_of(config.color),
+        notes=source.notes,
     )
 
 
@@ -320,7 +321,7 @@ SOURCES: dict[str, Callable[[DataConfig], Source]] = {
     "folder": _read_folder,
     "cifar": lambda config: read_cifar(config.cifar or Path()),
     "idx": lambda config: read_idx(config.idx or Path()),
-    "npz": lambda config: read_npz(config.npz or Path()),
+    "npz": lambda config: read_npz(config.npz or Path(), any_channels=config.color is not None),
     "hf": lambda config: read_hub(
         config.hf or "", size=config.size, color=_stored_color(config.color), skip_broken=config.skip_broken
     ),

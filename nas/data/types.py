@@ -91,6 +91,7 @@ class Source:
         validation: Images to compare networks on, where the source has them apart.
         test: Test images, where the source has them apart.
         skipped: Number of broken images that were left out.
+        notes: What was left aside, guessed or not known of the images, one line each.
     """
 
     name: str
@@ -100,3 +101,4 @@ class Source:
     validation: ImageSet | None = None
     test: ImageSet | None = None
     skipped: int = 0
+    notes: tuple[str, ...] = ()

@@ -2,50 +2,52 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-import os
-import tempfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from jinja2 import Environment, FileSystemLoader
-from safetensors.torch import load_file
 
 from nas.analysis.pareto import pareto_front
 from nas.architecture.cost import count_cost
 from nas.architecture.serialization import architecture_to_json
-from nas.data.batches import Standardisation, standardisation
-from nas.data.sources import Dataset, load_data, load_test
+from nas.data import preprocess
 from nas.errors import ExportError, StudyError
-from nas.models.build import Network, build_model
-from nas.models.onnx import export_onnx
+from nas.export.place import replaced_folder, require_replaceable
+from nas.export.trained import Trained, trained_by_seeds, trained_by_study
+from nas.models.build import Network
+from nas.models.onnx import DEFAULT_OPSET, export_onnx, require_opset
 from nas.records import TrialRecord
 from nas.search.study import Study
 from nas.training.checkpoint import save_weights
-from nas.training.evaluate import evaluate
-from nas.training.preparing import bring, validation_batch
 from nas.units import format_count
 
-FILES = ("README.md", "architecture.json", "model.onnx", "preprocessing.json", "weights.safetensors")
+_EARLIER = ("README.md", "architecture.json", "model.onnx", "preprocessing.json", "weights.safetensors")
+FILES = tuple(sorted((*_EARLIER, "preprocess.py")))
+_RANGES = 8
 TOLERANCE = 1e-3
 """Largest allowed difference of a logit between the module and onnxruntime, relative to the largest logit."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedNetwork:
-    """What ``export_network`` wrote.
+    """What ``export_network`` or ``export_training`` wrote.
 
     Attributes:
         directory: Folder that contains the files.
-        trial: The trial that trained the network.
+        origin: Where the network was trained, for people.
+        trial: The trial that trained it, if one did.
         test_accuracy: Share of the test images that the network gets right, in 0 to 1.
         onnx_difference: Largest absolute difference of a logit between PyTorch and onnxruntime.
     """
 
     directory: Path
-    trial: TrialRecord
+    origin: str
+    trial: TrialRecord | None
     test_accuracy: float
     onnx_difference: float
 
@@ -74,8 +76,8 @@ def choose_trial(study: Study, *, number: int | None = None, max_flops: int | No
         return within[-1]
     trials = {trial.number: trial for trial in study.trials()}
     if number not in trials:
-        known = f"0 to {max(trials)}" if trials else "none yet"
-        raise StudyError(f"study {study.name!r} has no trial {number}; known: {known}")
+        known = number_ranges(t.number for t in trials.values() if t.state in ("trained", "repeated"))
+        raise StudyError(f"study {study.name!r} has no trial {number}; trained: {known or 'none yet'}")
     trial = trials[number]
     if trial.state == "repeated" and trial.repeat_of is not None:
         trial = trials[trial.repeat_of]
@@ -91,88 +93,81 @@ def choose_trial(study: Study, *, number: int | None = None, max_flops: int | No
     return trial
 
 
-def export_network(study: Study, trial: TrialRecord, directory: str | Path) -> ExportedNetwork:
-    """Write a trained network to a folder and check it.
+def number_ranges(numbers: Iterable[int]) -> str:
+    """Return numbers in words, those that follow one another as a range, and only the last few ranges of many."""
+    runs = list[list[int]]()
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return ", ".join(["...", *words[-_RANGES:]] if len(words) > _RANGES else words)
+
+
+def export_network(
+    study: Study, trial: TrialRecord, directory: str | Path, *, opset: int = DEFAULT_OPSET
+) -> ExportedNetwork:
+    """Write a trained network of a study to a folder and check it.
 
     Args:
-        study: The study that trained it.
+        study: The study that trained it. It keeps that its test images were looked at.
         trial: A trained trial of the study.
         directory: A new or empty folder, or an earlier export, which is replaced.
+        opset: Version of ONNX's operators, 18 to 23.
 
     Raises:
         ExportError: The folder cannot be written or contains other files, or onnxruntime disagrees with PyTorch.
         StudyError: The weights are not on this machine.
         DataError: The images, which are needed for the test accuracy, no longer exist.
     """
-    target = Path(directory)
-    _require_replaceable(target)
-    dataset = load_data(study.config.data)
-    if study.fingerprint not in ("", dataset.fingerprint):
-        raise StudyError(
-            f"the images of {study.name!r} have changed since it was run: other classes, or another number of images"
-        )
-    model = _trained_model(study, trial)
-    standard = standardisation(dataset)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as partial:
-            exported = _write(Path(partial), target, study, trial, model, dataset, standard)
-            target.mkdir(exist_ok=True)
-            for name in FILES:
-                os.replace(Path(partial) / name, target / name)
-    except OSError as error:
-        raise ExportError(f"{target}: cannot be written: {error.strerror}") from None
-    return exported
+    return _export(lambda: trained_by_study(study, trial), Path(directory), opset)
 
 
-def _write(
-    folder: Path,
-    target: Path,
-    study: Study,
-    trial: TrialRecord,
-    model: Network,
-    dataset: Dataset,
-    standard: Standardisation,
-) -> ExportedNetwork:
+def export_training(folder: str | Path, directory: str | Path, *, opset: int = DEFAULT_OPSET) -> ExportedNetwork:
+    """Write what ``nas train`` trained to a folder and check it: of its seeds, the best on the validation images.
+
+    No image is looked at again; the test accuracy is that of the training.
+
+    Args:
+        folder: What ``nas train`` wrote.
+        directory: As for ``export_network``, likewise the next.
+        opset: Version of ONNX's operators.
+
+    Raises:
+        ExportError: As ``export_network`` does, or an earlier version wrote the folder.
+        StudyError: The folder is not what ``nas train`` writes.
+    """
+    return _export(lambda: trained_by_seeds(Path(folder)), Path(directory), opset)
+
+
+def _export(load: Callable[[], Trained], target: Path, opset: int) -> ExportedNetwork:
+    require_opset(opset)
+    require_replaceable(target, names=FILES, earlier=_EARLIER)
+    trained = load()
+    with replaced_folder(target) as folder:
+        return _write(folder, target, trained, opset)
+
+
+def _write(folder: Path, target: Path, trained: Trained, opset: int) -> ExportedNetwork:
     """Write and check every file of the bundle."""
-    architecture = study.architecture(trial)
-    (folder / "architecture.json").write_text(architecture_to_json(architecture), encoding="utf-8")
-    save_weights(model, folder / "weights.safetensors")
-    preprocessing = {
-        "classes": dataset.classes,
-        "channels": dataset.channels,
-        "color": dataset.color,
-        "resolution": architecture.resolution,
-        "mean": standard.mean,
-        "std": standard.std,
-    }
-    (folder / "preprocessing.json").write_text(json.dumps(preprocessing, indent=1) + "\n", encoding="utf-8")
-    device = torch.device("cpu")
-    recipe = study.config.recipe
-    test = bring(
-        load_test(study.config.data),
-        resolution=architecture.resolution,
-        standard=standard,
-        recipe=recipe,
-        device=device,
-    )
-    accuracy = evaluate(model, test, batch=validation_batch(architecture, device)).accuracy
-    images = next(test.in_order(8)).images.contiguous()
-    export_onnx(model, images, folder / "model.onnx")
-    exported = ExportedNetwork(target, trial, accuracy, onnx_difference(model, images, folder / "model.onnx"))
+    (folder / "architecture.json").write_text(architecture_to_json(trained.architecture), encoding="utf-8")
+    save_weights(trained.model, folder / "weights.safetensors")
+    text = json.dumps(trained.preprocessing, indent=1) + "\n"
+    (folder / "preprocessing.json").write_text(text, encoding="utf-8")
+    (folder / "preprocess.py").write_text(inspect.getsource(preprocess), encoding="utf-8")
+    export_onnx(trained.model, trained.images, folder / "model.onnx", opset=opset)
+    difference = onnx_difference(trained.model, trained.images, folder / "model.onnx")
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), keep_trailing_newline=True)
     text = environment.get_template("README.md.jinja").render(
-        study=study,
-        trial=trial,
-        architecture=architecture,
-        cost=count_cost(architecture),
-        exported=exported,
-        tests=len(test),
-        preprocessing=preprocessing,
+        trained=trained,
+        cost=count_cost(trained.architecture),
+        difference=difference,
+        opset=opset,
         count=format_count,
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
-    return exported
+    return ExportedNetwork(target, trained.origin, trained.trial, trained.test_accuracy, difference)
 
 
 def onnx_difference(model: Network, images: torch.Tensor, path: Path) -> float:
@@ -191,25 +186,3 @@ def onnx_difference(model: Network, images: torch.Tensor, path: Path) -> float:
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise ExportError(f"{path.name}: onnxruntime's logits differ from the module's by up to {difference:.3g}")
     return difference
-
-
-def _trained_model(study: Study, trial: TrialRecord) -> Network:
-    path = study.weights(trial)
-    if not path.is_file():
-        raise StudyError(
-            f"{path}: no such file; the weights were pruned, or are on the machine that ran trial {trial.number}"
-        )
-    model = build_model(study.architecture(trial))
-    model.load_state_dict(load_file(path))
-    return model.eval()
-
-
-def _require_replaceable(target: Path) -> None:
-    if target.exists() and not target.is_dir():
-        raise ExportError(f"{target}: is a file, not a folder")
-    present = {path.name for path in target.iterdir()} if target.exists() else set()
-    if present and present != set(FILES):
-        first = min(present - set(FILES) or present)
-        raise ExportError(
-            f"{target}: contains other files ({first!r}); choose a new or empty folder, or an earlier export"
-        )

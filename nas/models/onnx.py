@@ -11,16 +11,36 @@ from pathlib import Path
 import onnx_ir as ir
 import torch
 
+from nas.errors import ExportError
 from nas.models.build import Network
 
+OPSETS = range(18, 24)
+"""Versions of ONNX's operators that torch's exporter writes for every network."""
 
-def export_onnx(model: Network, images: torch.Tensor, path: Path) -> None:
+DEFAULT_OPSET = 20
+
+
+def require_opset(opset: int) -> None:
+    """Require a version of ONNX's operators that can be written.
+
+    Raises:
+        ExportError: It is another.
+    """
+    if opset not in OPSETS:
+        raise ExportError(f"opset {opset} cannot be written; allowed: {OPSETS[0]} to {OPSETS[-1]}")
+
+
+def export_onnx(model: Network, images: torch.Tensor, path: Path, *, opset: int = DEFAULT_OPSET) -> None:
     """Write a model as one ONNX file whose batch size is free.
 
     Args:
         model: In eval mode.
         images: An example batch, float32 of shape (batch, channels, resolution, resolution).
         path: Of the file.
+        opset: Version of ONNX's operators.
+
+    Raises:
+        ExportError: This torch does not write that version.
     """
     with torch.no_grad(), warnings.catch_warnings(), _quiet("torch.onnx"):
         warnings.simplefilter("ignore")
@@ -32,8 +52,11 @@ def export_onnx(model: Network, images: torch.Tensor, path: Path) -> None:
             input_names=["images"],
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=opset,
         )
         assert program is not None
+        if (written := program.model.graph.opset_imports.get("")) != opset:  # where it cannot, the exporter goes on
+            raise ExportError(f"opset {opset} cannot be written; torch {torch.__version__} wrote {written}")
         _forget_origins(program.model.graph)
         program.save(str(path), external_data=False)
 

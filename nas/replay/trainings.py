@@ -22,6 +22,7 @@ from nas.architecture.space import DIMENSIONS
 from nas.config.study import StudyConfig
 from nas.data.sources import PATHS
 from nas.errors import StudyError
+from nas.files import write_whole
 from nas.fronts.noise import over_seeds
 from nas.records import Epoch, TrialRecord
 from nas.schema import explain
@@ -105,7 +106,7 @@ def write_table(table: Table, path: Path) -> None:
     """Write a table as CSV, packed where the name ends in ``.gz``; the same table gives the same bytes.
 
     Raises:
-        StudyError: The file cannot be written.
+        ExportError: The file cannot be written.
     """
     head = {
         "study": _without_places(table.study),
@@ -117,14 +118,8 @@ def write_table(table: Table, path: Path) -> None:
     for name, digits in _DIGITS.items():
         frame[name] = [float(f"{value:.{digits}g}") for value in frame[name]]
     text = f"# {json.dumps(head)}\n{frame.to_csv(index=False, lineterminator=chr(10))}"
-    data = text.encode()
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
-        partial.replace(path)
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be written: {error.strerror}") from None
+    data = text.encode("utf-8", "backslashreplace")
+    write_whole(path, lambda: gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def read_table(path: Path) -> Table:

@@ -23,6 +23,7 @@ from nas.sampling.points import Parameters, drawn_points
 from nas.search.bounds import measure_for_budget, require_satisfiable
 from nas.search.proposals import all_proposals, architecture_of, distributions
 from nas.search.study import Named, find_study
+from nas.training.preparing import require_batch
 from nas.training.recipe import Recipe
 from nas.training.step import PRECISIONS, resolved_precision
 from nas.training.timing import StepTime, time_step
@@ -132,6 +133,7 @@ def check_study(study: Named, *, device: str = "auto") -> CheckReport:
     """
     found, chosen = find_study(study).as_begun(), resolve_device(device)
     config, dataset = found.config, found.dataset
+    require_batch(config.recipe, len(dataset.train))
     require_satisfiable(config, dataset)
     counted = _count(config, dataset)
     sample = _evenly_spread(counted.networks, _TIMED)

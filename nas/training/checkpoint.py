@@ -60,8 +60,10 @@ def write_tensors(
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file(copies, partial, metadata=header)
-        os.chmod(partial, 0o666 & ~_umask())  # safetensors makes files that nobody else may read
+        os.chmod(partial, mode)  # safetensors makes files that nobody else may read
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -78,13 +80,6 @@ def save_weights(model: Module, path: Path) -> None:
         StudyError: The file cannot be written, for example because the disk is full.
     """
     write_tensors(path, model.state_dict(), what="the weights")
-
-
-def _umask() -> int:
-    """Return the permissions that new files lack; the system tells only by setting them."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def load_checkpoint(path: Path, *, key: str) -> State | None:

@@ -12,9 +12,9 @@ import torch
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
 from nas.data.batches import ImageBatches, Standardisation, to_device
-from nas.data.sources import Dataset
+from nas.data.sources import DataConfig, Dataset
 from nas.data.types import ImageSet
-from nas.errors import DeviceError
+from nas.errors import ConfigError, DeviceError
 from nas.models.build import Network, build_model
 from nas.models.device import device_memory
 from nas.models.memory import estimate_training_memory
@@ -26,6 +26,15 @@ from nas.training.step import SMALLEST_BATCH
 from nas.units import format_bytes
 
 _SHARE_OF_IMAGES = 0.5  # of a device's free memory, for each part of a data set
+
+
+def require_batch(recipe: Recipe, train_images: int) -> None:
+    """Raise ConfigError where the steps of a recipe are too small for batch norm."""
+    if (images := recipe.step_images(train_images)) < SMALLEST_BATCH:
+        raise ConfigError(
+            f"recipe.batch_size: steps of {images} image are too small: batch norm needs at least {SMALLEST_BATCH} at"
+            " once"
+        )
 
 
 def bring(
@@ -88,6 +97,14 @@ def fitting_batch(architecture: Architecture, batch: int, device: torch.device) 
 def flips(dataset: Dataset, recipe: Recipe) -> bool:
     """Tell whether training images are mirrored at random: as the recipe says, or else as the images allow."""
     return dataset.mirrors if recipe.flip is None else recipe.flip
+
+
+def mirror_note(data: DataConfig, dataset: Dataset, recipe: Recipe) -> str | None:
+    """Return what to say where images of unknown content are taken for photographs, which may be mirrored."""
+    guessed = data.folder is not None or data.hf is not None
+    if recipe.flip is not None or not guessed or not dataset.mirrors:
+        return None
+    return "images are mirrored at random; recipe.flip: false if a mirrored image shows something else"
 
 
 def regularised(architecture: Architecture, recipe: Recipe) -> Architecture:

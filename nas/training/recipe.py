@@ -70,7 +70,8 @@ class Recipe(Strict):
         progressive: Resolution of the first epoch as a share of the final resolution. The resolution rises over the
             first four fifths of the epochs (Tan & Le 2021, arXiv:2104.00298, §4). 1, the default, turns it off.
         crop: Largest random shift of an image, as a share of the resolution; default 0.125, and 0 turns it off.
-        flip: Whether to mirror images at random; default: if the data allows it (photographs do, digits do not).
+        flip: Whether to mirror images at random; default: if the data allows it. Photographs do, and images of
+            ``folder`` and ``hf`` are taken for some; digits, ``idx`` and ``npz`` do not.
         rotate: Largest random rotation of an image in degrees, in either direction; 0, the default, turns it off.
         jitter: Largest share by which brightness, contrast and saturation change; the hue changes by up to a quarter of
             it. 0, the default, turns it off. Needs the extra ``augment``.

@@ -24,12 +24,17 @@ from nas.models.reference_weights import load_reference_weights
 from nas.records import Epoch
 from nas.training.evaluate import assess
 from nas.training.loop import train, trial_seed
-from nas.training.preparing import bring, validation_batch
+from nas.training.preparing import bring, require_batch, validation_batch
 from nas.training.recipe import Recipe
 from nas.training.result import Assessment, StepDone
 
 UNFINISHED = "unfinished-{}.safetensors"
 """Name of the checkpoint of a repeat."""
+
+_HEAD = ("classifier.weight", "classifier.bias")
+
+AFTER_SEARCHES = 1_000
+"""From here on, repeats have seeds that no search has: its trials are repeat 0, their replicates follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +79,14 @@ def train_repeatedly(
     *,
     repeats: int,
     seed: int = 0,
+    counted_from: int = 0,
     device: torch.device,
     initial: Mapping[str, Tensor] | None = None,
     folder: Path | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
     on_step: Callable[[int, StepDone], None] | None = None,
     on_result: Callable[[SeedResult], None] | None = None,
+    on_diverged: Callable[[int, str], None] | None = None,
 ) -> list[SeedResult]:
     """Train a network several times, each time from another seed.
 
@@ -90,6 +97,8 @@ def train_repeatedly(
         recipe: How.
         repeats: Number of trainings.
         seed: That of each training follows from it, the network and the repeat.
+        counted_from: Added to the repeat for its seed; ``AFTER_SEARCHES`` for a network that a search has chosen, since
+            the training that it was chosen by is a lucky one.
         device: Where.
         initial: As for ``train``.
         folder: Holds a checkpoint of each training, which the caller removes once the results are kept; without it
@@ -97,12 +106,19 @@ def train_repeatedly(
         on_epoch: Called with the repeat and each epoch.
         on_step: Called with the repeat and how far it is, after each step.
         on_result: Called after each training.
+        on_diverged: Called with the repeat and the reason for each training that diverged; the others go on. Without it
+            the first is an error.
+
+    Returns:
+        Those that did not diverge.
 
     Raises:
-        TrainingDiverged: The loss of an epoch is not finite.
+        ConfigError: The steps are too small.
+        TrainingDiverged: The loss of an epoch is not finite, in all trainings or without ``on_diverged``.
     """
+    require_batch(recipe, len(dataset.train))
     standard = standardisation(dataset)
-    results = []
+    results: list[SeedResult] = []
     for repeat in range(repeats):
         tell = None if on_epoch is None else partial(on_epoch, repeat)
         try:
@@ -110,7 +126,7 @@ def train_repeatedly(
                 architecture,
                 dataset,
                 recipe,
-                seed=trial_seed(seed, architecture.digest, repeat),
+                seed=trial_seed(seed, architecture.digest, counted_from + repeat),
                 device=device,
                 on_epoch=tell,
                 checkpoint=None if folder is None else folder / UNFINISHED.format(repeat),
@@ -119,7 +135,12 @@ def train_repeatedly(
                 on_step=None if on_step is None else partial(on_step, repeat),
             )
         except TrainingDiverged as error:
-            raise TrainingDiverged(f"training {repeat + 1} of {repeats}: {error}") from None
+            if on_diverged is None:
+                raise TrainingDiverged(f"training {repeat + 1} of {repeats}: {error}") from None
+            on_diverged(repeat, str(error))
+            if repeat + 1 == repeats and not results:
+                raise TrainingDiverged(f"every training diverged, {repeats} of {repeats}; the last: {error}") from None
+            continue
         images = bring(test, resolution=architecture.resolution, standard=standard, recipe=recipe, device=device)
         tested = assess(
             result.model,
@@ -164,18 +185,32 @@ def read_initial_weights(path: Path, architecture: Architecture) -> dict[str, Te
     """
     state = _read_tensors(path)
     if "classifier.weight" not in state or not any(key.startswith("stem.") for key in state):
-        state = _from_torchvision(state, architecture)
+        try:
+            state = _from_torchvision(state, architecture)
+        except WeightsError as error:
+            raise WeightsError(f"{path}: {error}") from None
     expected = build_model(architecture).state_dict()
-    kept = {}
+    fresh = _HEAD if _other_classes(state, expected) else ()
     for key, tensor in state.items():
         if key not in expected:
             raise WeightsError(f"{path}: {key} has no counterpart in {architecture.name or 'the network'}")
-        if tensor.shape == expected[key].shape:
-            kept[key] = tensor
-        elif not key.startswith("classifier."):
-            shapes = "x".join(map(str, tensor.shape)), "x".join(map(str, expected[key].shape))
-            raise WeightsError(f"{path}: {key} has shape {shapes[0]}, but the network's has {shapes[1]}")
-    return kept
+        if tensor.shape != expected[key].shape and key not in fresh:
+            raise WeightsError(f"{path}: {key} has shape {_text(tensor)}, but the network's has {_text(expected[key])}")
+    return {key: tensor for key, tensor in state.items() if key not in fresh}
+
+
+def _other_classes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
+    """Tell whether weights are a classifier's of the same features and of another number of classes."""
+    weight, bias = (state.get(key) for key in _HEAD)
+    if weight is None or bias is None or weight.ndim != 2:
+        return False
+    classes, features = weight.shape
+    known, fits = expected[_HEAD[0]].shape
+    return classes != known and features == fits and bias.shape == (classes,)
+
+
+def _text(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "()"
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -197,6 +232,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def _from_torchvision(state: dict[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
     """Return a torchvision state dict under this project's names, whatever its number of classes."""
     heads = [state[key] for key in ("fc.bias", "classifier.1.bias") if key in state]
+    if heads and (heads[0].ndim != 1 or len(heads[0]) == 0):
+        raise WeightsError(
+            f"the classifier's bias has shape {_text(heads[0])}, but must have one number for each class"
+        )
     classes = len(heads[0]) if heads else architecture.num_classes
     full = replace(architecture, num_classes=classes)
     model = build_model(full)

@@ -9,8 +9,10 @@ from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.analysis.plots import curves_info, front_info, plot_curves, plot_front, plot_progress, progress_info
 from nas.analysis.report import render_report, write_report
 from nas.config.study import StudyConfig
+from nas.data.sources import DataConfig
 from nas.errors import ExportError
 from nas.fronts.growth import Growth
+from nas.records import TestLook
 from nas.search.run.start import run_study
 from nas.search.study import Study
 
@@ -90,3 +92,34 @@ def test_an_unwritable_report_is_an_error(finished_study: Study) -> None:
     Path("file").write_text("")
     with pytest.raises(ExportError, match="file/report.html: cannot be written"):
         write_report(finished_study, "file/report.html")
+
+
+def test_the_report_tells_how_often_the_test_images_were_looked_at(
+    finished_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = [trial.digest for trial in finished_study.trials() if trial.state == "trained"]
+    looks: list[TestLook] = []
+    monkeypatch.setattr(Study, "test_looks", lambda self: looks)
+
+    def told() -> str:
+        page = " ".join(render_report(finished_study).split())
+        return page[page.index("The test images have") :].partition(" FLOPs are")[0]
+
+    assert told() == "The test images have not been looked at."
+    looks += [TestLook(digests[0], 0.9, "export", "")] * 2
+    assert told() == "The test images have been looked at with 1 network."
+    looks.append(TestLook(digests[1], 0.9, "train", ""))
+    expected = "looked at with 2 networks: choosing by test accuracy makes it optimistic."
+    assert told() == f"The test images have been {expected}"
+
+
+def test_the_report_says_where_validation_images_come_from(finished_study: Study) -> None:
+    def told(study: Study) -> str:
+        page = " ".join(render_report(study).split())
+        return page[page.index("on validation images, which") :].partition(" Small")[0]
+
+    carved = "20 % of the training images, set aside before."
+    assert told(finished_study) == f"on validation images, which no training saw: {carved}"
+    data = DataConfig(npz=Path("some.npz"))
+    other = finished_study.settled(finished_study.config.model_copy(update={"data": data}), "")
+    assert told(other).endswith(f"saw: the data's own where there are some, otherwise {carved}")

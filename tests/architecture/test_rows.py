@@ -123,7 +123,7 @@ def test_squeeze_and_excitation_can_be_turned_on(name: str) -> None:
         ("efficientnet", {"cardinality": 4}, "cardinality does not apply to efficientnet"),
         ("resnet", {"kernel": 4}, "resnet: kernel: a kernel must be odd, but 4 was given"),
         ("resnet", {"expansion": 0}, "resnet: expansion: .*greater than 0, but 0 was given"),
-        ("resnet", {"activation": "swish"}, "resnet: activation: .*'silu'.*'swish' was given"),
+        ("resnet", {"activation": "swish"}, "resnet: activation: unknown value 'swish'; did you mean 'hardswish'\\?"),
         ("resnet", {"kernels": 3}, "resnet: unknown key 'kernels'; did you mean 'kernel'"),
     ],
 )
@@ -139,7 +139,7 @@ def test_choices_that_are_not_there_are_refused(space: str, choices: dict[str, A
         (lambda d: d["stages"][0].update(channels=10**12), "channels must be at least 1 and at most 1,000,000"),
         (
             lambda d: d["stages"][0].update(expansion=True),
-            r"stages\[0\].bottleneck.expansion: must be a whole number, but True",
+            r"stages\[0\].bottleneck.expansion: must be a number, but true was given",
         ),
     ],
 )

@@ -13,6 +13,9 @@ from conftest import Outcome
 
 from nas.architecture.presets import preset
 from nas.architecture.serialization import architecture_to_json
+from nas.errors import TrainingDiverged
+from nas.search.study import open_study
+from nas.training import repeat
 
 Command = Callable[..., Outcome]
 
@@ -49,6 +52,74 @@ def test_training_a_network_over_seeds(nas_command: Command, finished: Path) -> 
     assert json.loads(tuned.out)["curves"][0][0]["train_loss"] < json.loads(trial.out)["curves"][0][0]["train_loss"]
 
 
+def test_the_selecting_training_is_shown_apart_and_every_look_is_kept(nas_command: Command, own_finished: Path) -> None:
+    front = json.loads(nas_command("front", own_finished, "--json").out)["front"]
+    before = len(open_study(own_finished).test_looks())
+    for point in (front[0], front[-1]):
+        name = f"{own_finished}#{point['number']}"
+        outcome = nas_command("train", name, "--epochs", 1, "--seeds", 2, "-o", f"t{point['number']}")
+        assert outcome.code == 0, outcome.err
+        accuracy = point["accuracy"]
+        assert f"The search's own training: validation {100 * accuracy:.2f} %, not counted" in outcome.out
+    assert "looked at with 2 networks" in " ".join(outcome.out.split())
+    looks = open_study(own_finished).test_looks()[before:]
+    assert [(look.digest, look.command) for look in looks] == [
+        (point["digest"], "train") for point in (front[0], front[0], front[-1], front[-1])
+    ]
+    document = json.loads(Path(f"t{front[0]['number']}/result.json").read_text())
+    assert document["search_val_accuracy"] == front[0]["accuracy"]
+    assert [look.accuracy for look in looks[:2]] == document["test_accuracy"]["values"]
+    own = nas_command("train", *SMALL, "--data", own_finished, "--epochs", 1, "--seeds", 1, "-o", "own")
+    assert own.code == 0 and len(open_study(own_finished).test_looks()) == before + 5
+
+
+def test_seeds_that_diverge_are_told_and_not_counted(nas_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, count = repeat.train, iter(range(9))
+
+    def sometimes(*arguments: Any, **options: Any) -> Any:
+        if next(count) in (1, 3, 4):
+            raise TrainingDiverged("the training loss of epoch 1 is nan")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(repeat, "train", sometimes)
+    some = nas_command("train", *SMALL, "--data", "digits", "--epochs", 1, "--seeds", 3, "-o", "out")
+    assert some.code == 0 and "seed 2/3  diverged: the training loss of epoch 1 is nan" in some.out
+    assert "2 of 3 seeds; 1 diverged, not counted" in some.out
+    document = json.loads(Path("out/result.json").read_text())
+    assert (document["seeds"], document["repeats"], list(document["diverged"])) == (2, [0, 2], ["1"])
+    assert {path.name for path in Path("out").glob("*.safetensors")} == {
+        "weights-0.safetensors",
+        "weights-2.safetensors",
+    }
+    exported = nas_command("export", "out", "-o", "net")
+    assert exported.code == 0, exported.err
+    none = nas_command("train", *SMALL, "--data", "digits", "--epochs", 1, "--seeds", 2, "-o", "none")
+    assert none.code == 1 and none.err.startswith("nas: every training diverged, 2 of 2")
+    assert not Path("none/result.json").exists()
+
+
+def test_what_was_trained_can_be_exported(nas_command: Command) -> None:
+    trained = nas_command("train", *SMALL, "--data", "digits", "--epochs", 1, "--seeds", 2, "-o", "out", "--json")
+    assert trained.code == 0
+    outcome = nas_command("export", "out", "-o", "net", "--json")
+    assert outcome.code == 0, outcome.err
+    exported, document = json.loads(outcome.out), json.loads(trained.out)
+    best = max(range(2), key=lambda seed: document["val_accuracy"]["values"][seed])
+    assert exported["test_accuracy"] == document["test_accuracy"]["values"][best] and exported["trial"] is None
+    assert Path("net/weights.safetensors").read_bytes() == Path(f"out/weights-{best}.safetensors").read_bytes()
+    assert json.loads(Path("net/preprocessing.json").read_text()) == document["preprocessing"]
+    wrong = nas_command("export", "out", "--trial", 3, "-o", "net")
+    assert wrong.code == 2 and "--trial does not apply: out is what nas train wrote" in wrong.err
+    older = {key: value for key, value in document.items() if key != "preprocessing"}
+    for text, message in (
+        (json.dumps(older), "an earlier version wrote it, which did not keep how images are prepared; train again"),
+        ("{}", "is not what nas train writes"),
+    ):
+        Path("out/result.json").write_text(text)
+        wrong = nas_command("export", "out", "-o", "net")
+        assert wrong.code == 2 and wrong.err.count("\n") == 1 and message in wrong.err
+
+
 def test_what_holds_a_training_up_is_told(nas_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.training.loop.fitting_batch", lambda architecture, batch, device: 16)
     slow = ("--set", "rand_augment=9", "--set", "batch_size=64")
@@ -76,7 +147,7 @@ def test_what_holds_a_training_up_is_told(nas_command: Command, monkeypatch: pyt
         (("resnet19", "--data", "digits"), "unknown preset or space 'resnet19'; did you mean"),
         (("resnet18", "--data", "digits", "--width", "2"), "--width does not apply: resnet18 is a preset"),
         (("FINISHED#x",), "write STUDY#N with the number of a trial"),
-        (("FINISHED#99",), "has no trial 99; known: 0 to 7"),
+        (("FINISHED#99",), "has no trial 99; trained: 0 to 6"),
         (("FINISHED#0", "--width", "1"), "--width does not apply"),
         (("net.json", "--data", "digits"), "net.json has 1000 classes and 3 channels, but digits has 10 and 1"),
     ],

@@ -13,7 +13,7 @@ import pytest
 from conftest import scaled
 from PIL import ExifTags, Image, ImageOps
 
-from nas.data import decode
+from nas.data import decode, preprocess
 from nas.data.binary import read_cifar, read_idx, read_npz
 from nas.data.boundary import decoding
 from nas.data.decode import Encoded
@@ -73,7 +73,9 @@ def test_a_broken_image_is_one_line_and_nothing_else(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_every_orientation_is_turned_as_pillow_turns_it(kind: str, orientation: int) -> None:
     with Image.open(BytesIO(encode(picture(), kind, orientation=orientation))) as image:
-        assert np.array_equal(np.asarray(decode._upright(image)), np.asarray(ImageOps.exif_transpose(image)))
+        image.load()
+        upright = preprocess._upright(image, image)
+        assert np.array_equal(np.asarray(upright), np.asarray(ImageOps.exif_transpose(image)))
 
 
 def test_exif_that_cannot_be_read_does_not_lose_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,19 @@ def test_npz_with_validation_images_of_its_own() -> None:
     assert (len(limited.train), len(limited.validation)) == (15, 5)
 
 
+def test_npz_parts_of_other_channels_are_refused_or_converted() -> None:
+    arrays = {"x_train": pixels(40, 6, 6), "y_train": labels(40, 2), "x_test": pixels(10, 6, 6, 3)}
+    np.savez("data.npz", **arrays, y_test=labels(10, 2))
+    with pytest.raises(DataError) as caught:
+        load_data(DataConfig(npz=Path("data.npz")))
+    assert str(caught.value) == (
+        "data.npz: x_train has 1 channel, but x_test has 3; data.color: grayscale or rgb makes them alike"
+    )
+    for color, channels in (("grayscale", 1), ("rgb", 3)):
+        config = DataConfig(npz=Path("data.npz"), color=color)
+        assert load_data(config).channels == load_test(config).channels == channels
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -344,3 +357,14 @@ def test_processes_that_write_at_the_same_moment_all_get_the_images() -> None:
     assert [process.returncode for process in running] == [0] * 4
     assert sums == {str(int(folder.read_folder(Path("photos")).train.images.astype(int).sum()))}
     assert len(entries()) == 1
+
+
+def test_without_a_home_the_cache_asks_for_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(cls: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("NAS_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    with pytest.raises(DataError, match="set NAS_CACHE to a folder"):
+        cache.cache_folder()

@@ -18,10 +18,11 @@ from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
 from nas.config.study import StudyConfig
 from nas.data.sources import Dataset, load_data
-from nas.errors import BudgetError
+from nas.errors import BudgetError, ConfigError
 from nas.search import check
 from nas.search.check import check_study
 from nas.search.proposals import Candidate, realise
+from nas.search.run.start import run_study
 from nas.training.recipe import Recipe
 from nas.training.timing import StepTime
 
@@ -232,3 +233,11 @@ def test_a_class_of_most_images_calls_for_another_metric(tiny_config: StudyConfi
     (line,) = check._advice(tiny_config.recipe, uneven)
     assert line.startswith("class 3 has ") and "recipe.metric: balanced_accuracy" in line
     assert check._advice(Recipe(metric="macro_f1"), uneven) == []
+
+
+def test_steps_of_one_image_are_refused_before_anything_is_trained() -> None:
+    config = StudyConfig.model_validate({**TINY, "recipe": {"epochs": 1, "batch_size": 1}})
+    for ask in (check_study, run_study):
+        with pytest.raises(ConfigError, match=r"recipe.batch_size: steps of 1 image are too small: .* at least 2"):
+            ask(config)
+    assert not Path("studies").exists()

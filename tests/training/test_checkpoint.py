@@ -258,3 +258,10 @@ def test_kills_at_random_moments_change_nothing(network: Architecture, digits: D
     assert receiver.recv() == expected
     process.join()
     assert process.exitcode == 0 and not FILE.exists()
+
+
+def test_others_may_read_what_the_umask_lets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("plain").touch()
+    monkeypatch.setattr("os.umask", lambda mask: pytest.fail("the mask is the whole process's"))
+    save_checkpoint(FILE, State({"x": torch.zeros(1)}, {}), key="key")
+    assert FILE.stat().st_mode == Path("plain").stat().st_mode

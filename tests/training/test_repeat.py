@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from nas.architecture.presets import preset
 from nas.architecture.space import load_space
 from nas.data.sources import DataConfig, load_data, load_test
-from nas.errors import WeightsError
+from nas.errors import TrainingDiverged, WeightsError
 from nas.models.build import build_model
-from nas.training.loop import train
+from nas.training.loop import train, trial_seed
 from nas.training.recipe import Recipe
-from nas.training.repeat import mean_and_std, read_initial_weights, train_repeatedly
+from nas.training.repeat import AFTER_SEARCHES, mean_and_std, read_initial_weights, train_repeatedly
 from nas.training.run import Run
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
@@ -82,6 +82,54 @@ def test_seeds_that_are_finished_are_not_trained_again(monkeypatch: pytest.Monke
     assert all(result.train_seconds > 0 and result.images_per_second > 0 for result in again)
 
 
+def diverging(monkeypatch: pytest.MonkeyPatch, *which: int) -> list[int]:
+    """Let the trainings with these numbers diverge, and return where the seeds of all are kept."""
+    seeds: list[int] = []
+
+    def train_or_not(*arguments: Any, seed: int, **options: Any) -> Any:
+        seeds.append(seed)
+        if len(seeds) - 1 in which:
+            raise TrainingDiverged("the training loss of epoch 1 is nan")
+        return train(*arguments, seed=seed, **options)
+
+    monkeypatch.setattr("nas.training.repeat.train", train_or_not)
+    return seeds
+
+
+def test_the_others_go_on_where_a_training_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, test = load_data(CONFIG), load_test(CONFIG)
+    options: Any = {"repeats": 3, "device": CPU}
+    diverged: dict[int, str] = {}
+    recipe = Recipe(epochs=1, batch_size=64)
+    diverging(monkeypatch, 0, 2)
+    results = train_repeatedly(NETWORK, dataset, test, recipe, **options, on_diverged=diverged.__setitem__)
+    assert [result.repeat for result in results] == [1]
+    assert diverged == dict.fromkeys((0, 2), "the training loss of epoch 1 is nan")
+    diverging(monkeypatch, 0, 1, 2)
+    with pytest.raises(TrainingDiverged, match="every training diverged, 3 of 3; the last: the training loss of"):
+        train_repeatedly(NETWORK, dataset, test, recipe, **options, on_diverged=diverged.__setitem__)
+    diverging(monkeypatch, 0)
+    with pytest.raises(TrainingDiverged, match="training 1 of 3: the training loss"):
+        train_repeatedly(NETWORK, dataset, test, recipe, **options)
+
+
+def test_seeds_after_a_search_are_not_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = diverging(monkeypatch, 0, 1, 2)
+    with pytest.raises(TrainingDiverged):
+        train_repeatedly(
+            NETWORK,
+            load_data(CONFIG),
+            load_test(CONFIG),
+            Recipe(epochs=1),
+            repeats=3,
+            counted_from=AFTER_SEARCHES,
+            device=CPU,
+            on_diverged=lambda repeat, reason: None,
+        )
+    searched = {trial_seed(0, NETWORK.digest, repeat) for repeat in range(AFTER_SEARCHES)}
+    assert len(set(seeds)) == 3 and not searched & set(seeds)
+
+
 def test_mean_and_deviation_are_the_samples() -> None:
     assert mean_and_std([1.0, 3.0]) == (2.0, pytest.approx(2**0.5))
     assert mean_and_std([4.0]) == (4.0, None)
@@ -106,6 +154,21 @@ def test_a_network_of_other_classes_gets_a_fresh_head() -> None:
     initial = read_initial_weights(Path("resnet18.pth"), network)
     assert set(build_model(network).state_dict()) - set(initial) == {"classifier.weight", "classifier.bias"}
     assert torch.equal(initial["stem.0.conv.weight"], torchvision_weights("resnet18")["conv1.weight"])
+
+
+@pytest.mark.parametrize("bias", [torch.zeros(()), torch.zeros(3), torch.zeros(0), torch.zeros(10, 1)])
+def test_a_bias_of_another_shape_is_one_line(bias: torch.Tensor) -> None:
+    state = {key: tensor.clone() for key, tensor in build_model(NETWORK).state_dict().items()}
+    for key in ("classifier.bias", "stem.0.norm.bias"):
+        save_file({**state, key: bias}, "own.safetensors")
+        with pytest.raises(WeightsError, match=rf"^own.safetensors: {key} has shape .+, but the network's has \d+$"):
+            read_initial_weights(Path("own.safetensors"), NETWORK)
+    foreign = torchvision_weights("resnet18")
+    for key in ("fc.bias", "bn1.bias"):
+        save_file({**foreign, key: bias.clone()}, "foreign.safetensors")
+        with pytest.raises(WeightsError, match=r"^foreign.safetensors: .* has shape ") as caught:
+            read_initial_weights(Path("foreign.safetensors"), preset("resnet18", num_classes=7, resolution=64))
+        assert "\n" not in str(caught.value)
 
 
 class Evil:

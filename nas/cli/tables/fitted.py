@@ -10,6 +10,8 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from nas.cli.output import harmless
+
 
 class Column(NamedTuple):
     """A column of a table; on a console that is too narrow, all of the smallest ``drop`` above 0 are left out."""
@@ -23,7 +25,7 @@ class Column(NamedTuple):
 
 def fitted_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, width: int, title: str = "") -> Table:
     """Return a table of the columns that a console of ``width`` characters has room for; no number is cut."""
-    cells = [list(row) for row in rows]
+    cells = [[harmless(text) for text in row] for row in rows]
     shown = list(range(len(columns)))
 
     def needed(index: int) -> int:
@@ -36,7 +38,7 @@ def fitted_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, wi
         if least is None:
             break
         shown = [index for index in shown if columns[index].drop != least]
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=Text(harmless(title)), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in (columns[index] for index in shown):
         table.add_column(
             column.header,

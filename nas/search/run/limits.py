@@ -39,9 +39,9 @@ def make_limits(*, until: str | None, max_hours: float | None) -> Limits:
         ConfigError: A value is not allowed.
     """
     if until not in (None, STAGNANT):
-        raise ConfigError(f"until: unknown condition {until!r}; known: {STAGNANT}")
+        raise ConfigError(f"--until: unknown condition {until!r}; known: {STAGNANT}")
     if max_hours is None:
         return Limits(until == STAGNANT)
     if not 0 < max_hours < math.inf:
-        raise ConfigError(f"max hours must be a number above 0, but is {max_hours:g}")
+        raise ConfigError(f"--max-hours must be a number above 0, but is {max_hours:g}")
     return Limits(until == STAGNANT, max_hours, time.time() + 3600 * max_hours)

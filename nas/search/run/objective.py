@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import optuna
@@ -11,7 +12,7 @@ from nas.records import TrialRecord
 from nas.search.bounds import measure_for_budget, measured_alike
 from nas.search.proposals import Candidate, propose
 from nas.search.run.trainer import Trainer, reason_of
-from nas.search.storage.optuna_study import ERROR
+from nas.search.storage.optuna_study import ENDED, ERROR
 from nas.search.study import Study
 
 
@@ -50,9 +51,11 @@ class Objective:
             raise
         except Exception as error:
             trial.set_user_attr(ERROR, reason_of(error))
+            trial.set_user_attr(ENDED, time.time())
             self.finished = self._store.trial(candidate.record.number)
             raise
         self.finished = record
+        trial.set_user_attr(ENDED, time.time())
         trained = record if record.repeat_of is None else self._store.trial(record.repeat_of)
         if trained.state != "trained" or trained.accuracy is None:
             raise optuna.TrialPruned(f"{record.state}, with no accuracy of a whole training")

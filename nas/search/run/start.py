@@ -19,7 +19,7 @@ from nas.search.run.pool import run_workers
 from nas.search.run.recovery import release_abandoned
 from nas.search.storage.database import retry_creation
 from nas.search.study import Named, Study, find_study
-from nas.training.preparing import flips
+from nas.training.preparing import flips, mirror_note, require_batch
 
 
 def run_study(
@@ -66,6 +66,8 @@ def run_study(
         begun = _begin(found)
         if on_event is not None:
             on_event(ImagesLoaded(begun.dataset))
+            if note := mirror_note(given.config.data, begun.dataset, given.config.recipe):
+                on_event(Noted(note))
             if ways := earlier_ways(given.config, begun.config):
                 on_event(Noted(f"this study goes on as it began: {'; '.join(ways)}"))
         count = trials if trials is not None else ENDLESS if until else begun.missing_trials()
@@ -79,6 +81,7 @@ def run_study(
 def _require_possible(study: Study, device: str) -> None:
     """Raise UserError where device, images, budget, memory or halving do not allow the search."""
     chosen = resolve_device(device)
+    require_batch(study.config.recipe, len(study.dataset.train))
     require_satisfiable(study.config, study.dataset)
     require_memory(study.config, study.dataset, chosen)
     require_rungs(study.config, study.dataset)

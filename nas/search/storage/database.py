@@ -19,9 +19,27 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from nas.errors import StudyError
 from nas.search.storage.owned_trials import OwnedTrials
-from nas.search.storage.schema import SCHEMA_VERSION, create_tables
+from nas.search.storage.schema import SCHEMA_VERSION, create_tables, stored_version
 
 ResultT = TypeVar("ResultT")
+
+
+_DRIVERS = {
+    "MySQLdb": "mysqlclient",
+    "pymysql": "pymysql",
+    "mysql": "mysql-connector-python",
+    "mariadb": "mariadb",
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "psycopg2-binary",
+    "pg8000": "pg8000",
+    "oracledb": "oracledb",
+    "cx_Oracle": "cx_Oracle",
+    "pyodbc": "pyodbc",
+    "pymssql": "pymssql",
+}
+"""Packages on PyPI, by the module that SQLAlchemy asks for."""
+
+_ASYNCHRONOUS = {"asyncpg", "aiosqlite", "aiomysql", "asyncmy", "psycopg_async", "oracledb_async", "aioodbc"}
 
 
 class Database:
@@ -41,11 +59,18 @@ class Database:
         """
         try:
             self._address = sa.make_url(url)
+            str(self)
+        except UnicodeEncodeError:
+            raise StudyError("storage is a database URL that is not UTF-8 text; rename what it names") from None
         except ArgumentError:
             raise StudyError(
                 "storage is not a database URL; write for example sqlite:///study.db or"
                 " postgresql+psycopg://user@host/db"
             ) from None
+        if (driver := self._address.drivername.partition("+")[2]) in _ASYNCHRONOUS:
+            raise StudyError(
+                f"{self}: the driver {driver!r} is asynchronous, which Optuna's storage is not; use another"
+            )
         self.url = url
         self._opened = ExitStack()
         self.close = weakref.finalize(self, self._opened.close)
@@ -61,8 +86,15 @@ class Database:
 
     @classmethod
     def in_folder(cls, directory: Path) -> Database:
-        """Return the SQLite database of a study's folder."""
-        return cls(URL.create("sqlite", database=str(directory / "study.db")).render_as_string())
+        """Return the SQLite database of a study's folder.
+
+        Raises:
+            StudyError: The name of the folder is not text.
+        """
+        try:
+            return cls(URL.create("sqlite", database=str(directory / "study.db")).render_as_string())
+        except UnicodeEncodeError:
+            raise StudyError(f"{directory}: the name is not UTF-8 text, as databases want it; rename it") from None
 
     def __reduce__(self) -> tuple[type[Database], tuple[str]]:
         """Let another process have the address only."""
@@ -76,8 +108,8 @@ class Database:
 
     def exists(self) -> bool:
         """Tell whether there may be something: a file of SQLite can be looked for, a server cannot."""
-        path = self._address.database
-        return not self._is_sqlite or bool(path and Path(path).is_file())
+        path, is_uri = self._address.database, "uri" in self._address.query
+        return not self._is_sqlite or is_uri or bool(path and Path(path).is_file())
 
     @property
     def _is_sqlite(self) -> bool:
@@ -116,7 +148,7 @@ class Database:
         return storage
 
     def prepare(self) -> None:
-        """Create our tables where they are missing.
+        """Create our tables where they are missing; a database that has them all need not be writable.
 
         Raises:
             StudyError: The database is of another program or of a later version, or cannot be reached.
@@ -126,12 +158,25 @@ class Database:
             ours, optunas = "nas_schema" in tables, {"studies", "version_info"} <= tables
             if tables and not ours and not optunas:
                 raise StudyError(f"{self}: belongs to another program (it has a table {min(tables)!r})")
-            version = retry_creation(lambda: create_tables(self.engine))
+            version = stored_version(self.engine)
+            if version is None:
+                version = retry_creation(lambda: create_tables(self.engine))
+            elif version < SCHEMA_VERSION:
+                self._upgrade(version)
             if version > SCHEMA_VERSION:
                 raise StudyError(
                     f"{self}: was written by a later version of nas (schema {version}, this one reads"
                     f" {SCHEMA_VERSION}); upgrade nas"
                 )
+
+    def _upgrade(self, version: int) -> None:
+        try:
+            retry_creation(lambda: create_tables(self.engine))
+        except DBAPIError as error:
+            raise StudyError(
+                f"{self}: was written by an earlier version of nas (schema {version}, this one reads {SCHEMA_VERSION})"
+                f" and cannot be brought up to date: {' '.join(str(error.orig).split())}; make it writable, or copy it"
+            ) from None
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -139,7 +184,9 @@ class Database:
         try:
             yield
         except ModuleNotFoundError as error:
-            raise StudyError(f"{self}: the driver {error.name!r} is not installed; pip install {error.name}") from None
+            package = _DRIVERS.get(str(error.name).partition(".")[0])
+            advice = f"pip install {package}" if package else "install it, or name another driver in the URL"
+            raise StudyError(f"{self}: the driver {error.name!r} is not installed; {advice}") from None
         except NoSuchModuleError as error:
             raise StudyError(f"{self}: unknown kind of database ({error})") from None
         except DBAPIError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Iterable, Sequence
 
 import optuna
@@ -12,8 +14,14 @@ from nas.search.storage.database import Database
 
 ERROR = "nas:error"
 """User attribute of a trial that failed by itself; a failed one without it was interrupted."""
+ENDED = "nas:ended"
+"""User attribute of a trial that was trained: when that ended, in seconds since the epoch, whatever the clock shows."""
 PROMOTED = "nas:promoted"
 """User attribute of a copy, made when a paused trial was trained to the end: that trial's number."""
+
+
+METRICS = ["validation accuracy", "FLOPs"]
+"""The two objectives, as people read them."""
 
 
 def note_error(study: optuna.Study, trial: FrozenTrial, error: str | None) -> None:
@@ -39,13 +47,21 @@ def open_optuna_study(
     Raises:
         StudyError: The database was written by a version of Optuna that this one cannot read.
     """
-    return optuna.create_study(
+    try:
+        return optuna.load_study(study_name=name, storage=database.optunas, sampler=sampler)  # which writes nothing
+    except KeyError:
+        pass
+    study = optuna.create_study(
         study_name=name,
         storage=database.optunas,
         directions=["maximize", "minimize"],
         sampler=sampler,
         load_if_exists=True,
     )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(METRICS)  # for optuna-dashboard; studies of earlier versions have none
+    return study
 
 
 def add_copies(study: optuna.Study, records: Iterable[TrialRecord]) -> None:
@@ -67,6 +83,6 @@ def complete_copy(paused: FrozenTrial, values: Sequence[float]) -> FrozenTrial:
         params=paused.params,
         distributions=paused.distributions,
         values=values,
-        user_attrs={PROMOTED: paused.number},
+        user_attrs={PROMOTED: paused.number, ENDED: time.time()},
         system_attrs=paused.system_attrs,
     )

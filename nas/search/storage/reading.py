@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from nas.fronts.growth import IDLE_PROPOSALS, Ended, Growth, ended_trainings, idle, recent_growth
 from nas.fronts.judged import Judgement, judge
 from nas.fronts.noise import fewest_images, over_seeds, seed_noise
 from nas.records import Metric, Repeat, TrialRecord
-from nas.search.storage.optuna_study import PROMOTED
+from nas.search.storage.optuna_study import ENDED, PROMOTED
 from nas.search.storage.store import Store
 
 _FEW = 20
@@ -49,10 +50,19 @@ def trial_ends(study: optuna.Study) -> dict[int, datetime]:
     """Return when each trial ended, by number; one that paused and was then trained to the end, when it was."""
     found = dict[int, datetime]()
     for trial in study.get_trials(deepcopy=False):
-        number = trial.user_attrs.get(PROMOTED, trial.number)
-        if trial.datetime_complete is not None:
-            found[number] = max(trial.datetime_complete, found.get(number, trial.datetime_complete))
+        number, ended = trial.user_attrs.get(PROMOTED, trial.number), _end(trial)
+        if ended is not None:
+            found[number] = max(ended, found.get(number, ended))
     return found
+
+
+def _end(trial: FrozenTrial) -> datetime | None:
+    """Return when a trial ended; Optuna's own time is local, and an hour of it comes twice as summer ends."""
+    if trial.datetime_complete is None:
+        return None
+    if ENDED in trial.user_attrs:
+        return datetime.fromtimestamp(trial.user_attrs[ENDED], UTC)
+    return trial.datetime_complete.astimezone(UTC)
 
 
 def read_ended(store: Store, study: optuna.Study) -> list[Ended]:

@@ -124,6 +124,15 @@ LATENCY = sa.Table(
 )
 
 
+def stored_version(engine: Engine) -> int | None:
+    """Return the version that a database has; None where our tables are not there yet."""
+    if not sa.inspect(engine).has_table(SCHEMA.name):
+        return None
+    with engine.connect() as connection:
+        version: int | None = connection.execute(sa.select(SCHEMA.c.version)).scalar()
+        return version
+
+
 def create_tables(engine: Engine) -> int:
     """Create our tables where they are missing, and return the version that the database has."""
     METADATA.create_all(engine)

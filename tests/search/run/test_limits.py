@@ -188,11 +188,11 @@ def test_a_worker_that_finds_stagnation_stops_all(wide: StudyConfig, monkeypatch
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ({"until": "bored"}, "until: unknown condition 'bored'; known: stagnant"),
-        ({"max_hours": 0.0}, "max hours must be a number above 0, but is 0"),
-        ({"max_hours": -2}, "max hours must be a number above 0, but is -2"),
-        ({"max_hours": math.nan}, "max hours must be a number above 0, but is nan"),
-        ({"max_hours": math.inf}, "max hours must be a number above 0, but is inf"),
+        ({"until": "bored"}, "--until: unknown condition 'bored'; known: stagnant"),
+        ({"max_hours": 0.0}, "--max-hours must be a number above 0, but is 0"),
+        ({"max_hours": -2}, "--max-hours must be a number above 0, but is -2"),
+        ({"max_hours": math.nan}, "--max-hours must be a number above 0, but is nan"),
+        ({"max_hours": math.inf}, "--max-hours must be a number above 0, but is inf"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused_before_anything_is_written(

@@ -1,0 +1,72 @@
+"""nas export: a trained network as a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.options import AsJson, Storage, print_json
+from nas.cli.output import say
+from nas.cli.trial import chosen_trial, named_trial
+from nas.errors import ConfigError
+
+
+def export(
+    network: Annotated[
+        str,
+        typer.Argument(metavar="STUDY|STUDY#N|FOLDER", help="A study, one of its trials, or what nas train wrote."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
+    trial: Annotated[int | None, typer.Option(help="Number of the trial to export.")] = None,
+    max_flops: Annotated[
+        str | None, typer.Option(help="Export the most accurate network with at most this many FLOPs, such as 20M.")
+    ] = None,
+    opset: Annotated[int, typer.Option(help="Version of ONNX's operators, 18 to 23.")] = 20,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Export a trained network to a folder.
+
+    The folder holds the description, the weights, an ONNX file, and a README that says how to load them.
+    """
+    from nas.analysis.looks import warn_of_test_looks
+    from nas.export.bundle import export_network, export_training
+    from nas.export.trained import is_training
+
+    given = [option for option, value in (("--trial", trial), ("--max-flops", max_flops)) if value is not None]
+    trained, named = is_training(network), "#" in network
+    if given and (trained or named):
+        raise ConfigError(f"{given[0]} does not apply: {network} is {'what nas train wrote' if trained else 'a trial'}")
+    warning = None
+    if trained:
+        exported = export_training(network, output, opset=opset)
+    else:
+        with (
+            named_trial(network, storage)
+            if named
+            else chosen_trial(network, storage, number=trial, max_flops=max_flops)
+        ) as (opened, chosen):
+            exported = export_network(opened, chosen, output, opset=opset)
+            warning = warn_of_test_looks(opened)
+    if as_json:
+        print_json(
+            {
+                "directory": str(exported.directory),
+                "trial": None if exported.trial is None else exported.trial.number,
+                "origin": exported.origin,
+                "test_accuracy": exported.test_accuracy,
+                "onnx_difference": exported.onnx_difference,
+                "warning": warning,
+            }
+        )
+        return
+    label = "" if exported.trial is None else f" ({exported.trial.label})"
+    who = "The network" if exported.trial is None else f"Trial {exported.trial.number}"
+    say(f"{who}{label} is in {exported.directory}")
+    say(f"  test accuracy {100 * exported.test_accuracy:.2f} %")
+    if warning is not None:
+        say(f"  {warning}")
+    say(f"  onnxruntime agrees with PyTorch: logits differ by at most {exported.onnx_difference:.2g}")
+    say(f"  how to load it: {exported.directory / 'README.md'}")

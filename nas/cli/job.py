@@ -1,0 +1,164 @@
+"""What nas train is to do: a network, images, a recipe and weights, as the command line names them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nas.cli.cost import architecture_of
+from nas.cli.trial import named_trial
+from nas.errors import ConfigError, StudyError
+
+if TYPE_CHECKING:
+    import torch
+
+    from nas.architecture.spec import Architecture
+    from nas.data.sources import DataConfig, Dataset
+    from nas.data.types import ImageSet
+    from nas.records import TrialRecord
+    from nas.training.recipe import Recipe
+
+
+class Job(NamedTuple):
+    """What is to be trained on what, and how.
+
+    Attributes:
+        architecture: The network.
+        dataset: Training and validation images.
+        test: Test images.
+        recipe: How.
+        notes: What to know of the images.
+        selecting: The trial that named the network, whose training chose it.
+        study: The study whose test images these are, if it has been run.
+        storage: URL of its database, if that is not in its folder.
+    """
+
+    architecture: Architecture
+    dataset: Dataset
+    test: ImageSet
+    recipe: Recipe
+    notes: tuple[str, ...] = ()
+    selecting: TrialRecord | None = None
+    study: str | None = None
+    storage: str | None = None
+
+    def keep_look(self, accuracy: float) -> None:
+        """Write into the study that its test images were looked at."""
+        from nas.search.study import open_study
+
+        if self.study is not None:
+            with open_study(self.study, storage=self.storage) as opened:
+                opened.add_test_look(self.architecture.digest, accuracy, command="train")
+
+    def warn_of_looks(self) -> str | None:
+        """Return what to say once the study's test images were looked at with more than one network."""
+        from nas.analysis.looks import warn_of_test_looks
+        from nas.search.study import open_study
+
+        if self.study is None:
+            return None
+        with open_study(self.study, storage=self.storage) as opened:
+            return warn_of_test_looks(opened)
+
+
+def make_job(
+    network: str,
+    data: str | None,
+    coefficients: dict[str, Any],
+    settings: list[str] | None,
+    epochs: int | None,
+    storage: str | None,
+) -> Job:
+    """Return what the command line says is to be trained."""
+    from nas.data.sources import load_data, load_test
+    from nas.training.preparing import mirror_note, require_batch
+    from nas.training.recipe import Recipe
+
+    source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data)
+    architecture = selecting = None
+    tested = _run_study(data, storage)
+    if "#" in network:
+        if coefficients:
+            raise ConfigError(f"--{next(iter(coefficients))} does not apply: {network} is a trial of a study")
+        with named_trial(network, storage) as (opened, selecting):
+            architecture = opened.architecture(selecting)
+        if source is None:
+            source, recipe, tested = opened.config.data, opened.config.recipe, network.rpartition("#")[0]
+    if source is None:
+        raise ConfigError("--data is missing: give digits, folder=PATH, ... or a study")
+    dataset = load_data(source)
+    recipe = _changed(recipe.reopened(len(dataset.train)), settings or [], epochs)
+    require_batch(recipe, len(dataset.train))
+    if architecture is None:
+        given = {**coefficients, "classes": len(dataset.classes), "channels": dataset.channels}
+        is_file = Path(network).suffix == ".json"
+        architecture = architecture_of(network, coefficients if is_file else given)
+    fits = (architecture.num_classes, architecture.in_channels) == (len(dataset.classes), dataset.channels)
+    if not fits:
+        raise StudyError(
+            f"{network} has {architecture.num_classes} classes and {architecture.in_channels} channels, but"
+            f" {dataset.name} has {len(dataset.classes)} and {dataset.channels}"
+        )
+    note = mirror_note(source, dataset, recipe)
+    notes = dataset.notes if note is None else (*dataset.notes, note)
+    return Job(architecture, dataset, load_test(source), recipe, notes, selecting, tested, storage)
+
+
+def initial_weights(text: str, architecture: Architecture, storage: str | None) -> dict[str, torch.Tensor]:
+    """Read what ``--weights`` names: a file, or that of a trial."""
+    from nas.training.repeat import read_initial_weights
+
+    if "#" not in text or Path(text).exists():
+        return read_initial_weights(Path(text), architecture)
+    with named_trial(text, storage) as (opened, trial):
+        path = opened.weights(trial)
+    if not path.is_file():
+        raise StudyError(f"{path}: no such file; the weights of {text} were pruned, or are on the machine that ran it")
+    return read_initial_weights(path, architecture)
+
+
+def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:
+    """Return the images that ``--data`` names, and how to train on them: as the study says, or by default."""
+    from nas.config.study import load_study_config
+    from nas.data.sources import SOURCES, DataConfig
+    from nas.schema import did_you_mean, validate
+    from nas.training.recipe import Recipe
+
+    key, equals, value = text.partition("=")
+    if equals:
+        if key not in SOURCES:
+            raise ConfigError(f"--data: unknown source {key!r}{did_you_mean(key, SOURCES)}; or give a study")
+        return validate(DataConfig, {key: value}, source="--data"), Recipe()
+    if text == "digits":
+        return DataConfig(digits=True), Recipe()
+    config, _ = load_study_config(text)
+    return config.data, config.recipe
+
+
+def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
+    """Return a recipe with the fields that ``--set`` and ``--epochs`` name."""
+    from nas.schema import parse_yaml, validate
+
+    changes: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set: {text!r} must be KEY=VALUE, for example optimizer=adamw")
+        if key in changes:
+            raise ConfigError(f"--set: {key} is given twice")
+        changes[key] = parse_yaml(value, source=f"--set {text}")
+    document = recipe.model_dump()
+    lengths = {"epochs", "steps", "images"}
+    if lengths & changes.keys():
+        document = {key: value for key, value in document.items() if key not in lengths}
+    return validate(type(recipe), {**document, **changes}, source="--set")
+
+
+def _run_study(data: str | None, storage: str | None) -> str | None:
+    """Return the study that ``--data`` names, if it has been run."""
+    from nas.search.study import find_study
+
+    if data is None or "=" in data or data == "digits":
+        return None
+    with find_study(data, storage=storage) as found:
+        return data if found.was_run() else None

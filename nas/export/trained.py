@@ -1,0 +1,165 @@
+"""A trained network with all that a bundle says of it: of a study's trial, or of what ``nas train`` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from nas.architecture.serialization import load_architecture
+from nas.architecture.spec import Architecture
+from nas.data.batches import standardisation
+from nas.data.preprocess import network_input
+from nas.data.sources import Dataset, load_data, load_test
+from nas.errors import ExportError, StudyError
+from nas.models.build import Network, build_model
+from nas.records import TrialRecord
+from nas.search.study import Study
+from nas.training.evaluate import evaluate
+from nas.training.preparing import bring, validation_batch
+
+RESULT = "result.json"
+"""Figures of ``nas train``; a folder that has it is whole."""
+
+_SHOWN = 8  # images on which onnxruntime is compared
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained network.
+
+    Attributes:
+        architecture: What it is.
+        model: In eval mode, on the CPU.
+        preprocessing: What turns an image into its input (see ``nas/data/preprocess.py``), and its classes.
+        origin: Where it was trained, for people.
+        val_accuracy: On the validation images, in 0 to 1.
+        test_accuracy: On the test images, in 0 to 1.
+        tests: Number of test images.
+        images: Some inputs, float32 of shape (count, channels, resolution, resolution).
+        trial: The study's trial that trained it, if one did.
+    """
+
+    architecture: Architecture
+    model: Network
+    preprocessing: Mapping[str, Any]
+    origin: str
+    val_accuracy: float
+    test_accuracy: float
+    tests: int
+    images: torch.Tensor
+    trial: TrialRecord | None = None
+
+
+def preprocessing_of(dataset: Dataset, resolution: int) -> dict[str, Any]:
+    """Return what a network trained on these images needs to be given others: plain JSON data."""
+    standard = standardisation(dataset)
+    return {
+        "classes": list(dataset.classes),
+        "channels": dataset.channels,
+        "color": dataset.color,
+        "size": dataset.native_size,
+        "resolution": resolution,
+        "mean": list(standard.mean),
+        "std": list(standard.std),
+    }
+
+
+def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
+    """Load the network of a trial and try it on the test images, which the study keeps in mind.
+
+    Raises:
+        StudyError: The weights are not on this machine, or the images are others.
+        DataError: The images no longer exist.
+    """
+    dataset = load_data(study.config.data)
+    if study.fingerprint not in ("", dataset.fingerprint):
+        raise StudyError(
+            f"the images of {study.name!r} have changed since it was run: other classes, or another number of images"
+        )
+    path = study.weights(trial)
+    if not path.is_file():
+        raise StudyError(
+            f"{path}: no such file; the weights were pruned, or are on the machine that ran trial {trial.number}"
+        )
+    architecture, device = study.architecture(trial), torch.device("cpu")
+    model = _with_weights(architecture, path)
+    test = bring(
+        load_test(study.config.data),
+        resolution=architecture.resolution,
+        standard=standardisation(dataset),
+        recipe=study.config.recipe,
+        device=device,
+    )
+    accuracy = evaluate(model, test, batch=validation_batch(architecture, device)).accuracy
+    study.add_test_look(trial.digest, accuracy, command="export")
+    assert trial.accuracy is not None
+    return Trained(
+        architecture,
+        model,
+        preprocessing_of(dataset, architecture.resolution),
+        f"in the study `{study.name}` (trial {trial.number})",
+        trial.accuracy,
+        accuracy,
+        len(test),
+        next(test.in_order(_SHOWN)).images.contiguous(),
+        trial,
+    )
+
+
+def is_training(folder: str | Path) -> bool:
+    """Tell whether a folder is the finished result of ``nas train``."""
+    return (Path(folder) / RESULT).is_file()
+
+
+def trained_by_seeds(folder: Path) -> Trained:
+    """Load the network of what ``nas train`` wrote: of its seeds, the best on the validation images.
+
+    Raises:
+        StudyError: The folder is not whole.
+        ExportError: An earlier version wrote it, which did not keep how images are prepared.
+    """
+    architecture = load_architecture(folder / "architecture.json")
+    try:
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        validated, tested = result["val_accuracy"]["values"], result["test_accuracy"]["values"]
+        best = int(np.argmax(validated))
+        repeat = result.get("repeats", range(len(validated)))[best]
+        tests = int(np.sum(result["test_confusion"][best]))
+        preprocessing = result.get("preprocessing")
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise StudyError(f"{folder / RESULT}: is not what nas train writes ({error!r})") from None
+    if preprocessing is None:
+        raise ExportError(
+            f"{folder / RESULT}: an earlier version wrote it, which did not keep how images are prepared; train again"
+        )
+    noise = np.random.default_rng(0)
+    shape = (_SHOWN, preprocessing["size"], preprocessing["size"], preprocessing["channels"])
+    inputs = [network_input(pixels, preprocessing) for pixels in noise.integers(0, 256, shape, np.uint8)]
+    return Trained(
+        architecture,
+        _with_weights(architecture, folder / f"weights-{repeat}.safetensors"),
+        preprocessing,
+        f"with `nas train` on {result['data']} (seed {repeat + 1} of {len(validated)}, the best on validation images)",
+        validated[best],
+        tested[best],
+        tests,
+        torch.from_numpy(np.concatenate(inputs)),
+    )
+
+
+def _with_weights(architecture: Architecture, path: Path) -> Network:
+    model = build_model(architecture)
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StudyError(f"{path}: cannot be read as weights of the network ({reason})") from None
+    return model.eval()
