@@ -11,7 +11,7 @@ from nas.analysis.pareto import FrontPoint, NoisyFront, front_with_noise
 from nas.config.search import COEFFICIENTS
 from nas.config.study import StudyConfig
 from nas.fronts.images import shares
-from nas.records import ClassNumbers, Epoch, metric_name
+from nas.records import ClassNumbers, Epoch, TrialRecord, metric_name
 from nas.search.study import Study
 
 _ENOUGH = 5
@@ -39,18 +39,23 @@ def findings(study: Study) -> list[str]:
 def _borders(config: StudyConfig, points: tuple[FrontPoint, ...]) -> list[str]:
     """Name the ranges at whose borders a front ends, where the budget has room beyond."""
     first, last, limit = points[0].trial, points[-1].trial, config.budget.flops
-    found = []
+    found = list[str]()
     if limit is None or limit.max is None or last.flops < _AT_THE_BUDGET * limit.max:
-        found += [("ends", "upper", key, getattr(last, key)) for key in _at(config, last, "max")]
+        found += _border("ends", "upper", last, _at(config, last, "max"))
     if limit is None or not limit.min or first.flops > limit.min / _AT_THE_BUDGET:
-        found += [("begins", "lower", key, getattr(first, key)) for key in _at(config, first, "min")]
-    return [
-        f"The front {verb} at {key}'s {side} border {value:g}: widen search.{key} to see what lies beyond."
-        for verb, side, key, value in found
-    ]
+        found += _border("begins", "lower", first, _at(config, first, "min"))
+    return found
 
 
-def _at(config: StudyConfig, trial: object, end: str) -> list[str]:
+def _border(verb: str, side: str, trial: TrialRecord, keys: list[str]) -> list[str]:
+    if not keys:
+        return []
+    borders = " and ".join(f"{key} ({getattr(trial, key):g})" for key in keys)
+    ranges = " and ".join(f"search.{key}" for key in keys)
+    return [f"The front {verb} at the {side} border of {borders}: widen {ranges} to see what lies beyond."]
+
+
+def _at(config: StudyConfig, trial: TrialRecord, end: str) -> list[str]:
     """Return the coefficients of which a trial has the last value that the search may propose."""
     ranges = {key: getattr(config.search, key) for key in COEFFICIENTS}
     open_ranges = {key: allowed for key, allowed in ranges.items() if allowed.min < allowed.max}

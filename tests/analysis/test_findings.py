@@ -61,16 +61,21 @@ def test_before_any_training_it_says_so() -> None:
 
 def test_a_front_that_ends_at_a_border_names_it() -> None:
     assert told(widths=(0.5, 1.0)) == [
-        "The front ends at width's upper border 1: widen search.width to see what lies beyond."
+        "The front ends at the upper border of width (1): widen search.width to see what lies beyond."
     ]
     assert told(widths=(0.25, 0.75)) == [
-        "The front begins at width's lower border 0.25: widen search.width to see what lies beyond."
+        "The front begins at the lower border of width (0.25): widen search.width to see what lies beyond."
+    ]
+    search = {**TINY["search"], "depth": {"min": 0.5, "max": 1.0, "step": 0.25}}
+    assert told(widths=(0.25, 0.75), search=search) == [
+        "The front begins at the lower border of width (0.25) and depth (0.5): widen search.width and search.depth to"
+        " see what lies beyond."
     ]
 
 
 def test_a_border_that_no_step_reaches_is_the_last_step() -> None:
     search = {**TINY["search"], "width": {"min": 0.25, "max": 1.0, "step": 0.2}}
-    assert any("upper border 0.85" in line for line in told(widths=(0.45, 0.85), search=search))
+    assert any("upper border of width (0.85)" in line for line in told(widths=(0.45, 0.85), search=search))
 
 
 def test_a_border_beyond_which_the_budget_ends_is_none() -> None:

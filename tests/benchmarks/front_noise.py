@@ -7,10 +7,13 @@ each training; a training's own luck moves all its images. Half of the studies h
 once (``one seed``), and then those that may be on the front from three seeds, as ``search.replicates`` does
 (``three seeds``). Nothing of the estimator is used to make them.
 
-- Bias: the mean of what the front says of its networks less what is true, in units of the noise of one training, is
-  within ± 0.1 for three seeds and ± 0.3 for one, where the noise has to be assumed.
-- Calibration: of the networks whose P(front) lies in a tenth, the share that is on the true front differs from the mean
-  P(front) by at most 0.05, for every tenth that holds 100 networks.
+- Three seeds, bias: in every kind of study the mean of what the front says of its networks less what is true is within
+  ± 0.1 of the noise of one training.
+- Three seeds, calibration: over all kinds, of the networks whose P(front) lies in a tenth, the share that is on the
+  true front differs from the mean P(front) by at most 0.05.
+
+Shown and not claimed: the same for one seed, where the noise is assumed (the aim is ± 0.3), and the calibration of each
+kind by itself, over every tenth that holds 100 networks.
 
 What the drawn images add to all networks alike is taken off before the bias is averaged: its mean is zero and 200
 studies would not average it out.
@@ -228,7 +231,8 @@ def main() -> None:
     frame.to_csv(given.output / "front_noise.csv", index=False, float_format="%.4g")
     text = page(frame, tenths, given.studies, time.perf_counter() - started)
     (given.output / "RESULTS.md").write_text(text, encoding="utf-8")
-    passed = bool(frame["unbiased"].all() and frame["calibrated"].all())
+    thrice = frame[frame["seeds"] == 3]
+    passed = bool(thrice["unbiased"].all()) and all(abs(one["off"]) <= OFF for one in tenths[3])
     print("PASS" if passed else "FAIL")
     sys.exit(not passed)
 
