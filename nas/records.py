@@ -24,6 +24,24 @@ TrialState: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class ImageDigests:
+    """What tells the images of a study from others.
+
+    Attributes:
+        fingerprint: Of classes, sizes and numbers of images.
+        content: Of all images as they are stored, with their labels; of the first eight digits, without them. Empty if
+            it is not known.
+        pixels: Of all images as they were decoded, likewise.
+        decoders: Versions of what has decoded them, by name.
+    """
+
+    fingerprint: str
+    content: str = ""
+    pixels: str = ""
+    decoders: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Epoch:
     """One point of a learning curve.
 

@@ -60,7 +60,10 @@ class RankedTrial(NamedTuple):
         latency: Of its network.
         flops_rank: Its place by FLOPs, from 1.
         latency_rank: Its place by median latency, from 1.
-        beaten_by: Number of a trial that is faster and at least as accurate; None for the front by latency.
+        beaten_by: Number of a trial that is at least as accurate and faster beyond the spread: its ninetieth percentile
+            is below the tenth of this one. None for the front by latency.
+        level_with: Number of a trial that is at least as accurate and has a lower median, but within the spread; None
+            where there is none or this one is beaten.
         accuracy: To expect of it, in 0 to 1 (``FrontPoint.shrunk_accuracy``).
     """
 
@@ -70,14 +73,24 @@ class RankedTrial(NamedTuple):
     latency_rank: int
     beaten_by: int | None
     accuracy: float
+    level_with: int | None = None
 
 
 class FrontLatency(NamedTuple):
-    """The front of a study by latency, fastest first, and how its order disagrees with that of FLOPs."""
+    """The front of a study by latency, fastest first, and how its order disagrees with that of FLOPs.
+
+    Attributes:
+        study: Its name.
+        ranked: The members.
+        orders: Of FLOPs and latency.
+        earlier: Numbers of trials whose figures are those of an earlier, calm measurement, because other programs
+            disturbed the present one.
+    """
 
     study: str
     ranked: tuple[RankedTrial, ...]
     orders: Orders
+    earlier: tuple[int, ...] = ()
 
 
 def compare_orders(networks: Iterable[Timed]) -> Orders:
@@ -133,7 +146,15 @@ def measure_front(
             raise MeasurementError(f"{backend} could not be measured: {found.failures[0].reason}")
         study.add_latency(trial, found.latencies[0])
         measured.append((trial, found.latencies[0]))
-    return _ranked(study, measured)
+    known = study.latencies()
+    best = [(trial, _best(known[trial.digest], like=latency)) for trial, latency in measured]
+    earlier = [trial.number for trial, latency in best if not latency.noisy and (trial, latency) not in measured]
+    return _ranked(study, best)._replace(earlier=tuple(earlier))
+
+
+def _best(known: list[Latency], *, like: Latency) -> Latency:
+    """Return the newest measurement in a setting, of a calm machine if there is one."""
+    return next(old for old in known if _setting(old) == _setting(like))
 
 
 def stored_front_latency(study: Study) -> FrontLatency | None:
@@ -158,12 +179,13 @@ def _ranked(study: Study, measured: list[tuple[TrialRecord, Latency]]) -> FrontL
     """Rank the members of a front, given cheapest first."""
     flops_rank = {trial.number: rank for rank, (trial, _) in enumerate(measured, start=1)}
     ranked: list[RankedTrial] = []
-    best: TrialRecord | None = None
     means = {one.network.trial: one.network.shrunk for one in study.judgement().networks}
     by_latency = sorted(measured, key=lambda entry: (entry[1].median_ms, -means[entry[0]]))
     for rank, (trial, latency) in enumerate(by_latency, start=1):
-        beaten_by = best.number if best is not None and means[best] >= means[trial] else None
-        ranked.append(RankedTrial(trial, latency, flops_rank[trial.number], rank, beaten_by, means[trial]))
-        best = trial if beaten_by is None else best
+        rivals = sorted((r for r in ranked if r.accuracy >= means[trial]), key=lambda r: -r.accuracy)
+        beaten_by = next((r.trial.number for r in rivals if r.latency.p90_ms < latency.p10_ms), None)
+        level_with = rivals[0].trial.number if rivals and beaten_by is None else None
+        place = flops_rank[trial.number], rank
+        ranked.append(RankedTrial(trial, latency, *place, beaten_by, means[trial], level_with))
     timed = [Timed(f"#{trial.number}", trial.flops, latency) for trial, latency in measured]
     return FrontLatency(study.name, tuple(ranked), compare_orders(timed))

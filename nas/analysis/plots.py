@@ -209,7 +209,7 @@ def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
                 hovertemplate="%{customdata}<br>%{x:.2f} ms<extra></extra>",
             )
         )
-    kept = [entry for entry in front.ranked if entry.beaten_by is None]
+    kept = [entry for entry in front.ranked if entry.beaten_by is entry.level_with is None]
     figure.add_trace(
         go.Scatter(
             x=[entry.latency.median_ms for entry in kept],

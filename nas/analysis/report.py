@@ -94,6 +94,7 @@ def render_report(study: Study) -> str:
         share=format_share,
         latency=latency,
         growth=study.growth(),
+        image_notes=study.image_notes(),
         count=format_count,
         bytes=format_bytes,
         recipe=describe_recipe(study.config.recipe),

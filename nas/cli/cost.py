@@ -11,6 +11,7 @@ from nas.cli.options import (
     AsJson,
     Device,
     Threads,
+    complain,
     known_backends,
     latency_document,
     print_json,
@@ -103,10 +104,18 @@ def cost(
         document["not_measured"] = [failure._asdict() for failure in found.failures]
     if latency and not as_json:
         _print_latencies(console, networks, costs, measured)
+    if latency and (warning := _busy_warning(measured)):
+        complain(warning, 0)
     if as_json:
         print_json(documents[0] if len(documents) == 1 else documents)
     if latency and not any(found.latencies for found in measured):
         raise NasError("nothing could be measured")
+
+
+def _busy_warning(measured: list[Measured]) -> str:
+    from nas.cli.tables.latency import busy_warning
+
+    return busy_warning(item for found in measured for item in found.latencies)
 
 
 def _require_applicable(device: str, *, latency: bool, training_memory: bool) -> None:

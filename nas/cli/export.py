@@ -39,7 +39,7 @@ def export(
     trained, named = is_training(network), "#" in network
     if given and (trained or named):
         raise ConfigError(f"{given[0]} does not apply: {network} is {'what nas train wrote' if trained else 'a trial'}")
-    warning = None
+    warning, changes = None, list[str]()
     if trained:
         exported = export_training(network, output, opset=opset)
     else:
@@ -49,7 +49,7 @@ def export(
             else chosen_trial(network, storage, number=trial, max_flops=max_flops)
         ) as (opened, chosen):
             exported = export_network(opened, chosen, output, opset=opset)
-            warning = warn_of_test_looks(opened)
+            warning, changes = warn_of_test_looks(opened), opened.image_changes()
     if as_json:
         print_json(
             {
@@ -66,7 +66,7 @@ def export(
     who = "The network" if exported.trial is None else f"Trial {exported.trial.number}"
     say(f"{who}{label} is in {exported.directory}")
     say(f"  test accuracy {100 * exported.test_accuracy:.2f} %")
-    if warning is not None:
-        say(f"  {warning}")
+    for line in (*([] if warning is None else [warning]), *changes):
+        say(f"  {line}")
     say(f"  onnxruntime agrees with PyTorch: logits differ by at most {exported.onnx_difference:.2g}")
     say(f"  how to load it: {exported.directory / 'README.md'}")

@@ -74,19 +74,20 @@ def make_job(
     from nas.training.preparing import mirror_note, require_batch
     from nas.training.recipe import Recipe
 
-    source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data)
-    architecture = selecting = None
+    source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data, storage)
+    architecture = selecting = dataset = None
     tested = _run_study(data, storage)
     if "#" in network:
         if coefficients:
             raise ConfigError(f"--{next(iter(coefficients))} does not apply: {network} is a trial of a study")
         with named_trial(network, storage) as (opened, selecting):
             architecture = opened.architecture(selecting)
+            dataset = opened.verified() if source is None else None
         if source is None:
             source, recipe, tested = opened.config.data, opened.config.recipe, network.rpartition("#")[0]
     if source is None:
         raise ConfigError("--data is missing: give digits, folder=PATH, ... or a study")
-    dataset = load_data(source)
+    dataset = load_data(source) if dataset is None else dataset
     recipe = _changed(recipe.reopened(len(dataset.train)), settings or [], epochs)
     require_batch(recipe, len(dataset.train))
     if architecture is None:
@@ -117,11 +118,11 @@ def initial_weights(text: str, architecture: Architecture, storage: str | None) 
     return read_initial_weights(path, architecture)
 
 
-def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:
+def _data_and_recipe(text: str, storage: str | None) -> tuple[DataConfig, Recipe]:
     """Return the images that ``--data`` names, and how to train on them: as the study says, or by default."""
-    from nas.config.study import load_study_config
     from nas.data.sources import SOURCES, DataConfig
     from nas.schema import did_you_mean, validate
+    from nas.search.study import find_study
     from nas.training.recipe import Recipe
 
     key, equals, value = text.partition("=")
@@ -131,8 +132,8 @@ def _data_and_recipe(text: str) -> tuple[DataConfig, Recipe]:
         return validate(DataConfig, {key: value}, source="--data"), Recipe()
     if text == "digits":
         return DataConfig(digits=True), Recipe()
-    config, _ = load_study_config(text)
-    return config.data, config.recipe
+    with find_study(text, storage=storage) as study:
+        return study.as_begun().config.data, study.config.recipe
 
 
 def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:

@@ -12,6 +12,7 @@ from nas.cli.options import (
     Storage,
     StudyArgument,
     Threads,
+    complain,
     known_backends,
     latency_document,
     print_json,
@@ -30,7 +31,7 @@ def latency(
 ) -> None:
     """Measure and rank the latency of the networks on a study's front. The report then shows it too."""
     from nas.cli.progress import make_console
-    from nas.cli.tables.latency import disagreement_lines, front_latency_table
+    from nas.cli.tables.latency import busy_warning, disagreement_lines, front_latency_table
 
     chosen, *others = known_backends(backend)
     if others:
@@ -49,6 +50,8 @@ def latency(
                 threads=threads,
                 on_start=lambda trial: status.update(f"measuring trial {trial.number}: {trial.label}"),
             )
+    if warning := busy_warning((entry.latency for entry in found.ranked), earlier=found.earlier):
+        complain(warning, 0)
     if as_json:
         print_json(_document(found))
         return
@@ -71,6 +74,7 @@ def _document(found: Any) -> dict[str, Any]:
                 "flops_rank": entry.flops_rank,
                 "latency_rank": entry.latency_rank,
                 "beaten_by": entry.beaten_by,
+                "level_with": entry.level_with,
                 "latency": latency_document(entry.latency),
             }
             for entry in found.ranked

@@ -35,7 +35,7 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     say(f"{report.study}: the budget{', latency aside,' if timed else ''} can be met")
     if report.skipped:
         say(f"  {report.skipped} broken images are left out")
-    for line in report.advice:
+    for line in report.notes:
         say(f"  {line}")
     share = f"{100 * report.feasible_share:.1f} %"
     if report.exact:

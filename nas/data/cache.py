@@ -1,8 +1,9 @@
 """Decoded images on disk, so that files are decoded once.
 
-An entry is a folder: ``images.npy``, uint8 and opened memory-mapped, and ``facts.json``. It is written beside its place
-and renamed into it, so that it is there whole or not at all; of two processes that write the same entry the later finds
-it there and uses it. Entries lie in ``$NAS_CACHE``, else in ``nas`` of the user's cache folder, and may be deleted.
+An entry is a folder: ``images.npy``, uint8 and opened memory-mapped, ``digests.npy`` and ``facts.json``. It is written
+beside its place and renamed into it, so that it is there whole or not at all; of two processes that write the same
+entry the later finds it there and uses it. Entries lie in ``$NAS_CACHE``, else in ``nas`` of the user's cache folder,
+and may be deleted.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nas.data.types import Images
+from nas.data.digests import digest
+from nas.data.types import Digests, Images
 from nas.errors import DataError
 
 FORMAT_VERSION = 2
@@ -29,9 +31,16 @@ _STALE_SECONDS = 24 * 3600  # what a killed process left behind
 
 
 class Entry(NamedTuple):
-    """What an entry holds: images, memory-mapped and read-only, and facts as plain JSON data."""
+    """What an entry holds.
+
+    Attributes:
+        images: uint8 of shape (count, size, size, channels), memory-mapped and read-only.
+        digests: uint64 of shape (count, 2): of each image as it was stored, and of its pixels.
+        facts: Plain JSON data.
+    """
 
     images: Images
+    digests: Digests
     facts: dict[str, Any]
 
 
@@ -60,20 +69,25 @@ def read_entry(key: str) -> Entry | None:
     folder = cache_folder() / key
     try:
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        digests = np.load(folder / "digests.npy", allow_pickle=False)
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, EOFError):
         return None
-    return Entry(images, facts) if images.dtype == np.uint8 and isinstance(facts, dict) else None
+    whole = images.dtype == np.uint8 and digests.dtype == np.uint64 and digests.shape == (len(images), 2)
+    return Entry(images, digests, facts) if whole and isinstance(facts, dict) else None
 
 
-def write_entry(key: str, shape: tuple[int, ...], images: Iterable[Images], facts: dict[str, Any]) -> Entry:
+def write_entry(
+    key: str, shape: tuple[int, ...], images: Iterable[Images], contents: Digests, facts: Callable[[], dict[str, Any]]
+) -> Entry:
     """Write an entry image by image and return it.
 
     Args:
         key: Of the entry.
         shape: Of all images together, (count, size, size, channels).
         images: As many as ``shape`` says, uint8.
-        facts: Plain JSON data, as it is once the last image is written.
+        contents: Digest of each image as it was stored, uint64 of shape (count,).
+        facts: Gives plain JSON data once all images are written.
 
     Raises:
         DataError: The cache cannot be written, for example because the disk is full; nothing is left behind.
@@ -83,13 +97,17 @@ def write_entry(key: str, shape: tuple[int, ...], images: Iterable[Images], fact
         root.mkdir(parents=True, exist_ok=True)
         _remove_stale(root)
         with _partial(root, key) as partial:
+            pixels = []
             # written, not memory-mapped: a full disk is then an error and not a signal that kills the process
             with (partial / "images.npy").open("wb") as file:
                 header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(file, header)
                 for image in images:
-                    file.write(np.ascontiguousarray(image).data)
-            (partial / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+                    whole = np.ascontiguousarray(image).data
+                    file.write(whole)
+                    pixels.append(digest(whole))
+            np.save(partial / "digests.npy", np.stack([contents, np.array(pixels, np.uint64)], axis=1))
+            (partial / "facts.json").write_text(json.dumps(facts()), encoding="utf-8")
             _move(partial, root / key)
     except OSError as error:
         raise DataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from nas.data.boundary import decoding
+from nas.data.boundary import decoding, warnings_told
 from nas.data.cache import Entry, read_entry, write_entry
+from nas.data.digests import decoder_versions, digest
 from nas.data.preprocess import Header, Pixels, read_header, stored_pixels
 from nas.data.types import PARTS, ImageSet, Part, StoredColor
 from nas.errors import DataError
@@ -23,16 +24,32 @@ _ALMOST_BLACK = 32  # of 255: images of many bits whose brightest pixel is darke
 
 
 class Encoded(NamedTuple):
-    """An image as it is stored, its part and its class; ``content`` is a file or the bytes of one."""
+    """An image as it is stored, its part and its class.
+
+    ``content`` is a file, the bytes of one, or a function that gives one of these when they are wanted.
+    """
 
     name: str
-    content: Path | bytes
+    content: Path | bytes | Callable[[], Path | bytes]
     part: Part
     label: int
 
+    def stored(self) -> Path | bytes:
+        """Return the file or the bytes."""
+        return self.content() if callable(self.content) else self.content
+
     def open(self) -> Path | BytesIO:
         """Return what Pillow opens."""
-        return BytesIO(self.content) if isinstance(self.content, bytes) else self.content
+        stored = self.stored()
+        return BytesIO(stored) if isinstance(stored, bytes) else stored
+
+    def digest(self) -> int:
+        """Return the digest of the bytes; 0 where they cannot be read, which whoever decodes them says."""
+        try:
+            stored = self.stored()
+            return digest(stored if isinstance(stored, bytes) else stored.read_bytes())
+        except OSError:
+            return 0
 
 
 def decode_once(
@@ -53,8 +70,8 @@ def decode_once(
     return read_entry(key) or _decode_all(key, encoded, size=size, color=color, skip_broken=skip_broken)
 
 
-def parts_of(entry: Entry, encoded: Sequence[Encoded], num_classes: int, *, source: object) -> dict[str, Any]:
-    """Return the parts that an entry holds, the number of broken images and notes, as keywords of ``Source``.
+def parts_of(entry: Entry, encoded: Sequence[Encoded], classes: tuple[str, ...], *, source: object) -> dict[str, Any]:
+    """Return what an entry holds, as keywords of ``Source``.
 
     Raises:
         DataError: A class has no training image left.
@@ -67,18 +84,22 @@ def parts_of(entry: Entry, encoded: Sequence[Encoded], num_classes: int, *, sour
     for part in PARTS:
         stop = start + sum(one.part == part for one in kept)
         if stop > start:
-            parts[part] = ImageSet(entry.images[start:stop], labels[start:stop])
+            parts[part] = ImageSet(entry.images[start:stop], labels[start:stop], digests=entry.digests[start:stop])
         start = stop
-    if "train" not in parts or len(np.unique(parts["train"].labels)) < num_classes:
-        raise DataError(f"{source}: a class has no images left after the broken ones are skipped")
-    return {**parts, "skipped": len(broken), "notes": tuple(entry.facts["notes"])}
+    lost = {one.label for one in encoded if one.part == "train"} - set(labels[: len(parts.get("train", ()))].tolist())
+    if lost:
+        name = classes[min(lost)]
+        raise DataError(f"{source}: class {name!r} has no images left after the broken ones are skipped")
+    facts = entry.facts
+    return {**parts, "skipped": len(broken), "notes": tuple(facts["notes"]), "decoders": facts["decoders"]}
 
 
 def _decode_all(
     key: str, files: Sequence[Encoded], *, size: int | None, color: StoredColor | None, skip_broken: bool
 ) -> Entry:
     """Decode every image into the cache; ``broken`` of the facts are the indices of those left out."""
-    with ThreadPoolExecutor() as pool:
+    with warnings_told() as told, ThreadPoolExecutor() as pool:
+        contents = np.fromiter(pool.map(Encoded.digest, files), np.uint64, len(files))
         headers = list(pool.map(_header, files))
         good = [header for header in headers if isinstance(header, Header)]
         broken = [index for index, header in enumerate(headers) if isinstance(header, DataError)]
@@ -97,9 +118,11 @@ def _decode_all(
             broken, readable = sorted(broken + late), [index for index in readable if index not in set(late)]
         images = pool.map(lambda index: _decode(files[index], size, mode), readable)
         shape = (len(readable), size, size, len(mode))
-        facts: dict[str, Any] = {"broken": broken, "notes": []}
+        facts = {"broken": broken, "decoders": decoder_versions()}
+        notes = list[str]()
         bits = [header.bits for index in readable if isinstance(header := headers[index], Header)]
-        return write_entry(key, shape, _noted(_or_raise(images), bits, facts["notes"]), facts)
+        noted = _noted(_or_raise(images), bits, notes)
+        return write_entry(key, shape, noted, contents[readable], lambda: {**facts, "notes": [*notes, *told.lines()]})
 
 
 def _or_raise(images: Iterable[Pixels | DataError]) -> Iterator[Pixels]:

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from nas.data.cache import cache_key
 from nas.data.decode import Encoded, decode_once, parts_of
-from nas.data.types import PARTS, Part, Source, StoredColor
+from nas.data.layout import lay_out
+from nas.data.tree import scan
+from nas.data.types import Source, StoredColor
 from nas.errors import DataError
-
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-
-
-class _File(NamedTuple):
-    """An image file, its part and its class."""
-
-    path: Path
-    part: Part
-    label: int
 
 
 def read_folder(
@@ -27,7 +17,8 @@ def read_folder(
 ) -> Source:
     """Read every image below ``folder``, its class being the name of the first sub-folder.
 
-    Where there are sub-folders ``train`` and perhaps ``val`` and ``test``, the classes lie in those. Images are turned
+    Where there are sub-folders ``train`` and perhaps ``val`` and ``test``, or others of their common names, the classes
+    lie in those. Single folders around all are passed. Images are turned
     upright by their EXIF tag, transparent pixels become white, 16 bits become 8; then they are resized (bicubic) so
     that the shorter side is ``size``, and cropped to the central square. All of this is done once and cached.
 
@@ -43,51 +34,14 @@ def read_folder(
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: {'is a file, not a folder of images' if folder.exists() else 'no such folder'}")
-    files, classes = _find(folder)
-    stats = [(str(f.path.relative_to(folder)), (s := f.path.stat()).st_size, s.st_mtime_ns) for f in files]
-    key = cache_key("folder", str(folder.resolve()), stats, size, color, skip_broken)
-    encoded = [Encoded(str(file.path), file.path, file.part, file.label) for file in files]
+    found = lay_out(scan(folder))
+    encoded, stamps = list[Encoded](), list[tuple[object, ...]]()
+    for part, by_class in found.images.items():
+        for name, images in by_class.items():
+            label = found.classes.index(name)
+            encoded += [Encoded(str(image.path), image.path, part, label) for image in images]
+            stamps += [(part, label, str(image.path.relative_to(folder)), *image.stamp) for image in images]
+    key = cache_key("folder", str(folder.resolve()), stamps, size, color, skip_broken)
     entry = decode_once(key, encoded, size=size, color=color, skip_broken=skip_broken)
-    return Source(folder.name, classes, True, **parts_of(entry, encoded, len(classes), source=folder))
-
-
-def _find(folder: Path) -> tuple[list[_File], tuple[str, ...]]:
-    """Return all files, part by part, and the classes."""
-    roots = {part: _sub_folder(folder, names) for part, names in PARTS.items()}
-    train = roots["train"]
-    if train is None or any(_is_image(path) for path in train.iterdir()) or not _classes_below(train):
-        roots = {"train": folder, "validation": None, "test": None}  # a class may be named train
-    found = {part: {} if root is None else _classes_below(root) for part, root in roots.items()}
-    classes = tuple(found["train"])
-    if not classes:
-        raise DataError(f"{folder}: has no images in sub-folders (known: {', '.join(sorted(SUFFIXES))})")
-    if len(classes) == 1:
-        raise DataError(f"{folder}: has only one class ({classes[0]!r}); each class needs its own sub-folder")
-    for part, by_class in found.items():
-        if roots[part] is not None and not by_class:
-            raise DataError(f"{roots[part]}: has no images; delete this folder to take {part} images from the others")
-        for name in by_class.keys() - set(classes):
-            raise DataError(f"{roots[part]}: has a class {name!r} that {roots['train']} does not have")
-    files = [
-        _File(path, part, classes.index(name))
-        for part, by_class in found.items()
-        for name, paths in by_class.items()
-        for path in paths
-    ]
-    return files, classes
-
-
-def _sub_folder(folder: Path, names: Iterable[str]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
-
-
-def _classes_below(folder: Path) -> dict[str, list[Path]]:
-    """Return the images of each class that has any, by name."""
-    subs = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and sub.name[0] != "."]
-    found = {sub.name: sorted(path for path in sub.rglob("*") if _is_image(path)) for sub in subs}
-    return {name: paths for name, paths in found.items() if paths}
-
-
-def _is_image(path: Path) -> bool:
-    """Tell images from what other programs leave beside them, such as ``._1.png``."""
-    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
+    read = parts_of(entry, encoded, found.classes, source=folder)
+    return Source(folder.name, found.classes, True, **{**read, "notes": (*found.notes, *read["notes"])})

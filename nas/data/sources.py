@@ -18,21 +18,28 @@ import numpy as np
 from pydantic import Field, PositiveInt, model_validator
 
 from nas.data.binary import read_cifar, read_idx, read_npz
+from nas.data.boundary import warnings_told
+from nas.data.digests import equal_images, identity_of, with_digests
 from nas.data.extras import require_extra
 from nas.data.folder import read_folder
 from nas.data.hub import read_hub
 from nas.data.shapes import make_shapes
-from nas.data.types import Color, ImageSet, Indices, Source, Space, StoredColor
+from nas.data.split import SPLIT_SEED, TEST_SHARE, Minimum, at_most, carve, missing_classes, require_images
+from nas.data.types import Color, ImageSet, Indices, Part, Source, Space, StoredColor
 from nas.errors import DataError
+from nas.records import ImageDigests
 from nas.schema import Strict, did_you_mean
-
-TEST_SHARE = 0.15
-"""Share of the images kept for testing where a source has no test split of its own."""
 
 PATHS = ("folder", "cifar", "idx", "npz")
 """Sources that are named by where they lie; a study's definition leaves that out."""
 
-_SPLIT_SEED = 20190528  # of the test split: part of the data, so no setting changes it
+_APPLY_TO = {
+    "size": ("folder", "hf"),
+    "skip_broken": ("folder", "hf"),
+    "image": ("hf",),
+    "label": ("hf",),
+}
+"""Keys that apply to some sources only."""
 
 
 class DataConfig(Strict):
@@ -59,6 +66,8 @@ class DataConfig(Strict):
         size: Height and width in pixels at which images of ``folder`` or ``hf`` are stored; default: the median of
             their shorter sides.
         skip_broken: Leave out images of ``folder`` or ``hf`` that cannot be read, instead of stopping with an error.
+        image: Name of the column of images of ``hf``; default: the first that holds images.
+        label: Name of the column of classes of ``hf``; default: the first that holds class labels.
         seed: Random seed of the validation split and of the images that ``limit`` keeps; default 0.
     """
 
@@ -76,6 +85,8 @@ class DataConfig(Strict):
     color: Color | None = None
     size: PositiveInt | None = None
     skip_broken: bool = False
+    image: str | None = Field(None, min_length=1)
+    label: str | None = Field(None, min_length=1)
     seed: int = 0
 
     @model_validator(mode="after")
@@ -83,9 +94,9 @@ class DataConfig(Strict):
         given = [key for key in SOURCES if getattr(self, key) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one source of {', '.join(SOURCES)}; given: {', '.join(given) or 'none'}")
-        for key, default in (("size", None), ("skip_broken", False)):
-            if getattr(self, key) != default and given[0] not in ("folder", "hf"):
-                raise ValueError(f"{key} applies only to folder and hf, but the source is {given[0]}")
+        for key, sources in _APPLY_TO.items():
+            if getattr(self, key) not in (None, False) and given[0] not in sources:
+                raise ValueError(f"{key} applies only to {' and '.join(sources)}, but the source is {given[0]}")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise ValueError(f"a class is given twice: {', '.join(self.classes)}")
         return self
@@ -113,6 +124,7 @@ class Dataset:
         skipped: Number of broken images that were left out.
         space: Colour space that the images are converted to on the device.
         notes: What was left aside, guessed or not known of the images, one line each.
+        identity: What tells the images of the source, those for testing too, from others.
     """
 
     name: str
@@ -123,6 +135,7 @@ class Dataset:
     skipped: int = 0
     space: Space = "stored"
     notes: tuple[str, ...] = ()
+    identity: ImageDigests = ImageDigests("")
 
     @property
     def channels(self) -> int:
@@ -171,31 +184,38 @@ def load_data(config: DataConfig) -> Dataset:
         DataError: The images are missing, too few for the split, or unreadable.
     """
     source = _open(config)
-    given = source.validation
-    train, _ = _apart_from_test(source)
-    total = len(train) + (0 if given is None else len(given))
+    given, classes = source.validation, source.classes
+    kept, tested = _apart_from_test(source, config)
+    total = len(kept) + (0 if given is None else len(given))
     limit = total if config.limit is None else min(config.limit, total)
-    if limit < total and limit < 2 * len(source.classes):
-        raise DataError(f"data.limit {limit} is too small for {len(source.classes)} classes")
+    if limit < total and limit < 2 * len(classes):
+        raise DataError(f"data.limit {limit} is too small for {len(classes)} classes")
     if given is None:
-        kept = _limited(train, source.train, limit, config, source.classes)
-        train, carved = _split(kept, source.train, config.validation, config.seed, source.classes)
+        kept = at_most(kept, source.train, limit, config.seed, classes, least=2 if config.every_class else None)
+        minimum = Minimum(1, 1) if config.every_class else None
+        kept, carved = carve(kept, source.train, config.validation, config.seed, classes, minimum=minimum)
         validation = source.train.take(carved)
     else:
-        apart = max(len(source.classes), round(config.validation * limit)) if limit < total else len(given)
-        everything = np.arange(len(given))
-        validation = given.take(_limited(everything, given, apart, config, source.classes))
-        train = _limited(train, source.train, limit - len(validation), config, source.classes)
-    return Dataset(
+        least = 1 if config.every_class else None
+        apart = max(len(classes), round(config.validation * limit)) if limit < total else len(given)
+        validation = given.take(at_most(np.arange(len(given)), given, apart, config.seed, classes, least=least))
+        kept = at_most(kept, source.train, limit - len(validation), config.seed, classes, least=least)
+    train = source.train.take(kept)
+    test = source.train.take(tested) if source.test is None else source.test
+    parts: dict[Part, ImageSet] = {"train": train, "validation": validation, "test": test}
+    require_images(parts, classes, source=source.name)
+    dataset = Dataset(
         source.name,
-        source.classes,
+        classes,
         source.mirrors,
-        source.train.take(train),
+        train,
         validation,
         skipped=source.skipped,
         space=_space_of(config.color),
-        notes=source.notes,
+        notes=(*source.notes, *missing_classes(parts, classes), *equal_images(parts, classes)),
     )
+    identity = identity_of(source.parts(), fingerprint=dataset.fingerprint, decoders=source.decoders)
+    return replace(dataset, identity=identity)
 
 
 def load_test(config: DataConfig) -> ImageSet:
@@ -205,20 +225,23 @@ def load_test(config: DataConfig) -> ImageSet:
         DataError: As ``load_data`` does.
     """
     source = _open(config)
-    return source.test if source.test is not None else source.train.take(_apart_from_test(source)[1])
+    return source.test if source.test is not None else source.train.take(_apart_from_test(source, config)[1])
 
 
 def _open(config: DataConfig) -> Source:
-    source = next(read(config) for key, read in SOURCES.items() if getattr(config, key) is not None)
+    with warnings_told() as told:
+        source = next(read(config) for key, read in SOURCES.items() if getattr(config, key) is not None)
+    source = replace(source, notes=(*source.notes, *told.lines())).changed(with_digests)
     return _in_color(_of_classes(source, config.classes), config.color)
 
 
-def _apart_from_test(source: Source) -> tuple[Indices, Indices]:
+def _apart_from_test(source: Source, config: DataConfig) -> tuple[Indices, Indices]:
     """Return which of a source's training images are to train on, and which to test on where it has no others."""
     everything = np.arange(len(source.train))
     if source.test is not None:
         return everything, everything[:0]
-    return _split(everything, source.train, TEST_SHARE, _SPLIT_SEED, source.classes)
+    minimum = Minimum(2 if source.validation is None else 1, 1) if config.every_class else None
+    return carve(everything, source.train, TEST_SHARE, SPLIT_SEED, source.classes, minimum=minimum)
 
 
 def _of_classes(source: Source, names: tuple[str, ...] | None) -> Source:
@@ -230,35 +253,29 @@ def _of_classes(source: Source, names: tuple[str, ...] | None) -> Source:
             raise DataError(f"data.classes: {source.name} has no class {name!r}{did_you_mean(name, source.classes)}")
     wanted = np.array([source.classes.index(name) for name in names])
 
-    def keep(images: ImageSet | None) -> ImageSet | None:
-        if images is None:
-            return None
+    def keep(images: ImageSet) -> ImageSet:
         kept = images.take(np.flatnonzero(np.isin(images.labels, wanted)))
         order = np.argsort(wanted)
         return replace(kept, labels=order[np.searchsorted(wanted, kept.labels, sorter=order)].astype(np.int64))
 
-    train = keep(source.train)
-    assert train is not None
-    return replace(source, classes=names, train=train, validation=keep(source.validation), test=keep(source.test))
+    return replace(source.changed(keep), classes=names)
 
 
 def _in_color(source: Source, color: Color | None) -> Source:
     """Return a source whose images have the channels that a colour space is made from."""
     channels = None if color is None else 1 if color == "grayscale" else 3
 
-    def convert(images: ImageSet | None) -> ImageSet | None:
-        if images is None or channels in (None, images.channels):
+    def convert(images: ImageSet) -> ImageSet:
+        if channels in (None, images.channels):
             return images
         if channels == 3:
-            return ImageSet(np.repeat(images.images, 3, axis=-1), images.labels)
+            return ImageSet(np.repeat(images.images, 3, axis=-1), images.labels, digests=images.digests)
         # ITU-R BT.601, as Pillow weighs the colours
         weights = np.array([0.299, 0.587, 0.114], np.float32)
         gray = [np.rint(chunk @ weights).astype(np.uint8) for chunk in images.chunks(4096)]
-        return ImageSet(np.concatenate(gray)[..., None], images.labels)
+        return ImageSet(np.concatenate(gray)[..., None], images.labels, digests=images.digests)
 
-    train = convert(source.train)
-    assert train is not None
-    return replace(source, train=train, validation=convert(source.validation), test=convert(source.test))
+    return source.changed(convert)
 
 
 def _stored_color(color: Color | None) -> StoredColor | None:
@@ -272,32 +289,6 @@ def _space_of(color: Color | None) -> Space:
         return "stored"
     require_extra("kornia", extra="augment", what=f"data.color {color}")
     return color
-
-
-def _limited(indices: Indices, images: ImageSet, limit: int, config: DataConfig, classes: tuple[str, ...]) -> Indices:
-    """Return at most ``limit`` of the indices, class by class."""
-    if limit >= len(indices):
-        return indices
-    return _split(indices, images, len(indices) - limit, config.seed, classes)[0]
-
-
-def _split(
-    indices: Indices, images: ImageSet, share: float, seed: int, classes: tuple[str, ...]
-) -> tuple[Indices, Indices]:
-    """Carve a share, or a number, of the images at some indices off, class by class; copies no image."""
-    from sklearn.model_selection import train_test_split
-
-    labels = images.labels[indices]
-    try:
-        kept, carved = train_test_split(np.arange(len(indices)), test_size=share, random_state=seed, stratify=labels)
-    except ValueError:
-        counts = np.bincount(labels, minlength=len(classes))
-        least = int(counts.argmin())
-        raise DataError(
-            f"{len(indices)} images of {len(classes)} classes are too few to split: class {classes[least]!r} has"
-            f" {counts[least]} left, but training, validation and test each need at least one image of every class"
-        ) from None
-    return indices[np.sort(kept)], indices[np.sort(carved)]
 
 
 def _read_digits(config: DataConfig) -> Source:
@@ -323,7 +314,12 @@ SOURCES: dict[str, Callable[[DataConfig], Source]] = {
     "idx": lambda config: read_idx(config.idx or Path()),
     "npz": lambda config: read_npz(config.npz or Path(), any_channels=config.color is not None),
     "hf": lambda config: read_hub(
-        config.hf or "", size=config.size, color=_stored_color(config.color), skip_broken=config.skip_broken
+        config.hf or "",
+        size=config.size,
+        color=_stored_color(config.color),
+        skip_broken=config.skip_broken,
+        image=config.image,
+        label=config.label,
     ),
     "shapes": lambda config: make_shapes(config.shapes or 0),
 }

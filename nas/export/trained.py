@@ -17,7 +17,7 @@ from nas.architecture.serialization import load_architecture
 from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation
 from nas.data.preprocess import network_input
-from nas.data.sources import Dataset, load_data, load_test
+from nas.data.sources import Dataset, load_test
 from nas.errors import ExportError, StudyError
 from nas.models.build import Network, build_model
 from nas.records import TrialRecord
@@ -79,11 +79,7 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         StudyError: The weights are not on this machine, or the images are others.
         DataError: The images no longer exist.
     """
-    dataset = load_data(study.config.data)
-    if study.fingerprint not in ("", dataset.fingerprint):
-        raise StudyError(
-            f"the images of {study.name!r} have changed since it was run: other classes, or another number of images"
-        )
+    dataset = study.verified()
     path = study.weights(trial)
     if not path.is_file():
         raise StudyError(

@@ -91,7 +91,7 @@ def judge(
             ),
             on_front=bool(found.on_front[index]),
             before=listed[before].number if (before := int(found.before[index])) >= 0 else None,
-            near=before >= 0 and 1 - _SURE < found.better[index] < _SURE,
+            near=before >= 0 and bool(1 - _SURE < found.better[index] < _SURE),
         )
         for index, trial in enumerate(listed)
     ]

@@ -26,6 +26,7 @@ class Latency:
         peak_memory: Bytes of weights, input and all that is allocated at once while a batch runs: by torch's allocator,
             or for onnxruntime by the growth of the process's resident memory; None where it was not measured.
         versions: Of torch, onnxruntime and Python.
+        noisy: Whether other programs took part of the machine, however often it was measured.
     """
 
     backend: Backend
@@ -38,6 +39,7 @@ class Latency:
     repeats: int
     peak_memory: int | None
     versions: str
+    noisy: bool = False
 
     @property
     def images_per_second(self) -> float:

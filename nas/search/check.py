@@ -75,7 +75,7 @@ class CheckReport:
         total_seconds: Estimated time in seconds of those trainings with one worker, each to the end. Halving takes
             less time, and replicates take more.
         skipped: Number of broken images that are left out.
-        advice: What to consider before the search, each in one sentence.
+        notes: What else there is to tell of the images, one line each.
     """
 
     study: str
@@ -94,7 +94,7 @@ class CheckReport:
     trainings: float
     total_seconds: float
     skipped: int
-    advice: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def check_study(study: Named, *, device: str = "auto") -> CheckReport:
         trainings=trainings,
         total_seconds=trainings * statistics.mean(seconds),
         skipped=dataset.skipped,
-        advice=tuple(_advice(config.recipe, dataset)),
+        notes=(*dataset.notes, *_advice(config.recipe, dataset)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -19,9 +19,10 @@ from nas.errors import StudyError
 from nas.fronts.growth import Ended, Growth
 from nas.fronts.judged import Judgement
 from nas.models.backends import Latency
-from nas.records import ClassNumbers, Epoch, Purpose, Repeat, TestLook, TrialRecord
+from nas.records import ClassNumbers, Epoch, ImageDigests, Purpose, Repeat, TestLook, TrialRecord
 from nas.search.disk import weights_folder
 from nas.search.storage.database import Database
+from nas.search.storage.images import require_same_images
 from nas.search.storage.optuna_study import counts_for_nothing, open_optuna_study
 from nas.search.storage.owned_trials import owner_is_gone
 from nas.search.storage.reading import images_behind, read_ended, read_growth, read_judgement
@@ -86,6 +87,33 @@ class Study:
             DataError: They are missing or cannot be read.
         """
         return load_data(self.config.data)
+
+    def verified(self) -> Dataset:
+        """Return training and validation images after making sure that they are those that the study was run on.
+
+        Raises:
+            DataError: They are missing or cannot be read.
+            StudyError: They have changed since.
+        """
+        return replace(self.dataset, notes=(*self.dataset.notes, *self.image_changes()))
+
+    def image_changes(self) -> list[str]:
+        """Return what of the images cannot be verified or is decoded otherwise than when the study was run.
+
+        Raises:
+            DataError: They are missing or cannot be read.
+            StudyError: They have changed since.
+        """
+        now, then = self.dataset.identity, ImageDigests(self.fingerprint)
+        if self.was_run():
+            with self.database.errors():
+                then = replace(self.store.images(), fingerprint=self.fingerprint)
+        return require_same_images(self.name, then=then, now=now)
+
+    def image_notes(self) -> list[str]:
+        """Return what was told of the images when the study was run, one line each."""
+        with self.database.errors():
+            return self.store.image_notes()
 
     def optuna(self, sampler: BaseSampler | None = None) -> optuna.Study:
         """Return the Optuna study. Without a sampler, you can only look at it."""
@@ -160,7 +188,7 @@ class Study:
             return self.store.architecture(trial.digest)
 
     def latencies(self, *, purpose: Purpose = "front") -> dict[str, list[Latency]]:
-        """Return the measured latencies of each network, newest first, by digest."""
+        """Return each network's latencies by digest: newest first, after them those of a busy machine."""
         with self.database.errors():
             return self.store.latencies(purpose=purpose)
 

@@ -16,7 +16,7 @@ from torch.nn import Module
 
 from nas.errors import StudyError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """A checkpoint of another version is not read, and the training begins anew."""
 
 

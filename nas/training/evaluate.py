@@ -13,8 +13,8 @@ from nas.data.batches import ImageBatches
 from nas.records import Metric
 from nas.training.metrics import score_of
 from nas.training.recipe import Precision
-from nas.training.result import Assessment, Score
-from nas.training.step import SMALLEST_BATCH, autocast, is_out_of_memory, right_of
+from nas.training.result import Assessment, Validation
+from nas.training.step import SMALLEST_BATCH, autocast, is_out_of_memory
 
 LARGEST_BATCH = 512
 """Images at once; fewer where the device has not the memory."""
@@ -27,8 +27,8 @@ def evaluate(
     precision: Precision = "auto",
     batch: int = LARGEST_BATCH,
     metric: Metric = "accuracy",
-) -> Score:
-    """Return loss and accuracy, or another metric, of a model in eval mode, which is its mode afterwards.
+) -> Validation:
+    """Return loss, accuracy and answers of a model in eval mode, which is its mode afterwards.
 
     Args:
         model: Maps standardised images to logits.
@@ -37,15 +37,18 @@ def evaluate(
         batch: Images at once.
         metric: Stands for the accuracy.
     """
-    totals, confusion = torch.zeros(2, device=images.device, dtype=torch.float64), None
+    totals, answers = torch.zeros(2, device=images.device, dtype=torch.float64), []
+    confusion = None
     for logits, labels in _logits(model, images, precision, batch):
+        answers.append(logits.argmax(dim=1))
         totals[0] += functional.cross_entropy(logits.float(), labels, reduction="sum")
-        totals[1] += right_of(logits, labels)
+        totals[1] += (answers[-1] == labels).sum()
         if metric != "accuracy":
-            counted = _confusion(labels, logits.argmax(dim=1), logits.shape[1])
+            counted = _confusion(labels, answers[-1], logits.shape[1])
             confusion = counted if confusion is None else confusion + counted
     loss, right = (totals / len(images)).tolist()
-    return Score(loss, right if confusion is None else score_of(confusion, metric).item())
+    score = right if confusion is None else score_of(confusion, metric).item()
+    return Validation(loss, score, torch.cat(answers))
 
 
 def assess(

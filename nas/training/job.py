@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from nas.architecture.spec import Architecture
 from nas.data.sources import Dataset
 from nas.models.device import describe_device
-from nas.records import Epoch
+from nas.records import ClassNumbers, Epoch
 from nas.training.checkpoint import save_weights
 from nas.training.loop import train
 from nas.training.recipe import Recipe
@@ -47,6 +47,7 @@ class Trained:
         train_seconds: Of all epochs, validation included, interruptions left out.
         micro_batch: Most images that the device had memory for at once; None for whole batches.
         data_share: Share of the steps' time that went into making batches, in 0 to 1.
+        answers: Class that the network took each validation image for after the last epoch, int64 of shape (images,).
     """
 
     paused: bool
@@ -55,6 +56,7 @@ class Trained:
     train_seconds: float
     micro_batch: int | None
     data_share: float
+    answers: ClassNumbers = field(compare=False, repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -103,4 +105,5 @@ def do_job(
         train_seconds=result.train_seconds,
         micro_batch=result.micro_batch,
         data_share=result.data_share,
+        answers=result.answers,
     )

@@ -18,6 +18,7 @@ from nas.data.sources import Dataset
 from nas.errors import TrainingDiverged
 from nas.records import Epoch
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
+from nas.training.norms import chosen_images
 from nas.training.optimizer import class_weights
 from nas.training.preparing import (
     bring,
@@ -94,16 +95,17 @@ def train(
             if on_step is not None:
                 on_step(StepDone(*run.steps, run.train_accuracy))
 
-        images = _Images(dataset, recipe, device=device, resolution=architecture.resolution)
+        images = _Images(dataset, recipe, device=device, resolution=architecture.resolution, seed=seed)
         paused = _train_epochs(run, images, saver, tell=on_epoch, after_step=after_step, go_on=go_on)
         if not (keep_checkpoint or paused):
             saver.discard()
     clear_gradients(run.model)
     return TrainingResult(
-        run.best_model().eval(),
+        run.validated_model().eval(),
         tuple(run.curve),
         sum(epoch.seconds for epoch in run.curve),
         steps=run.steps[0],
+        answers=run.answers.cpu().numpy(),
         micro_batch=run.micro_batch,
         data_share=run.clock.share,
         paused=paused,
@@ -123,7 +125,7 @@ def _new_run(
     images = len(dataset.train)
     micro_batch = fitting_batch(architecture, recipe.step_images(images), device)
     generator = torch.Generator(device).manual_seed(seed)
-    model = build_on(device, architecture, channels_last=recipe.channels_last)
+    model = build_on(device, architecture, recipe)
     model.load_state_dict({**model.state_dict(), **initial})
     weights = class_weights(recipe, torch.from_numpy(dataset.train.labels), num_classes=architecture.num_classes)
     return Run(
@@ -157,14 +159,14 @@ def _train_epochs(
     for epoch in run.curve:
         tell(epoch)
     paused = pauses()
-    validation = images.validation()
+    validation, norm_set = images.validation(), images.of_norms()
     train_set = images.train(run.resolution)
     while not (run.ended or paused):
         if train_set.size != run.resolution:
             del train_set  # there may be memory for one only
             train_set = images.train(run.resolution)
         try:
-            epoch = run.epoch(train_set, validation, flip=images.flip, after_step=after_step)
+            epoch = run.epoch(train_set, validation, flip=images.flip, norm_set=norm_set, after_step=after_step)
         except TrainingDiverged:
             saver.discard()
             raise
@@ -177,8 +179,10 @@ def _train_epochs(
 class _Images:
     """The images of a training, brought to its device at the size that it asks for."""
 
-    def __init__(self, dataset: Dataset, recipe: Recipe, *, device: torch.device, resolution: int) -> None:
+    def __init__(self, dataset: Dataset, recipe: Recipe, *, device: torch.device, resolution: int, seed: int) -> None:
         self._dataset = dataset
+        self._recomputes = recipe.norm_statistics == "recomputed"
+        self._seed = seed
         self._resolution = resolution
         self._bring = partial(bring, standard=standardisation(dataset), recipe=recipe, device=device)
         self.flip = flips(dataset, recipe)
@@ -188,6 +192,14 @@ class _Images:
 
     def validation(self) -> ImageBatches:
         return self._bring(self._dataset.validation, resolution=self._resolution)
+
+    def of_norms(self) -> ImageBatches | None:
+        """Return the training images over which norms are recomputed, if they are."""
+        if not self._recomputes:
+            return None
+        train_set = self._dataset.train
+        chosen = chosen_images(len(train_set), seed=self._seed)
+        return self._bring(train_set.take(chosen), resolution=self._resolution)
 
 
 class _Saver:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
+from torch import nn
 
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
@@ -128,8 +129,12 @@ def own_state(device: torch.device, *, seed: int, threads: int) -> Iterator[None
         yield
 
 
-def build_on(device: torch.device, architecture: Architecture, *, channels_last: bool) -> Network:
-    """Return a fresh network on a device, in a memory layout."""
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+def build_on(device: torch.device, architecture: Architecture, recipe: Recipe) -> Network:
+    """Return a fresh network on a device, in the memory layout and with the norms' momentum of a recipe."""
+    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model: Network = build_model(architecture).to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    if recipe.norm_momentum is not None:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = recipe.norm_momentum
     return model

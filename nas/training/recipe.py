@@ -54,14 +54,15 @@ class Recipe(Strict):
         clip: Largest norm of the gradient of all parameters; larger gradients are scaled down. Default: no clipping.
         dropout: Dropout rate before the classifier; default: the architecture's.
         stochastic_depth: Largest drop rate of a residual block; default: the architecture's.
-        norm_statistics: What batch norm uses in the validations that decide, after the last epoch and where halving
-            judges: ``recomputed`` over training images (the default), or the ``running`` averages, which lag behind the
-            weights in a short training.
-        norm_momentum: Share by which each step moves the running averages of batch norm; default: the architecture's.
+        norm_statistics: What batch norm uses in validations and in the weights that are kept: statistics ``recomputed``
+            over training images (the default; Wu & Johnson 2021, arXiv:2105.07576, §3), or the ``running`` averages,
+            which lag behind the weights in a short training.
+        norm_momentum: Share by which each step moves the running averages of batch norm; default: torch's 0.1. It
+            matters where these are used.
         ema: Decay per step of a moving average of weights and norms. The average is then validated and saved. 0, the
             default, turns it off.
         ema_warm_up: Whether the average forgets faster at first, so that it does not hold on to the first weights in a
-            short training; default true.
+            short training: it keeps at most (1 + t) / (10 + t) in step t. Default true.
         metric: By which networks are compared on the validation images, wherever an accuracy decides or is shown:
             ``accuracy`` (the default), ``balanced_accuracy`` (mean over classes of the share that is right) or
             ``macro_f1`` (mean over classes of F1).

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from torch import Tensor
+
 from nas.models.build import Network
-from nas.records import Epoch
+from nas.records import ClassNumbers, Epoch
 
 
 class StepDone(NamedTuple):
@@ -30,6 +32,20 @@ class Score(NamedTuple):
 
     loss: float
     accuracy: float
+
+
+class Validation(NamedTuple):
+    """What a model does on images that it does not learn from.
+
+    Attributes:
+        loss: Mean cross-entropy.
+        accuracy: Share of images right, in 0 to 1.
+        answers: Class that each image was taken for, int64 of shape (images,), on the device.
+    """
+
+    loss: float
+    accuracy: float
+    answers: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,7 @@ class TrainingResult:
         curve: One entry per epoch.
         train_seconds: Of all epochs, validation included, interruptions left out.
         steps: Optimiser steps that were taken.
+        answers: Class that the network took each validation image for after the last epoch, int64 of shape (images,).
         micro_batch: Most images that the memory of the device had room for at once; None for whole batches.
         data_share: Share of the steps' time that went into making batches, in 0 to 1.
         paused: Whether it was paused before its end.
@@ -75,6 +92,7 @@ class TrainingResult:
     curve: tuple[Epoch, ...]
     train_seconds: float
     steps: int
+    answers: ClassNumbers = field(compare=False, repr=False)
     micro_batch: int | None = None
     data_share: float = 0.0
     paused: bool = False

@@ -8,33 +8,25 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from nas.architecture.spec import Architecture
-from nas.data.augment import cut_mix, cut_out, make_color_jitter, make_rand_augment, mix_up, turn
 from nas.data.batches import Batch, ImageBatches
 from nas.errors import ArchitectureError, TrainingDiverged
 from nas.models.build import Network
 from nas.records import Epoch
+from nas.training.augmentation import Augmentation
 from nas.training.average import MovingAverage
 from nas.training.checkpoint import State
 from nas.training.clock import DataClock
 from nas.training.evaluate import LARGEST_BATCH, evaluate
+from nas.training.norms import recompute_statistics, twin
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import Recipe
-from nas.training.result import Score
+from nas.training.result import Score, Validation
 from nas.training.step import Step
-
-
-class _Prepared(NamedTuple):
-    """A batch as the network sees it; the target is the labels, or shares of the classes where images were mixed."""
-
-    images: Tensor
-    target: Tensor
-    labels: Tensor
 
 
 class Run:
@@ -70,7 +62,8 @@ class Run:
         self.model = model
         self.curve: list[Epoch] = []
         self._generator = generator
-        self._mixing = torch.Generator(generator.device).manual_seed(generator.initial_seed() ^ 1)  # of augmentation
+        self._mixing = torch.Generator(generator.device).manual_seed(generator.initial_seed() ^ 1)
+        self._augmentation = Augmentation(recipe, num_classes=architecture.num_classes, generator=self._mixing)
         self._epoch_began = generator.get_state()
         self._steps_of_epoch = 0
         self._began = self._elapsed = 0.0  # when the epoch began or went on, and its seconds before that
@@ -87,27 +80,12 @@ class Run:
         self._advice = f"lower the learning rate, whose peak is {rate:g}"
         self._optimizer = make_optimizer(model, recipe, learning_rate=rate)
         self._schedule = Schedule(self._optimizer, recipe, total_steps=self._total_steps)
-        self._average = MovingAverage(model, recipe.ema) if recipe.ema else None
+        self._average = MovingAverage(model, recipe.ema, warm_up=recipe.ema_warm_up) if recipe.ema else None
+        self._twin: Network | None = None  # of the model that is validated, with its norms recomputed
+        self._answers = torch.zeros(0, device=generator.device, dtype=torch.int64)
         loss = make_loss(recipe, model, class_weights=class_weights)
         self._step = Step(model, loss, self._optimizer, recipe, average=self._average, micro_batch=micro_batch)
         self.clock = DataClock(generator.device)
-        self._changes = self._pixel_changes()
-
-    def _pixel_changes(self) -> list[Callable[[Tensor], Tensor]]:
-        """Return what the recipe does to pixels before they are standardised."""
-        recipe, changes = self._recipe, list[Callable[[Tensor], Tensor]]()
-        if recipe.rotate > 0:
-            changes.append(lambda images: turn(images, degrees=recipe.rotate, generator=self._mixing))
-        if recipe.jitter > 0:
-            changes.append(make_color_jitter(recipe.jitter))
-        if recipe.rand_augment > 0:
-            changes.append(make_rand_augment(recipe.rand_augment_operations, recipe.rand_augment))
-        return changes
-
-    def _change(self, pixels: Tensor) -> Tensor:
-        for change in self._changes:
-            pixels = change(pixels)
-        return pixels
 
     @property
     def micro_batch(self) -> int | None:
@@ -144,9 +122,25 @@ class Run:
         """Return the share right of the images that this epoch has shown so far; on a GPU this waits for it."""
         return float(self._totals[1]) / self._seen if self._seen else 0.0
 
-    def best_model(self) -> Network:
-        """Return the averaged model where there is one."""
+    @property
+    def answers(self) -> Tensor:
+        """Class that each validation image was taken for after the last epoch, int64 of shape (images,)."""
+        return self._answers
+
+    def validated_model(self) -> Network:
+        """Return the model that counts: the average where there is one, with its norms recomputed where they are."""
+        return self._trained_model() if self._twin is None else self._twin
+
+    def _trained_model(self) -> Network:
         return self.model if self._average is None else self._average.model
+
+    def _validate(self, val_set: ImageBatches, norm_set: ImageBatches | None) -> Validation:
+        precision, batch = self._recipe.precision, self._validation_batch
+        if norm_set is not None:
+            self._twin = self._twin or twin(self._trained_model())
+            recompute_statistics(self._twin, norm_set, precision=precision, batch=batch)
+        metric = self._recipe.metric
+        return evaluate(self.validated_model(), val_set, precision=precision, batch=batch, metric=metric)
 
     def epoch(
         self,
@@ -154,9 +148,18 @@ class Run:
         val_set: ImageBatches,
         *,
         flip: bool,
+        norm_set: ImageBatches | None = None,
         after_step: Callable[[], None] | None = None,
     ) -> Epoch:
         """Train to the end of the epoch, validate, and return what is now the last entry of the curve.
+
+        Args:
+            train_set: At the resolution of the epoch.
+            val_set: At that of the network.
+            flip: Whether to mirror training images at random.
+            norm_set: Training images at the network's resolution, over which norms are recomputed for the validation;
+                without them it uses the running averages.
+            after_step: Called after each step.
 
         Raises:
             TrainingDiverged: The loss of the epoch is not finite.
@@ -169,10 +172,7 @@ class Run:
         score = Score(*(self._totals / self._seen).tolist())
         if not math.isfinite(score.loss):
             raise TrainingDiverged(f"the training loss of epoch {number} is {score.loss}: {self._advice}")
-        model, precision = self.best_model(), self._recipe.precision
-        validation = evaluate(
-            model, val_set, precision=precision, batch=self._validation_batch, metric=self._recipe.metric
-        )
+        validation = self._validate(val_set, norm_set)
         if not math.isfinite(validation.loss):
             raise TrainingDiverged(f"the validation loss of epoch {number} is not finite: {self._advice}")
         self._schedule.end_epoch(validation.loss)
@@ -181,7 +181,8 @@ class Run:
         seconds = self._elapsed + time.perf_counter() - self._began
         self._elapsed = 0.0
         self.clock.state()  # the device is done: its times can be added up without waiting
-        self.curve.append(Epoch(number, *score, *validation, seconds))
+        self._answers = validation.answers
+        self.curve.append(Epoch(number, *score, validation.loss, validation.accuracy, seconds))
         return self.curve[-1]
 
     def all_batches(self, train_set: ImageBatches, *, flip: bool) -> Iterator[Batch]:
@@ -197,13 +198,14 @@ class Run:
             flip=flip,
             generator=self._generator,
             skip=self._steps_of_epoch,
-            change=self._change if self._changes else None,
+            change=self._augmentation.of_pixels(),
         )
 
     def take_steps(self, batches: Iterable[Batch], after_step: Callable[[], None] | None = None) -> None:
         """Take one step per batch; sums stay on the device, so that the host does not wait for it."""
         self.model.train()
-        for prepared in self.clock.timed(map(self._augmented, batches)):
+        augmented = (self._augmentation(batch, steps_left=self._steps_left) for batch in batches)
+        for prepared in self.clock.timed(augmented):
             self._totals += self._step(*prepared)
             self._schedule.step()
             self._steps_left -= 1
@@ -211,18 +213,6 @@ class Run:
             self._seen += len(prepared.labels)
             if after_step is not None:
                 after_step()
-
-    def _augmented(self, batch: Batch) -> _Prepared:
-        recipe, generator = self._recipe, self._mixing
-        if recipe.cutout > 0:
-            batch = cut_out(batch, share=recipe.cutout, generator=generator)
-        if recipe.mixup == recipe.cutmix == 0:
-            return _Prepared(batch.images, batch.labels, batch.labels)
-        classes = self._architecture.num_classes
-        cuts = recipe.cutmix > 0 and (recipe.mixup == 0 or self._steps_left % 2 == 1)
-        mix, alpha = (cut_mix, recipe.cutmix) if cuts else (mix_up, recipe.mixup)
-        images, shares = mix(batch, alpha=alpha, num_classes=classes, generator=generator)
-        return _Prepared(images, shares, batch.labels)
 
     def state(self) -> State:
         """Return all that a run needs to go on as if it had never stopped."""
@@ -236,9 +226,12 @@ class Run:
         }
         if self._average is not None:
             tensors |= {f"average.{key}": value for key, value in self._average.state().items()}
+        if self._twin is not None:
+            tensors |= {f"norms.{key}": value for key, value in self._twin.named_buffers()}
         device = self._generator.device
         tensors |= {
             "totals": self._totals,
+            "answers": self._answers,
             "random.epoch": self._epoch_began if self._steps_of_epoch else self._generator.get_state(),
             "random.mixing": self._mixing.get_state(),
             "random.host": torch.get_rng_state(),
@@ -276,7 +269,11 @@ class Run:
         self._optimizer.load_state_dict(optimizer)
         if self._average is not None:
             self._average.restore(part("average."))
+        if norms := part("norms."):
+            self._twin = twin(self._trained_model())
+            self._twin.load_state_dict(norms, strict=False)  # its parameters are those of the model
         self._totals.copy_(tensors["totals"])
+        self._answers = tensors["answers"].to(device)
         self._epoch_began = tensors["random.epoch"]
         self._generator.set_state(self._epoch_began)
         self._mixing.set_state(tensors["random.mixing"])

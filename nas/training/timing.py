@@ -56,7 +56,7 @@ def time_step(
     images = len(dataset.train)
     with own_state(device, seed=0, threads=recipe.cpu_threads):
         batch = recipe.step_images(images)
-        model = build_on(device, architecture, channels_last=recipe.channels_last)
+        model = build_on(device, architecture, recipe)
         generator = torch.Generator(device).manual_seed(0)
         micro_batch = fitting_batch(architecture, batch, device)
         run = Run(model, architecture, recipe, train_images=images, generator=generator, micro_batch=micro_batch)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from nas.analysis import latency
 from nas.analysis.latency import Timed, compare_orders, measure_front, stored_front_latency
-from nas.analysis.pareto import pareto_front
+from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.analysis.plots import plot_latency
 from nas.analysis.report import render_report
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
-from nas.cli.tables.latency import disagreement_lines
+from nas.cli.tables.latency import busy_warning, disagreement_lines, front_latency_table
 from nas.config.study import StudyConfig
 from nas.errors import MeasurementError, StudyError
 from nas.fronts.judged import judge
@@ -56,6 +56,48 @@ def test_of_two_as_fast_the_less_accurate_is_beaten() -> None:
     study = SimpleNamespace(name="s", judgement=lambda: judge([base, same], [], val_images=100))
     ranked = latency._ranked(study, [(base, took(1.0)), (same, took(2.0))]).ranked
     assert [entry.beaten_by for entry in ranked] == [None, 0]
+
+
+def test_a_network_is_beaten_only_beyond_the_spread() -> None:
+    base = TrialRecord(0, "s", 1.0, 1.0, 8, "a", 10, 1, 1, state="trained", accuracy=0.8)
+    trials = [
+        replace(base, number=n, digest=str(n), flops=10 * n + 10, accuracy=a) for n, a in enumerate((0.8, 0.9, 0.7))
+    ]
+    study = SimpleNamespace(name="s", judgement=lambda: judge(trials, [], val_images=10**6))
+    times = [took(1.0, spread=0.1), took(1.5, spread=0.6), took(1.6, spread=0.2)]
+    found = latency._ranked(study, list(zip(trials, times, strict=True)))
+    # the most accurate is within the noise of the last, but another is not
+    assert [(entry.beaten_by, entry.level_with) for entry in found.ranked] == [(None, None), (None, None), (0, None)]
+    close = latency._ranked(study, [(trials[0], took(1.0, spread=0.3)), (trials[2], took(1.2, spread=0.3))])
+    assert [(entry.beaten_by, entry.level_with) for entry in close.ranked] == [(None, None), (None, 0)]
+    assert [str(cell) for cell in front_latency_table(close, width=200).columns[-1]._cells] == [
+        "yes",
+        "level with #0 within noise",
+    ]
+
+
+def test_figures_of_a_busy_machine_do_not_replace_others(own_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = {"median_ms": 1.0, "noisy": True}
+    monkeypatch.setattr(latency, "measure_latency", lambda *_, **__: Measured([took(**now)], []))
+    front = pareto_front(own_study)
+    busy = measure_front(own_study)
+    assert all(entry.latency.noisy for entry in busy.ranked) and busy.earlier == ()
+    assert stored_front_latency(own_study) == busy  # better than nothing
+    shown = [entry.latency for entry in busy.ranked]
+    text = busy_warning(shown)
+    assert f"{len(front)} of {len(front)} figures were disturbed by other programs" in text and "cores)" in text
+    now.update(median_ms=2.0, noisy=False)
+    calm = measure_front(own_study)
+    assert busy_warning([entry.latency for entry in calm.ranked]) == ""
+    now.update(median_ms=9.0, noisy=True)
+    again = measure_front(own_study)
+    assert {entry.latency.median_ms for entry in again.ranked} == {2.0}
+    assert set(again.earlier) == {trial.number for trial in front}
+    assert stored_front_latency(own_study) == calm
+    assert [item.median_ms for item in own_study.latencies()[front[0].digest]] == [2.0, 9.0, 1.0]
+    assert f"earlier ones are shown for #{again.earlier[0]}" in busy_warning(shown[:0], earlier=again.earlier)
+    cells = front_latency_table(busy, width=200).columns[5]._cells
+    assert {str(cell) for cell in cells} == {"1.00 ms (busy machine)"}
 
 
 def test_equal_networks_have_no_order() -> None:
@@ -121,7 +163,7 @@ def test_the_report_shows_the_latency_once_it_was_measured(
     assert f"no, #{front[-1].number} beats it" in text
     figure = plot_latency(study, found)
     line = next(trace for trace in figure.data if trace.name == "front by latency")
-    assert list(line.x) == [1.0] and list(line.y) == [100 * study.judgement().networks[-1].network.shrunk]
+    assert list(line.x) == [1.0] and list(line.y) == [100 * front_with_noise(study).points[-1].shrunk_accuracy]
     assert sum(len(trace.x) for trace in figure.data) == len(front) + 1
 
 

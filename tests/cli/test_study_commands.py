@@ -44,6 +44,23 @@ def test_the_front_of_a_study_is_ranked_by_latency(nas_command: Command, own_fin
     assert "How long inference takes" in Path("r.html").read_text()
 
 
+@pytest.mark.usefixtures("measured_here")
+@pytest.mark.parametrize("spread", [0.0, 1e9], ids=["busy", "calm"])
+def test_a_busy_machine_is_told(
+    spread: float, nas_command: Command, own_finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nas.models import latency
+
+    monkeypatch.setattr(latency, "CALM_SPREAD", spread or 1e-9)
+    monkeypatch.setattr(latency, "CALM_SHARE", 0.0)
+    small = ("resnet_small", "--width", 0.25, "--depth", 0.25, "--resolution", 8)
+    for command in (("latency", own_finished), ("cost", *small, "--latency", "--backend", "eager")):
+        outcome = nas_command(*command, "--device", "cpu")
+        assert outcome.code == 0
+        assert ("figures were disturbed by other programs" in outcome.err) == (spread == 0)
+        assert ("busy machine" in " ".join(outcome.out.split())) == (spread == 0)
+
+
 def test_exporting_from_a_study(nas_command: Command, finished: Path) -> None:
     outcome = nas_command("export", finished, "--max-flops", "1M", "-o", "net")
     assert outcome.code == 0 and "logits differ by at most" in outcome.out and "test accuracy" in outcome.out

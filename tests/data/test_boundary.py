@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import struct
+import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -15,10 +17,10 @@ from PIL import ExifTags, Image, ImageOps
 
 from nas.data import decode, preprocess
 from nas.data.binary import read_cifar, read_idx, read_npz
-from nas.data.boundary import decoding
+from nas.data.boundary import decoding, warnings_told
 from nas.data.decode import Encoded
 from nas.data.folder import read_folder
-from nas.data.hub import _encoded
+from nas.data.hub import _content
 from nas.errors import DataError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -99,7 +101,8 @@ def test_whatever_a_decoder_raises_names_the_file(error: Exception) -> None:
 
 @pytest.mark.parametrize("image", [None, {"bytes": None, "path": None}, {"bytes": b"", "path": None}])
 def test_a_row_without_an_image_cannot_be_read(image: dict[str, object] | None) -> None:
-    found = decode._header(_encoded("hf 'pets', train image 3", image, "train", 0))
+    stored = _content([{"picture": image}], 0, "picture")
+    found = decode._header(Encoded("hf 'pets', train image 3", stored, "train", 0))
     assert str(found) == "hf 'pets', train image 3: not an image that can be read (cannot identify image file)"
 
 
@@ -140,3 +143,31 @@ def test_a_broken_archive_is_one_line_and_nothing_else(tmp_path: Path) -> None:
                 read(path)
             except DataError as error:
                 assert "\n" not in str(error) and str(error).startswith(str(tmp_path))
+
+
+def test_what_decoders_warn_of_is_told_once_with_the_number_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)  # of 96
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / "pets" / name / f"{number}.png").write_bytes(encode(picture(), "PNG"))
+    for _ in range(2):  # decoded, and from the cache
+        (line,) = read_folder(tmp_path / "pets").notes
+        assert line.startswith("the decoder warns of 4 files, such as ") and "decompression bomb" in line
+    assert capfd.readouterr().err == ""
+
+
+def test_warnings_and_logs_of_libraries_do_not_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings_told() as told:
+        for number in range(3):
+            with decoding(f"{number}.tif", "cannot be read"):
+                warnings.warn(f"/usr/lib/PIL/x.py: odd tag {number}", UserWarning, stacklevel=1)
+                logging.getLogger("PIL.TiffImagePlugin").error("more samples than %d", number)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    assert told.lines() == [
+        "the decoder warns of 3 files, such as 0.tif: more samples than N",
+        "the decoder warns of 3 files, such as 0.tif: … odd tag N",
+    ]
+    assert capfd.readouterr().err == ""

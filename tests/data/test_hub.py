@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nas.data import hub
 from nas.data.sources import DataConfig, load_data, load_test
 from nas.errors import DataError
 
@@ -79,3 +81,74 @@ def test_what_cannot_be_used_is_refused_in_one_line(monkeypatch: pytest.MonkeyPa
     refused("./unsplit", "has no training split; known: all")
     monkeypatch.setitem(sys.modules, "datasets", None)
     refused("./one", r"data.hf needs datasets, which is not installed: pip install 'nas-explorer\[hf\]'")
+
+
+@pytest.mark.parametrize("names", [("Train", "Dev", "TEST"), ("training", "valid", "test_set")])
+def test_splits_are_known_by_their_common_names(names: tuple[str, str, str]) -> None:
+    datasets.DatasetDict(
+        {**dict(zip(names, (rows(20), rows(6), rows(4)), strict=True)), "extra": rows(2)}
+    ).save_to_disk("saved")
+    dataset, test = load_data(DataConfig(hf="./saved")), load_test(DataConfig(hf="./saved"))
+    assert (len(dataset.train), len(dataset.validation), len(test)) == (20, 6, 4)
+    assert "hf './saved': splits left aside: extra" in dataset.notes
+    datasets.DatasetDict({"train": rows(4), "dev": rows(4), "validation": rows(4)}).save_to_disk("two")
+    with pytest.raises(DataError, match="'dev' and 'validation' are both names of validation images"):
+        load_data(DataConfig(hf="./two"))
+
+
+def test_columns_are_those_that_are_named() -> None:
+    both = datasets.concatenate_datasets(
+        [
+            rows(20),
+            rows(20).select_columns(["picture"]).rename_column("picture", "other"),
+            datasets.Dataset.from_dict(
+                {"sort": [index // 10 for index in range(20)]},
+                features=datasets.Features({"sort": datasets.ClassLabel(names=["old", "new"])}),
+            ),
+        ],
+        axis=1,
+    )
+    both.save_to_disk("both")
+    assert load_data(DataConfig(hf="./both")).classes == ("cat", "dog")
+    assert load_data(DataConfig(hf="./both", image="other", label="sort")).classes == ("old", "new")
+    for key, name, message in (
+        ("label", "srot", "data.label: hf './both' has no column 'srot'; did you mean 'sort'"),
+        ("image", "id", r"data.image: column 'id' of hf './both' does not hold images; it has id \(Value\)"),
+    ):
+        with pytest.raises(DataError, match=message):
+            load_data(DataConfig.model_validate({"hf": "./both", key: name}))
+    with pytest.raises(ValueError, match="image applies only to hf, but the source is digits"):
+        DataConfig(digits=True, image="picture")
+
+
+def test_images_in_the_cache_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows(20).save_to_disk("one")
+    first = load_data(DataConfig(hf="./one"))
+
+    def read(*arguments: object) -> bytes:
+        raise AssertionError("an image was read")
+
+    monkeypatch.setattr(hub, "_content", read)
+    again = load_data(DataConfig(hf="./one"))
+    assert np.array_equal(first.train.images, again.train.images) and again.identity == first.identity
+
+
+def test_a_replaced_file_beside_the_data_set_is_read_again() -> None:
+    for index in range(20):
+        path = Path(f"pictures/train/{'ab'[index % 2]}/{index}.bmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GENERATOR.integers(0, 256, (5, 5, 3), np.uint8)).save(path)
+        os.utime(path, (10**9, 10**9))
+    first = load_data(DataConfig(hf="./pictures"))
+    assert load_data(DataConfig(hf="./pictures")).identity == first.identity
+    Image.fromarray(GENERATOR.integers(0, 256, (5, 5, 3), np.uint8)).save(path)
+    os.utime(path, (10**9, 10**9))
+    assert load_data(DataConfig(hf="./pictures")).identity != first.identity
+
+
+def test_a_class_without_images_is_named() -> None:
+    features = datasets.Features({"picture": datasets.Image(), "kind": datasets.ClassLabel(names=["a", "b", "c"])})
+    pictures = [Image.fromarray(GENERATOR.integers(0, 256, (5, 5, 3), np.uint8)) for _ in range(20)]
+    columns = {"picture": pictures, "kind": [index % 2 for index in range(20)]}
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk("three")
+    assert "there are no training images of class 'c'" in load_data(DataConfig(hf="./three")).notes

@@ -180,7 +180,7 @@ def test_notes_of_a_folder_reach_the_user() -> None:
         Path("deep", name).mkdir(parents=True)
         for index in range(5):
             Image.fromarray(np.full((8, 8), index, np.int32)).save(f"deep/{name}/{index}.tif")
-    (note,) = load_data(DataConfig(folder=Path("deep"))).notes
+    note, *_ = load_data(DataConfig(folder=Path("deep"))).notes
     assert note.startswith("10 images of 32 bits: no file says")
 
 

@@ -247,7 +247,7 @@ def test_broken_images_are_skipped_only_where_the_study_says_so() -> None:
     assert sum(np.array_equal(image, expected) for image in everything) == 1
     for index in range(12):
         Path(f"some/a/{index}.png").write_text("text")
-    with pytest.raises(DataError, match="some: a class has no images left after the broken ones are skipped"):
+    with pytest.raises(DataError, match="some: class 'a' has no images left after the broken ones are skipped"):
         load_data(config)
 
 

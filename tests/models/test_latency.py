@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -132,9 +133,57 @@ def test_a_network_that_does_not_export_is_a_failure_too(monkeypatch: pytest.Mon
 def test_the_figures_are_the_quantiles_of_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = [float(n) for n in range(1, 12)]
     monkeypatch.setattr(latency, "_timed", lambda run, least_seconds: [n / 1000 for n in calls])
+    monkeypatch.setattr(latency, "CALM_SPREAD", 10.0)
     found = time_inference(small(), device=CPU)
     assert (found.p10_ms, found.median_ms, found.p90_ms) == pytest.approx((2.0, 6.0, 10.0))
     assert found.repeats == 11
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
+    """Return a function that sets p90 over p10, and the share of the processor's time, of each attempt in turn."""
+
+    def set_times(*attempts: tuple[float, float]) -> list[float]:
+        now, coming, given = [0.0, 0.0], list(attempts), []  # of the processor, and of the clock
+
+        def timed(run: Any, least_seconds: float) -> list[float]:
+            spread, share = coming.pop(0)
+            given.append(spread)
+            now[0], now[1] = now[0] + share, now[1] + 1.0
+            return [0.001] * 5 + [0.001 * spread] * 6
+
+        fake = SimpleNamespace(process_time=lambda: now[0], perf_counter=lambda: now[1])
+        monkeypatch.setattr(latency, "time", fake)
+        monkeypatch.setattr(latency, "_timed", timed)
+        return given
+
+    return set_times
+
+
+@pytest.mark.parametrize(
+    ("attempts", "kept", "noisy"),
+    [
+        ([(1.2, 0.99)], 1.2, False),
+        ([(15.0, 0.99), (1.1, 1.0)], 1.1, False),
+        ([(1.2, 0.5), (1.3, 0.95)], 1.3, False),  # half of the time was another program's: all calls took longer
+        ([(15.0, 0.99), (4.0, 0.99), (9.0, 0.99)], 4.0, True),
+        ([(1.1, 0.2), (1.4, 0.6), (1.1, 0.3)], 1.4, True),
+        ([(1.2, 3.5)], 1.2, False),  # several threads
+    ],
+)
+def test_a_disturbed_measurement_is_made_again_and_else_marked(
+    attempts: list[tuple[float, float]], kept: float, noisy: bool, clocks: Callable[..., list[float]]
+) -> None:
+    tried = clocks(*attempts)
+    found = time_inference(plain(), device=CPU)
+    assert len(tried) == len(attempts)
+    assert (found.p90_ms, found.noisy) == (pytest.approx(kept), noisy)
+
+
+def test_a_gpus_work_takes_no_processor_time(clocks: Callable[..., list[float]]) -> None:
+    clocks((1.2, 0.1))
+    setting = latency._Setting("eager", "cuda:0", 1, 1, 1.0)
+    assert latency._calmest(lambda: None, setting).unrest <= 1
 
 
 def test_calls_that_warm_up_are_not_counted() -> None:

@@ -46,6 +46,25 @@ def test_a_process_that_fails_or_dies_is_an_error_in_one_line() -> None:
         in_own_process(die)
 
 
+UNGUARDED = """
+import os
+from nas.errors import ConfigError
+from nas.processes.isolated import in_own_process
+
+try:
+    in_own_process(os.getpid)
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_a_script_that_measures_without_a_guard_is_told_so() -> None:
+    Path("unguarded.py").write_text(UNGUARDED)
+    done = subprocess.run([sys.executable, "unguarded.py"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith('a script must measure under if __name__ == "__main__":')
+    assert done.stderr == ""
+
+
 PARENT = """
 import os, time
 from pathlib import Path

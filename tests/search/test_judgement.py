@@ -14,12 +14,19 @@ from nas.fronts.images import image_noise
 from nas.fronts.posterior import ImageNoise
 from nas.records import ClassNumbers, Repeat
 from nas.search.run.claims import _networks, claim_repeat
+from nas.search.storage.schema import ANSWER
 from nas.search.study import Study
 
 
 def answers(labels: ClassNumbers, *, share: float, seed: int) -> ClassNumbers:
     random = np.random.default_rng(seed)
     return np.where(random.random(len(labels)) < share, labels, (labels + 1) % 10)
+
+
+def forget_answers(study: Study) -> None:
+    """Leave a study as versions did that kept no answers."""
+    with study.database.engine.begin() as connection:
+        connection.execute(ANSWER.delete())
 
 
 def train_again(study: Study, *, with_answers: bool = True) -> None:
@@ -56,11 +63,13 @@ def test_paired_answers_reach_the_judgement(own_study: Study, monkeypatch: pytes
 
 
 def test_a_study_whose_answers_were_not_kept_is_judged_without(own_study: Study) -> None:
+    forget_answers(own_study)
     train_again(own_study, with_answers=False)
     assert not own_study.judgement().noise.assumed and own_study.answers() == {}
 
 
 def test_the_noise_of_another_metric_is_that_of_its_answers(own_study: Study) -> None:
+    forget_answers(own_study)
     labels = own_study.val_labels()
     assert labels is not None
     config = own_study.config

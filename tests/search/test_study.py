@@ -350,6 +350,25 @@ def test_a_latency_budget_is_measured_before_training_and_once_for_a_network(
     assert stored.state is optuna.trial.TrialState.PRUNED and violation == pytest.approx(slow.flops / 4e5 - 1)
 
 
+@pytest.mark.parametrize("noisy", [True, False])
+def test_a_latency_of_a_busy_machine_is_measured_again(
+    noisy: bool, tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coming = [(9.0, noisy), (2.0, False)]
+
+    def measure(limit: Any, architecture: Architecture, *, threads: int, device: torch.device) -> Latency:
+        median, marked = coming.pop(0)
+        facts = {"device": describe_device(device), "versions": describe_versions(), "repeats": 10, "peak_memory": None}
+        return Latency("eager", threads=1, batch=1, median_ms=median, p10_ms=1.0, p90_ms=9.0, noisy=marked, **facts)
+
+    monkeypatch.setattr(objective, "measure_for_budget", measure)
+    narrow = changed(tiny_config, "search", width=0.25, depth=0.25, spaces=["resnet_small"])
+    study = run_study(changed(narrow, "budget", latency_ms={"max": 4.0}), trials=2)
+    assert [trial.state for trial in study.trials()] == ["infeasible", "trained" if noisy else "infeasible"]
+    kept = study.latencies(purpose="budget")[study.trials()[0].digest]
+    assert [item.noisy for item in kept] == ([False, True] if noisy else [False])
+
+
 def test_a_real_latency_decides(tiny_config: StudyConfig) -> None:
     fast = run_study(changed(tiny_config, "budget", latency_ms={"max": 1e-6}), trials=2)
     assert {trial.state for trial in fast.trials()} == {"infeasible"}

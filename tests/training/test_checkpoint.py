@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import scaled, wait_until
@@ -39,7 +40,7 @@ RECIPES = {
     "plateau": Recipe(epochs=4, batch_size=64, schedule="plateau", patience=1, optimizer="rmsprop", learning_rate=1e-3),
     "adagrad, progressive": Recipe(epochs=4, batch_size=64, optimizer="adagrad", learning_rate=0.02, progressive=0.5),
     "mixed": Recipe(epochs=3, batch_size=64, cutout=0.3, mixup=0.2, cutmix=1.0, loss="binary_cross_entropy"),
-    "steps": Recipe(steps=17, batch_size=64, schedule="step", clip=1.0, l1=1e-4, flip=True),
+    "steps": Recipe(steps=17, batch_size=64, schedule="step", clip=1.0, l1=1e-4, flip=True, norm_statistics="running"),
 }
 
 
@@ -66,6 +67,7 @@ def same(first: TrainingResult, second: TrainingResult) -> None:
     assert figures(first.curve) == figures(second.curve)
     for key, tensor in first.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[key]), key
+    assert np.array_equal(first.answers, second.answers)
 
 
 class Stopped(Exception):

@@ -17,11 +17,12 @@ from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation, to_device
 from nas.data.sources import DataConfig, Dataset, load_data
 from nas.models.build import StochasticDepth, build_model
-from nas.training import preparing, run
+from nas.training import augmentation, preparing, run
 from nas.training.evaluate import evaluate
 from nas.training.loop import train
 from nas.training.optimizer import Schedule, learning_rate, make_loss, make_optimizer
 from nas.training.recipe import Recipe
+from nas.training.result import Validation
 
 CPU = torch.device("cpu")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
@@ -192,7 +193,7 @@ def test_dropout_and_stochastic_depth_of_the_recipe_take_the_networks_place(
 
 
 def test_the_average_is_what_is_validated_and_kept(network: Architecture, digits: Dataset) -> None:
-    recipe = Recipe(steps=6, batch_size=64, ema=0.5)
+    recipe = Recipe(steps=6, batch_size=64, ema=0.5, ema_warm_up=False)
     weights: list[torch.Tensor] = []
 
     def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -215,7 +216,7 @@ def test_training_ends_early_where_nothing_is_gained(
     network: Architecture, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuracies = iter([0.1, 0.3, 0.2, 0.3, 0.25, 0.9])
-    monkeypatch.setattr(run, "evaluate", lambda model, images, **how: run.Score(1.0, next(accuracies)))
+    monkeypatch.setattr(run, "evaluate", lambda *_, **__: Validation(1.0, next(accuracies), torch.zeros(1)))
     result = train(network, digits, Recipe(epochs=6, early_stopping=3), seed=0, device=CPU)
     assert [epoch.val_accuracy for epoch in result.curve] == [0.1, 0.3, 0.2, 0.3, 0.25]
 
@@ -263,13 +264,13 @@ def test_images_are_mixed_and_erased_as_the_recipe_says(
 ) -> None:
     called: set[str] = set()
     for name in ("cut_out", "mix_up", "cut_mix"):
-        original = getattr(run, name)
+        original = getattr(augmentation, name)
 
         def note(*arguments: Any, name: str = name, original: Any = original, **keywords: Any) -> Any:
             called.add(name)
             return original(*arguments, **keywords)
 
-        monkeypatch.setattr(run, name, note)
+        monkeypatch.setattr(augmentation, name, note)
     curve = train(network, digits, Recipe(epochs=3, batch_size=64, **changes), seed=0, device=CPU).curve
     assert called == used
     assert curve[-1].train_loss < curve[0].train_loss

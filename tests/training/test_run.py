@@ -12,7 +12,7 @@ import torch
 from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
 from nas.data.sources import DataConfig, Dataset, load_data
-from nas.training import run
+from nas.training import augmentation, run
 from nas.training.loop import train
 from nas.training.recipe import Recipe
 from nas.training.result import StepDone
@@ -39,13 +39,13 @@ def test_each_seed_mixes_in_its_own_way_and_draws_it_apart_from_the_order(
     mixing: dict[str, float], function: str, network: Architecture, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first_drawn: list[Any] = []
-    original = getattr(run, function)
+    original = getattr(augmentation, function)
 
     def watched(*arguments: Any, generator: torch.Generator, **keywords: Any) -> Any:
         first_drawn.append(tuple(generator.get_state().tolist()))
         return original(*arguments, generator=generator, **keywords)
 
-    monkeypatch.setattr(run, function, watched)
+    monkeypatch.setattr(augmentation, function, watched)
     for seed in (4, 5, 4):
         train(network, digits, Recipe(steps=1, batch_size=80, **mixing), seed=seed, device=CPU)
     four, five, again = first_drawn

@@ -11,7 +11,7 @@ from nas.cli.tables.fitted import Column, fitted_table
 from nas.units import format_bytes, format_count
 
 if TYPE_CHECKING:
-    from nas.analysis.latency import FrontLatency, Orders
+    from nas.analysis.latency import FrontLatency, Orders, RankedTrial
     from nas.models.backends import Latency
 
 
@@ -25,7 +25,7 @@ _LATENCY_COLUMNS = (
 
 def _latency_cells(item: Latency) -> tuple[str, ...]:
     return (
-        f"{item.median_ms:.2f} ms",
+        f"{item.median_ms:.2f} ms{' (busy machine)' * item.noisy}",
         f"{item.p10_ms:.2f} to {item.p90_ms:.2f}",
         f"{item.images_per_second:,.0f}",
         "-" if item.peak_memory is None else format_bytes(item.peak_memory),
@@ -65,7 +65,7 @@ def front_latency_table(front: FrontLatency, *, width: int) -> Table:
             format_count(entry.trial.flops),
             str(entry.flops_rank),
             *_latency_cells(entry.latency),
-            "yes" if entry.beaten_by is None else f"beaten by #{entry.beaten_by}",
+            _standing(entry),
         )
         for entry in front.ranked
     ]
@@ -73,6 +73,33 @@ def front_latency_table(front: FrontLatency, *, width: int) -> Table:
         f"Front of {front.study} by latency\n{_where(first)}, {first.backend}, batch {first.batch}\n{first.versions}"
     )
     return fitted_table(columns, rows, width=width, title=title)
+
+
+def _standing(entry: RankedTrial) -> str:
+    if entry.beaten_by is not None:
+        return f"beaten by #{entry.beaten_by}"
+    return "yes" if entry.level_with is None else f"level with #{entry.level_with} within noise"
+
+
+def busy_warning(items: Iterable[Latency], *, earlier: Iterable[int] = ()) -> str:
+    """Say which figures other programs disturbed, or nothing where none is.
+
+    Args:
+        items: Measurements that are shown.
+        earlier: Numbers of the trials among them of which an earlier measurement is shown instead.
+    """
+    import psutil
+
+    found, replaced = list(items), list(earlier)
+    noisy = sum(item.noisy for item in found)
+    if not (noisy or replaced):
+        return ""
+    load, cores = psutil.getloadavg()[0], psutil.cpu_count()
+    shown = f"; earlier ones are shown for {', '.join(f'#{number}' for number in replaced)}" if replaced else ""
+    return (
+        f"{noisy + len(replaced)} of {len(found)} figures were disturbed by other programs, however often measured"
+        f" (load {load:.1f} on {cores} cores){shown}: measure again when the machine is idle"
+    )
 
 
 def _where(item: Latency) -> str:

@@ -82,7 +82,8 @@ class Objective:
             return ""
         digest, threads, device = candidate.record.digest, self._config.recipe.cpu_threads, self._trainer.device
         earlier = self._store.latencies(purpose="budget").get(digest, [])
-        known = [old for old in earlier if measured_alike(old, limit, threads=threads, device=device)]
+        alike = (old for old in earlier if measured_alike(old, limit, threads=threads, device=device))
+        known = [old for old in alike if not old.noisy]
         latency = known[-1] if known else None
         if latency is None:
             latency = measure_for_budget(limit, candidate.architecture, threads=threads, device=device)

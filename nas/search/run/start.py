@@ -63,9 +63,11 @@ def run_study(
     _make_folder(found.directory)
     found.database.prepare()
     with found.database.errors():
-        begun = _begin(found)
+        begun, told = _begin(found)
         if on_event is not None:
             on_event(ImagesLoaded(begun.dataset))
+            for line in told:
+                on_event(Noted(line))
             if note := mirror_note(given.config.data, begun.dataset, given.config.recipe):
                 on_event(Noted(note))
             if ways := earlier_ways(given.config, begun.config):
@@ -87,16 +89,20 @@ def _require_possible(study: Study, device: str) -> None:
     require_rungs(study.config, study.dataset)
 
 
-def _begin(study: Study) -> Study:
-    """Write a study's definition or compare it with the one written, and put right what a killed run left."""
+def _begin(study: Study) -> tuple[Study, list[str]]:
+    """Write a study's definition or compare it with the one written, and put right what a killed run left.
+
+    Returns:
+        The study as it was begun, and what cannot be told of its images.
+    """
     store, dataset = study.store, study.dataset
     config = study.config if study.was_run() else _complete(study.config, dataset)
-    labels = dataset.validation.labels
-    retry_creation(lambda: store.register(config, fingerprint=dataset.fingerprint, val_labels=labels))
+    labels, images = dataset.validation.labels, dataset.identity
+    told = retry_creation(lambda: store.register(config, images=images, val_labels=labels, notes=dataset.notes))
     begun = study.settled(config, dataset.fingerprint)
     release_abandoned(retry_creation(begun.optuna), store)
     prune_checkpoints(begun.weights_folder(), store.trials(), store.repeats())
-    return begun
+    return begun, told
 
 
 def _complete(config: StudyConfig, dataset: Dataset) -> StudyConfig:

@@ -11,7 +11,7 @@ import torch
 from nas.architecture.spec import Architecture
 from nas.errors import StudyError, TrainingDiverged
 from nas.fronts.halving import goes_on
-from nas.records import Epoch, Repeat, TrialRecord, TrialState
+from nas.records import ClassNumbers, Epoch, Repeat, TrialRecord, TrialState
 from nas.search.disk import CHECKPOINTS, repeat_name
 from nas.search.run.events import EpochFinished, Event
 from nas.search.study import Study
@@ -28,6 +28,7 @@ class Trainer:
         self._store = study.store
         self._weights = study.weights_folder()
         self._emit = emit
+        self._answers: dict[int, ClassNumbers] = {}  # of trials that are trained and not yet written
         self.device = device
         self._halving = study.config.search.halving
         self._epochs = study.config.recipe.total_epochs(len(study.dataset.train))
@@ -91,6 +92,8 @@ class Trainer:
             on_epoch=keep,
             go_on=lambda epoch: self._goes_on(record, epoch),
         )
+        if not trained.paused:
+            self._answers[record.number] = trained.answers
         return replace(
             record,
             state="stopped" if trained.paused else "trained",
@@ -110,6 +113,7 @@ class Trainer:
             StudyError: The checkpoint cannot be written.
         """
         job = self._job(architecture, repeat_name(record.digest, repeat.repeat), repeat.seed)
+        answers = None
         try:
             trained = do_job(
                 job,
@@ -135,7 +139,8 @@ class Trainer:
                 train_seconds=trained.train_seconds,
                 curve=trained.curve,
             )
-        self._store.finish_repeat(done)
+            answers = trained.answers
+        self._store.finish_repeat(done, answers=answers)
         return done
 
     def _job(self, architecture: Architecture, name: str, seed: int, *, weights: Path | None = None) -> Job:
@@ -153,7 +158,8 @@ class Trainer:
             *("seed", "device", "accuracy", "train_seconds", "repeat_of", "error", "micro_batch"),
             *("data_share", "epochs"),
         )
-        self._store.finish(record.number, record.state, **{key: getattr(record, key) for key in outcome})
+        values = {key: getattr(record, key) for key in outcome}
+        self._store.finish(record.number, record.state, answers=self._answers.pop(record.number, None), **values)
 
 
 def reason_of(error: Exception) -> str:

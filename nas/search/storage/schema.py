@@ -20,7 +20,8 @@ STUDY = sa.Table(
     sa.Column("val_images", sa.Integer),  # since version 4
     sa.Column("content", sa.String(16)),  # since version 5, as the next
     sa.Column("pixels", sa.String(16)),
-    sa.Column("decoders", sa.Text),  # JSON
+    sa.Column("decoders", sa.Text),  # JSON, as the next
+    sa.Column("image_notes", sa.Text),
     sa.Column("val_labels", sa.LargeBinary),  # packed, as the answers
 )
 NETWORK = sa.Table(
@@ -159,6 +160,7 @@ _ADDED = {
         ("nas_study", "content VARCHAR(16)"),
         ("nas_study", "pixels VARCHAR(16)"),
         ("nas_study", "decoders TEXT"),
+        ("nas_study", "image_notes TEXT"),
         ("nas_study", "val_labels {bytes}"),
         ("nas_latency", "noisy BOOLEAN"),
     ),

@@ -24,8 +24,9 @@ from nas.config.study import StudyConfig, changes, config_from_json, definition_
 from nas.errors import StudyError
 from nas.fronts.halving import Reached
 from nas.models.backends import Latency
-from nas.records import ClassNumbers, Epoch, Purpose, Repeat, TestLook, TrialRecord, TrialState
+from nas.records import ClassNumbers, Epoch, ImageDigests, Purpose, Repeat, TestLook, TrialRecord, TrialState
 from nas.search.storage.database import Database
+from nas.search.storage.images import require_same_images
 from nas.search.storage.packing import pack, unpack
 from nas.search.storage.schema import ANSWER, EPOCH, LATENCY, NETWORK, REPEAT, STUDY, TEST_LOOK, TRIAL
 
@@ -62,33 +63,62 @@ class Store:
             noted: int | None = connection.execute(query).scalar_one()
             return noted
 
-    def register(self, config: StudyConfig, *, fingerprint: str, val_labels: ClassNumbers) -> None:
+    def images(self) -> ImageDigests:
+        """Return what the images of the first run were, as far as it was noted."""
+        columns = (STUDY.c.fingerprint, STUDY.c.content, STUDY.c.pixels, STUDY.c.decoders)
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(*columns).where(STUDY.c.name == self.study)).one()
+        return ImageDigests(row.fingerprint, row.content or "", row.pixels or "", json.loads(row.decoders or "{}"))
+
+    def image_notes(self) -> list[str]:
+        """Return what was told of the images at the first run that noted it, one line each."""
+        query = sa.select(STUDY.c.image_notes).where(STUDY.c.name == self.study)
+        with self._engine.connect() as connection:
+            notes: list[str] = json.loads(connection.execute(query).scalar_one() or "[]")
+            return notes
+
+    def register(
+        self, config: StudyConfig, *, images: ImageDigests, val_labels: ClassNumbers, notes: Sequence[str] = ()
+    ) -> list[str]:
         """Store a study's definition, or make sure that it is the stored one.
 
         Args:
             config: The definition.
-            fingerprint: Of the images.
+            images: What tells the images from others.
             val_labels: Of the validation images.
+            notes: What there is to tell of the images.
+
+        Returns:
+            What cannot be told of the images, one line each.
 
         Raises:
             StudyError: The study was run before with another definition or other data; the message says what changed.
         """
-        stored, labels = self.config(), {"val_images": len(val_labels), "val_labels": pack(val_labels)}
+        stored = self.config()
+        row = {
+            "val_images": len(val_labels),
+            "val_labels": pack(val_labels),
+            "image_notes": json.dumps(list(notes)),
+            "content": images.content,
+            "pixels": images.pixels,
+            "decoders": json.dumps(dict(images.decoders)),
+        }
         if stored is None:
-            row = {"name": self.study, "config": config.model_dump_json(), "fingerprint": fingerprint}
+            definition = {"name": self.study, "config": config.model_dump_json(), "fingerprint": images.fingerprint}
             with self._engine.begin() as connection:
-                connection.execute(STUDY.insert().values(**row, **labels))
-            return
-        changed = changes(stored[0].definition(), config.definition())
-        if not changed and stored[1] != fingerprint:
-            changed = ["the images, their classes or their number have changed since the first run"]
-        if changed:
+                connection.execute(STUDY.insert().values(**definition, **row))
+            return []
+        if changed := changes(stored[0].definition(), config.definition()):
             raise StudyError(
                 f"study {self.study!r} cannot continue with a changed definition ({'; '.join(changed)});"
                 " undo the change, or give the changed study another name"
             )
-        with self._engine.begin() as connection:  # an earlier version did not note them
-            connection.execute(STUDY.update().where(STUDY.c.name == self.study).values(labels))
+        then = self.images()
+        told = require_same_images(self.study, then=then, now=images)
+        if not then.content:  # an earlier version did not note them
+            with self._engine.begin() as connection:
+                connection.execute(STUDY.update().where(STUDY.c.name == self.study).values(row))
+        return told
 
     def val_labels(self) -> ClassNumbers | None:
         """Return the labels of the validation images, int64 of shape (images,); None where they were not noted."""
@@ -105,8 +135,12 @@ class Store:
             repeat: Of the training; the trial's own is 0.
             answers: int64 of shape (images,).
         """
-        row = {"study": self.study, "number": number, "repeat": repeat, "answers": pack(answers)}
         with self._engine.begin() as connection:
+            self._add_answers(connection, number, repeat, answers)
+
+    def _add_answers(self, connection: sa.Connection, number: int, repeat: int, answers: ClassNumbers | None) -> None:
+        if answers is not None:
+            row = {"study": self.study, "number": number, "repeat": repeat, "answers": pack(answers)}
             self._insert_if_new(connection, ANSWER, row)
 
     def answers(self, numbers: Collection[int] | None = None) -> dict[tuple[int, int], ClassNumbers]:
@@ -152,12 +186,13 @@ class Store:
                 self._insert_if_new(connection, NETWORK, network)
             connection.execute(TRIAL.insert().values(study=self.study, **row))
 
-    def finish(self, number: int, state: TrialState, **values: Any) -> None:
-        """Write what became of a trial, and its accuracy for those that repeat it."""
+    def finish(self, number: int, state: TrialState, *, answers: ClassNumbers | None = None, **values: Any) -> None:
+        """Write what became of a trial, its answers if it has some, and its accuracy for those that repeat it."""
         repeating = TRIAL.update().where(TRIAL.c.study == self.study, TRIAL.c.repeat_of == number)
         with self._engine.begin() as connection:
             connection.execute(TRIAL.update().where(self._is(number)).values(state=state, owner=None, **values))
             connection.execute(repeating.values(accuracy=values.get("accuracy")))
+            self._add_answers(connection, number, 0, answers)
 
     def interrupt(self, number: int) -> None:
         """Write that a new trial was left, unless it has ended by now."""
@@ -233,11 +268,12 @@ class Store:
         with self._engine.begin() as connection:
             return self._insert_if_new(connection, REPEAT, {**row, "state": "running"})
 
-    def finish_repeat(self, repeat: Repeat) -> None:
-        """Write what became of a further training."""
+    def finish_repeat(self, repeat: Repeat, *, answers: ClassNumbers | None = None) -> None:
+        """Write what became of a further training, and its answers if it has some."""
         values = {**asdict(repeat), "curve": json.dumps([asdict(epoch) for epoch in repeat.curve])}
         with self._engine.begin() as connection:
             connection.execute(REPEAT.update().where(self._is_repeat(repeat.number, repeat.repeat)).values(values))
+            self._add_answers(connection, repeat.number, repeat.repeat, answers)
 
     def release_repeat(self, number: int, repeat: int) -> None:
         """Give back a further training that was not finished."""
@@ -299,13 +335,14 @@ class Store:
             connection.execute(LATENCY.insert().values(row))
 
     def latencies(self, *, purpose: Purpose) -> dict[str, list[Latency]]:
-        """Return the measurements of the study's networks, newest first, by digest."""
+        """Return the latencies of the study's networks by digest: newest first, after them those of a busy machine."""
         ours = sa.select(TRIAL.c.digest).where(TRIAL.c.study == self.study)
-        columns = [LATENCY.c[field.name] for field in fields(Latency)]
+        noisy = sa.func.coalesce(LATENCY.c.noisy, sa.false())  # earlier versions did not tell
+        columns = [noisy if field.name == "noisy" else LATENCY.c[field.name] for field in fields(Latency)]
         query = sa.select(LATENCY.c.digest, *columns).where(LATENCY.c.purpose == purpose, LATENCY.c.digest.in_(ours))
         found: dict[str, list[Latency]] = {}
         with self._engine.connect() as connection:
-            for digest, *values in connection.execute(query.order_by(LATENCY.c.id.desc())):
+            for digest, *values in connection.execute(query.order_by(noisy, LATENCY.c.id.desc())):
                 found.setdefault(digest, []).append(Latency(*values))
         return found
 

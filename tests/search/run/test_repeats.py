@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nas.analysis.pareto import front_with_noise, pareto_front
@@ -63,6 +64,17 @@ def test_networks_that_may_be_on_the_front_are_trained_once_more(tiny_config: St
     assert len(list(study.weights_folder().glob("*.safetensors"))) == 4  # one for each network
     assert not list((study.weights_folder() / CHECKPOINTS).glob("*"))
     assert len(run_study(config).repeats()) == len(repeats)  # nothing is left to do
+
+
+def test_the_answers_of_every_whole_training_are_kept(tiny_config: StudyConfig) -> None:
+    study = run_study(repeating(tiny_config))
+    labels, answers = study.dataset.validation.labels, study.answers()
+    right = {training: float(np.mean(given == labels)) for training, given in answers.items()}
+    trained = {(trial.number, 0): trial.accuracy for trial in study.trials() if trial.state == "trained"}
+    repeated = {(repeat.number, repeat.repeat): repeat.accuracy for repeat in study.repeats()}
+    assert len(trained) > 1 and len(repeated) > 1
+    assert right == {**trained, **repeated}  # exactly
+    assert {given.dtype for given in answers.values()} == {np.dtype(np.int64)}
 
 
 def test_further_trainings_can_be_asked_for_later_and_are_no_part_of_the_definition(tiny_config: StudyConfig) -> None:
