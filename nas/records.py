@@ -12,6 +12,9 @@ import numpy.typing as npt
 ClassNumbers: TypeAlias = npt.NDArray[np.int64]
 """Which class each of some images has, or was given; of shape (images,)."""
 
+Metric: TypeAlias = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+"""By which figure networks are compared on the validation images; ``accuracy`` in all that follows stands for it."""
+
 Purpose: TypeAlias = Literal["budget", "front"]
 """Why a latency was measured: for the budget (in the searching process) or to rank the front (in its own process)."""
 
@@ -166,3 +169,8 @@ class TestLook:
     accuracy: float
     command: str
     looked_at: str
+
+
+def metric_name(metric: Metric) -> str:
+    """Return a metric in words."""
+    return {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}[metric]

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from nas.analysis.pareto import pareto_front
 from nas.errors import MeasurementError, StudyError
-from nas.fronts.noise import mean, over_seeds
 from nas.models.backends import Backend, Latency
 from nas.models.latency import measure_latency
 from nas.records import TrialRecord
@@ -65,7 +64,7 @@ class RankedTrial(NamedTuple):
             is below the tenth of this one. None for the front by latency.
         level_with: Number of a trial that is at least as accurate and has a lower median, but within the spread; None
             where there is none or this one is beaten.
-        accuracy: Mean over its seeds, in 0 to 1.
+        accuracy: To expect of it, in 0 to 1 (``FrontPoint.shrunk_accuracy``).
     """
 
     trial: TrialRecord
@@ -180,7 +179,7 @@ def _ranked(study: Study, measured: list[tuple[TrialRecord, Latency]]) -> FrontL
     """Rank the members of a front, given cheapest first."""
     flops_rank = {trial.number: rank for rank, (trial, _) in enumerate(measured, start=1)}
     ranked: list[RankedTrial] = []
-    means = {trial: mean(values) for trial, values in over_seeds(study.trials(), study.repeats()).items()}
+    means = {one.network.trial: one.network.shrunk for one in study.judgement().networks}
     by_latency = sorted(measured, key=lambda entry: (entry[1].median_ms, -means[entry[0]]))
     for rank, (trial, latency) in enumerate(by_latency, start=1):
         rivals = sorted((r for r in ranked if r.accuracy >= means[trial]), key=lambda r: -r.accuracy)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from nas.architecture.space import DIMENSIONS
-from nas.fronts.noise import WORTH_REPEATING, Measured, Noise, mean, measured, over_seeds, seed_noise
-from nas.records import Repeat, TrialRecord
+from nas.fronts.judged import Judged
+from nas.fronts.noise import WORTH_REPEATING, Noise
+from nas.records import TrialRecord
 from nas.search.study import Study
 
 
@@ -22,18 +22,22 @@ class FrontPoint:
 
     Attributes:
         trial: The trial that proposed the network.
-        mean_accuracy: Mean accuracy on the validation images over all its seeds, in 0 to 1.
+        shrunk_accuracy: Accuracy to expect on new images and over all seeds, in 0 to 1: the mean, drawn towards what
+            other networks of its cost have, as far as it is noise (``nas/fronts/shrinkage.py``). The front goes by it.
+        mean_accuracy: Mean accuracy on the validation images over all its seeds, in 0 to 1. The luck of the networks
+            that came to the front is still in it.
         std_accuracy: Standard deviation over the seeds; None if there is only one.
         seeds: Number of trainings of the network.
-        standard_error: Standard error of the mean: the noise of one training, pooled over all networks, divided by the
-            square root of ``seeds``.
-        front_probability: Probability, given the errors of all networks, that no other network with the same FLOPs or
-            fewer is as accurate.
-        within_noise_of: Number of the trial before it on the front, if the two means differ by less than two standard
-            errors of their difference; else None.
+        standard_error: Standard deviation of what the true accuracy may be about ``shrunk_accuracy``, but for what
+            drawing the validation images adds to all networks alike.
+        front_probability: Probability, given all trainings of all networks, that no other network with the same FLOPs
+            or fewer is truly as accurate.
+        within_noise_of: Number of the trial before it on the front, if it is not 97.7 % sure (two standard deviations)
+            which of the two is more accurate; else None.
     """
 
     trial: TrialRecord
+    shrunk_accuracy: float
     mean_accuracy: float
     std_accuracy: float | None
     seeds: int
@@ -48,7 +52,7 @@ class FrontPoint:
 
 @dataclass(frozen=True, slots=True)
 class NoisyFront:
-    """The front of the mean accuracies, and how far the noise lets you trust it.
+    """The front of the shrunk accuracies, and how far the noise lets you trust it.
 
     Attributes:
         points: Networks on the front, cheapest first.
@@ -70,56 +74,29 @@ class NoisyFront:
 def pareto_front(study: Study) -> list[TrialRecord]:
     """Return the Pareto front, cheapest first: the networks for which no other is as accurate with fewer FLOPs.
 
-    The accuracy of a network that was trained with several seeds is their mean.
+    The accuracy of a network is the one to expect of it (``FrontPoint.shrunk_accuracy``).
     """
-    return front_of(study.trials(), study.repeats())
-
-
-def front_of(trials: Iterable[TrialRecord], repeats: Iterable[Repeat] = ()) -> list[TrialRecord]:
-    """Return the front of any trials, cheapest first; those that were not trained take no part.
-
-    Of several trials equal in both objectives the first stands for all.
-
-    Args:
-        trials: Of a study.
-        repeats: Further trainings of their networks; the mean over all seeds is a network's accuracy.
-    """
-    means = {trial: mean(values) for trial, values in over_seeds(trials, repeats).items()}
-    front, best = list[TrialRecord](), 0.0
-    for trial in sorted(means, key=lambda trial: (trial.flops, -means[trial], trial.number)):
-        if means[trial] > best:
-            front.append(trial)
-            best = means[trial]
-    return front
+    return study.judgement().front
 
 
 def front_with_noise(study: Study) -> NoisyFront:
     """Return the Pareto front of a study, and how far the noise of training lets you trust it."""
-    trials, repeats, val_images = study.trials(), study.repeats(), study.val_images()
-    members = {trial.number for trial in front_of(trials, repeats)}
-    points, others, before = list[FrontPoint](), list[FrontPoint](), None
-    networks = measured(trials, repeats, val_images=val_images)
-    for network in sorted(networks, key=lambda network: (network.trial.flops, -network.mean, network.trial.number)):
-        on_front = network.trial.number in members
-        (points if on_front else others).append(_point(network, before))
-        before = network if on_front else before
-    noise = seed_noise(over_seeds(trials, repeats).values(), val_images=val_images)
-    return NoisyFront(tuple(points), tuple(others), noise)
+    judgement = study.judgement()
+    points, others = ([_point(one) for one in judgement.networks if one.on_front is member] for member in (True, False))
+    return NoisyFront(tuple(points), tuple(others), judgement.noise)
 
 
-def _point(network: Measured, before: Measured | None) -> FrontPoint:
-    """Return a network as a point, given the one before it on the front."""
-    near = before is not None and (
-        abs(network.mean - before.mean) < 2 * math.hypot(network.standard_error, before.standard_error)
-    )
+def _point(judged: Judged) -> FrontPoint:
+    network = judged.network
     return FrontPoint(
         trial=network.trial,
+        shrunk_accuracy=network.shrunk,
         mean_accuracy=network.mean,
         std_accuracy=network.std,
         seeds=len(network.accuracies),
         standard_error=network.standard_error,
         front_probability=network.probability,
-        within_noise_of=before.trial.number if before is not None and near else None,
+        within_noise_of=judged.before if judged.near else None,
     )
 
 

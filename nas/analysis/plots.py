@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nas.analysis.latency import FrontLatency
 from nas.analysis.pareto import FrontPoint, front_with_noise, pareto_front
 from nas.fronts.growth import Growth, Moment, front_history
-from nas.records import Epoch, TrialRecord
+from nas.records import Epoch, TrialRecord, metric_name
 from nas.search.study import Study
 from nas.units import format_count, format_seconds, format_share
 
@@ -24,6 +24,7 @@ class FrontInfo(NamedTuple):
 
     Attributes:
         title: Of the figure.
+        metric: By which networks are compared, in words.
         trained: Trained networks by space.
         infeasible: Trials outside the budget: they have a cost and no accuracy.
         front: Cheapest first.
@@ -32,6 +33,7 @@ class FrontInfo(NamedTuple):
     """
 
     title: str
+    metric: str
     trained: dict[str, list[FrontPoint]]
     infeasible: list[TrialRecord]
     front: tuple[FrontPoint, ...]
@@ -43,6 +45,7 @@ class CurvesInfo(NamedTuple):
     """What the curve plot shows: each curve of a trained or stopped trial, and which trials are on the front."""
 
     title: str
+    metric: str
     curves: list[tuple[TrialRecord, list[Epoch]]]
     front: frozenset[int]
 
@@ -70,7 +73,8 @@ def front_info(study: Study) -> FrontInfo:
     limit = study.config.budget.flops
     limits = {"largest": limit.max, "smallest": limit.min or None} if limit else {}
     return FrontInfo(
-        title=f"{study.name}: validation accuracy against FLOPs",
+        title=f"{study.name}: expected {metric_name(study.config.recipe.metric)} against FLOPs",
+        metric=metric_name(study.config.recipe.metric),
         trained={name: [p for p in (*found.points, *found.others) if p.trial.space == name] for name in spaces},
         infeasible=[trial for trial in trials if trial.state == "infeasible"],
         front=found.points,
@@ -84,7 +88,8 @@ def curves_info(study: Study) -> CurvesInfo:
     curves, trials = study.curves(), study.trials()
     states = ("trained", "stopped")
     shown = [(trial, curves[trial.number]) for trial in trials if trial.state in states and trial.number in curves]
-    return CurvesInfo(f"{study.name}: learning curves", shown, frozenset(t.number for t in pareto_front(study)))
+    front = frozenset(trial.number for trial in pareto_front(study))
+    return CurvesInfo(f"{study.name}: learning curves", metric_name(study.config.recipe.metric), shown, front)
 
 
 def progress_info(study: Study) -> ProgressInfo:
@@ -98,7 +103,7 @@ def progress_info(study: Study) -> ProgressInfo:
 def plot_front(study: Study) -> go.Figure:
     """Draw accuracy against FLOPs: all networks, the front, the budget and, at the bottom, what was outside it.
 
-    Accuracies are means over seeds. Error bars show one standard error of the mean.
+    Accuracies are those to expect of the networks (``FrontPoint.shrunk_accuracy``). Error bars show one standard error.
     """
     import plotly.graph_objects as go
 
@@ -110,7 +115,7 @@ def plot_front(study: Study) -> go.Figure:
         figure.add_trace(_ringed(info.contenders, name="may be on the front", color=_PERHAPS))
     line = {"color": _FRONT, "width": 2, "shape": "hv"}
     figure.add_trace(_ringed(info.front, name="Pareto front (± 1 standard error)", color=_FRONT, line=line))
-    accuracies = [100 * point.mean_accuracy for points in info.trained.values() for point in points]
+    accuracies = [100 * point.shrunk_accuracy for points in info.trained.values() for point in points]
     floor = min(accuracies, default=0) - 0.08 * max(1.0, max(accuracies, default=0) - min(accuracies, default=0))
     if info.infeasible:
         figure.add_trace(_outside(info.infeasible, floor))
@@ -121,7 +126,7 @@ def plot_front(study: Study) -> go.Figure:
         figure.add_annotation(text=label, showarrow=False, font={"color": _LIMIT}, **position)
     figure.update_xaxes(title="FLOPs per image (one multiply-add is one FLOP; log scale)", type="log", dtick="D2")
     figure.update_xaxes(exponentformat="SI", minorloglabels="complete")
-    figure.update_yaxes(title="Validation accuracy (%)")
+    figure.update_yaxes(title=f"Expected {info.metric} on new images (%)")
     return laid_out(figure, info.title)
 
 
@@ -147,7 +152,7 @@ def plot_curves(study: Study) -> go.Figure:
             )
         )
     figure.update_xaxes(title="Epoch", dtick=max(1, max((len(c) for _, c in info.curves), default=1) // 10))
-    figure.update_yaxes(title="Validation accuracy (%)")
+    figure.update_yaxes(title=f"Validation {info.metric} (%)")
     return laid_out(figure, info.title)
 
 
@@ -218,8 +223,9 @@ def plot_latency(study: Study, front: FrontLatency) -> go.Figure:
     first = front.ranked[0].latency
     what = f"{first.backend}, batch {first.batch}, {first.threads} thread{'s' * (first.threads > 1)} of {first.device}"
     figure.update_xaxes(title=f"Latency in ms, median and p10 to p90 ({what})")
-    figure.update_yaxes(title="Validation accuracy (%)")
-    return laid_out(figure, f"{front.study}: validation accuracy against latency")
+    metric = metric_name(study.config.recipe.metric)
+    figure.update_yaxes(title=f"Expected {metric} on new images (%)")
+    return laid_out(figure, f"{front.study}: expected {metric} against latency")
 
 
 def _points(networks: list[FrontPoint], *, name: str, color: str) -> go.Scatter:
@@ -227,7 +233,7 @@ def _points(networks: list[FrontPoint], *, name: str, color: str) -> go.Scatter:
 
     return go.Scatter(
         x=[point.trial.flops for point in networks],
-        y=[100 * point.mean_accuracy for point in networks],
+        y=[100 * point.shrunk_accuracy for point in networks],
         mode="markers",
         name=name,
         marker={"color": color, "size": 8, "opacity": 0.85},
@@ -245,7 +251,7 @@ def _ringed(
     errors = [100 * point.standard_error for point in points]
     return go.Scatter(
         x=[point.trial.flops for point in points],
-        y=[100 * point.mean_accuracy for point in points],
+        y=[100 * point.shrunk_accuracy for point in points],
         mode="markers" if line is None else "lines+markers",
         name=name,
         line=line,
@@ -270,9 +276,11 @@ def _outside(trials: list[TrialRecord], floor: float) -> go.Scatter:
 
 
 def _hover_point(point: FrontPoint) -> str:
-    std = "" if point.std_accuracy is None else f" ± {100 * point.std_accuracy:.2f} % over {point.seeds} seeds"
+    std = "" if point.std_accuracy is None else f" ± {100 * point.std_accuracy:.2f}"
+    measured = f"measured {100 * point.mean_accuracy:.2f}{std} % ({point.seeds} seed{'s' * (point.seeds > 1)})"
+    expected = f"expected {100 * point.shrunk_accuracy:.2f} ± {100 * point.standard_error:.2f} %, {measured}"
     chance = f"{format_share(point.front_probability)} likely to be on the front"
-    return f"{_hover(point.trial, accuracy=f'accuracy {100 * point.mean_accuracy:.2f} %{std}')}<br>{chance}"
+    return f"{_hover(point.trial, accuracy=expected)}<br>{chance}"
 
 
 def _hover(trial: TrialRecord, *, accuracy: str | None = None) -> str:

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from nas.analysis.findings import findings
 from nas.analysis.latency import stored_front_latency
 from nas.analysis.looks import tested_networks
 from nas.analysis.pareto import front_with_noise
 from nas.analysis.plots import as_html, plot_curves, plot_front, plot_latency, plot_progress
 from nas.files import write_whole
+from nas.records import metric_name
 from nas.search.study import Study
 from nas.training.recipe import Recipe
 from nas.units import format_bytes, format_count, format_share
@@ -63,7 +65,8 @@ def render_report(study: Study) -> str:
     trials, repeats, front = study.trials(), study.repeats(), front_with_noise(study)
     counts = {state: sum(trial.state == state for trial in trials) for state in ("trained", "repeated", "infeasible")}
     stopped = sum(trial.state == "stopped" for trial in trials)
-    best = f"{100 * front.points[-1].mean_accuracy:.2f} %" if front.points else "–"
+    best = f"{100 * front.points[-1].shrunk_accuracy:.2f} %" if front.points else "nothing trained yet"
+    metric = metric_name(study.config.recipe.metric)
     facts = {
         "trials": len(trials),
         "networks trained": counts["trained"],
@@ -71,7 +74,7 @@ def render_report(study: Study) -> str:
         "repeated": counts["repeated"],
         "outside the budget": counts["infeasible"],
         **({"further trainings": sum(repeat.state == "trained" for repeat in repeats)} if repeats else {}),
-        "best accuracy": best,
+        f"best expected {metric}": best,
         "budget": str(study.config.budget).replace("<=", "≤"),
     }
     latency = stored_front_latency(study)
@@ -86,6 +89,8 @@ def render_report(study: Study) -> str:
         facts=facts,
         front=front,
         noise=str(front.noise),
+        metric=metric,
+        findings=findings(study),
         share=format_share,
         latency=latency,
         growth=study.growth(),

@@ -101,6 +101,7 @@ def search(
 
     console = make_console(stderr=as_json)
     with console.status("loading"):
+        from nas.analysis.findings import findings
         from nas.analysis.pareto import front_with_noise
         from nas.search.run.start import run_study
         from nas.search.study import find_study
@@ -119,13 +120,13 @@ def search(
                 max_hours=max_hours,
                 on_event=show,
             )
-        front = front_with_noise(ran)
+        front, advice = front_with_noise(ran), findings(ran)
     if planned == 0:
         console.print(f"{found.name} has all its trials. To run N more: {command} --trials N")
     if as_json:
-        print_json(_front_document(ran.name, front))
+        print_json(_front_document(ran.name, front, advice))
         return
-    _show_front(console, ran.name, front)
+    _show_front(console, ran, front, advice)
     console.print(f"Next: {command_line('report', study)}", soft_wrap=True)
     if front.points:
         number = front.points[-1].trial.number
@@ -148,7 +149,8 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
         if states or name == "trials":
             say(f"  {name}: {', '.join(f'{count} {state}' for state, count in states.most_common()) or 'none'}")
     best, seconds = document["best_accuracy"], document["train_seconds"]
-    say(f"  best validation accuracy {100 * best:.2f} %; {seconds:.0f} s of training")
+    shown = "nothing trained yet" if best is None else f"best expected {document['metric']} {100 * best:.2f} %"
+    say(f"  {shown}; {seconds:.0f} s of training")
     if growth is not None:
         say(f"  {growth}: {'stagnant' if growth.stagnant else 'worth going on'}")
     if (share := document["data_share"]) is not None:
@@ -165,7 +167,7 @@ def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
     from dataclasses import asdict
     from statistics import median
 
-    from nas.fronts.noise import mean, over_seeds
+    from nas.records import metric_name
     from nas.search.disk import disk_use
 
     trials, repeats = opened.trials(), opened.repeats()
@@ -177,7 +179,8 @@ def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
         "trials": Counter(trial.state for trial in trials),
         "planned": opened.config.search.trials,
         "further_trainings": Counter(repeat.state for repeat in repeats),
-        "best_accuracy": max(map(mean, over_seeds(trials, repeats).values()), default=0.0),
+        "metric": metric_name(opened.config.recipe.metric),
+        "best_accuracy": max((one.network.shrunk for one in opened.judgement().networks), default=None),
         "train_seconds": sum(seconds),
         "growth": None if growth is None else {**asdict(growth), "stagnant": growth.stagnant},
         "data_share": median(shares) if shares else None,
@@ -229,6 +232,7 @@ def front(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the front as CSV.")] = False,
 ) -> None:
     """Show the Pareto front of accuracy against FLOPs."""
+    from nas.analysis.findings import findings
     from nas.analysis.pareto import front_with_noise, points_to_frame
     from nas.cli.progress import make_console
     from nas.search.study import open_study
@@ -236,13 +240,13 @@ def front(
     if as_json and as_csv:
         raise ConfigError("--json and --csv cannot be used together")
     with open_study(study, storage=storage) as opened:
-        found = front_with_noise(opened)
+        found, advice = front_with_noise(opened), findings(opened)
     if as_json:
-        print_json(_front_document(opened.name, found))
+        print_json(_front_document(opened.name, found, advice))
     elif as_csv:
         say(points_to_frame(found.points).to_csv(index=False), end="")
     else:
-        _show_front(make_console(), opened.name, found)
+        _show_front(make_console(), opened, found, advice)
 
 
 def report(
@@ -266,15 +270,17 @@ def report(
         say(f"Report: {path}  (open it in a browser)")
 
 
-def _show_front(console: Console, study: str, front: NoisyFront) -> None:
+def _show_front(console: Console, study: Study, front: NoisyFront, found: list[str]) -> None:
     from nas.cli.tables.studies import front_notes, front_table
+    from nas.records import metric_name
 
-    console.print(front_table(front, title=f"Pareto front of {study}", width=console.width))
-    for note in front_notes(front):
+    by = f" by {metric_name(study.config.recipe.metric)}"
+    console.print(front_table(front, title=f"Pareto front of {study.name}{by}", width=console.width))
+    for note in (*front_notes(front), *found):
         console.print(note, soft_wrap=True)
 
 
-def _front_document(study: str, front: NoisyFront) -> dict[str, Any]:
+def _front_document(study: str, front: NoisyFront, found: list[str]) -> dict[str, Any]:
     from dataclasses import asdict
 
     def rows(points: tuple[FrontPoint, ...]) -> list[dict[str, Any]]:
@@ -282,7 +288,8 @@ def _front_document(study: str, front: NoisyFront) -> dict[str, Any]:
 
     return {
         "study": study,
-        "noise": asdict(front.noise),
+        "noise": {**asdict(front.noise), "assumed": front.noise.assumed},
         "front": rows(front.points),
         "contenders": rows(front.contenders),
+        "findings": found,
     }

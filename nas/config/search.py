@@ -105,6 +105,8 @@ class SearchConfig(Strict):
         seed: Random seed of the proposals and of every trial's training; default 0.
         halving: Early stopping. Without it, every network within the budget is trained to the end.
         replicates: Further trainings after all proposals; they do not change what is proposed.
+        repeat_by: Which accuracies tell ``replicates`` who may be on the front: ``shrunk`` towards what others of the
+            cost have (the default; ``nas/fronts/shrinkage.py``), or the ``raw`` means over seeds, as earlier versions.
     """
 
     spaces: tuple[SearchSpace, ...] = Field(min_length=1)
@@ -122,6 +124,7 @@ class SearchConfig(Strict):
     seed: int = 0
     halving: Halving | None = None
     replicates: Replicates | None = None
+    repeat_by: Literal["shrunk", "raw"] = "shrunk"
 
     @model_validator(mode="before")
     @classmethod

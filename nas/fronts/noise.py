@@ -1,4 +1,8 @@
-"""How far seeds alone move an accuracy, and what that leaves of a front."""
+"""How far seeds alone move an accuracy: what was measured of it, and what is assumed until it is.
+
+``NoiseGuess`` is what fronts go by (``nas/fronts/shrinkage.py``). ``seed_noise`` and ``measured`` are plain figures, by
+raw means, that decide when a search is stagnant and, in studies of earlier versions, who is trained again.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,8 @@ from nas.fronts.geometry import Array
 from nas.records import Repeat, TrialRecord
 
 _DRAWS = 4000
+_ASSUMED_WITHIN = 0.5
+"""Standard deviation of the logarithm of the noise about that of the assumption."""
 WORTH_REPEATING = 0.05
 """Probability of being on the front from which on a network counts as one that may be on it."""
 
@@ -25,14 +31,16 @@ class Measured:
     Attributes:
         trial: That proposed it.
         accuracies: On the validation images, the trial's own first.
-        standard_error: Of the mean: the noise of one training divided by the root of their number.
+        standard_error: Standard deviation of what the true accuracy may be.
         probability: Of being on the front of the true means.
+        shrunk: Expected true accuracy, on new images and over all seeds.
     """
 
     trial: TrialRecord
     accuracies: tuple[float, ...]
     standard_error: float
     probability: float
+    shrunk: float
 
     @property
     def mean(self) -> float:
@@ -51,7 +59,8 @@ class Noise:
 
     Attributes:
         std: Standard deviation, above zero.
-        further: Number of further trainings that it was measured on; 0 where it is that of drawing the images.
+        further: Number of further trainings that it was measured on; 0 where it is assumed to be that of drawing the
+            images.
         val_images: Number of validation images.
     """
 
@@ -59,11 +68,57 @@ class Noise:
     further: int
     val_images: int
 
+    @property
+    def assumed(self) -> bool:
+        """Whether no network was trained again."""
+        return not self.further
+
     def __str__(self) -> str:
         """Say how much it is, and from where that is known."""
         measured = f"pooled from {self.further} further training{'s' * (self.further > 1)}"
-        assumed = f"binomial estimate for {self.val_images:,} validation images; search.replicates measures it"
-        return f"Noise of one training: ± {100 * self.std:.2f} % ({measured if self.further else assumed})."
+        assumed = f"assumed: that of drawing {self.val_images:,} validation images; search.replicates measures it"
+        return f"Noise of one training: ± {100 * self.std:.2f} % ({assumed if self.assumed else measured})."
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseGuess:
+    """What is known of the noise of one training.
+
+    An assumption, log-normal and right within a factor of 1.6 two times in three, is multiplied by the likelihood of
+    the further trainings (a scaled chi-squared distribution of their squares). So it goes for little once networks were
+    trained again, and a few trainings that happen to agree are no certainty.
+
+    Attributes:
+        assumed: Standard deviation to expect before any network is trained twice, above zero.
+        squares: Sum of the squared distances of trainings from the mean of their network.
+        further: Number of further trainings.
+    """
+
+    assumed: float
+    squares: float
+    further: int
+
+    @property
+    def std(self) -> float:
+        """Standard deviation to expect (the geometric mean of what is possible)."""
+        low, high = self.range()
+        logs = np.linspace(math.log(low), math.log(high), 500)
+        density = self.log_density(np.exp(logs))
+        weights = np.exp(density - density.max())
+        away = float(weights @ (logs - math.log(self.assumed)) / weights.sum())
+        return self.assumed * math.exp(away)
+
+    def log_density(self, std: Array) -> Array:
+        """Return the density of standard deviations, per logarithm, up to a constant."""
+        away = np.log(std / self.assumed) / _ASSUMED_WITHIN
+        density: Array = -0.5 * away**2 - self.further * np.log(std) - 0.5 * self.squares / std**2
+        return density
+
+    def range(self) -> tuple[float, float]:
+        """Return standard deviations that the true one lies between, all but certainly."""
+        far = math.exp(5 * _ASSUMED_WITHIN)
+        seen = math.sqrt(self.squares / self.further) if self.further else 0.0
+        return self.assumed / far, max(self.assumed * far, 3 * seen)
 
 
 def mean(accuracies: Sequence[float]) -> float:
@@ -90,7 +145,9 @@ def over_seeds(trials: Iterable[TrialRecord], repeats: Iterable[Repeat]) -> dict
 
 
 def measured(trials: Sequence[TrialRecord], repeats: Sequence[Repeat], *, val_images: int) -> list[Measured]:
-    """Return every trained network over all its seeds, cheapest first.
+    """Return every trained network by its raw mean over seeds, cheapest first.
+
+    So earlier versions chose the networks to train again (``search.repeat_by: raw``).
 
     Args:
         trials: Of a study.
@@ -103,7 +160,7 @@ def measured(trials: Sequence[TrialRecord], repeats: Sequence[Repeat], *, val_im
     means = np.array([mean(values) for values in networks.values()])
     chances = front_probabilities(np.array([trial.flops for trial in networks]), means, errors)
     return [
-        Measured(trial, values, float(error), float(chance))
+        Measured(trial, values, float(error), float(chance), mean(values))
         for (trial, values), error, chance in zip(networks.items(), errors, chances, strict=True)
     ]
 
@@ -118,14 +175,23 @@ def seed_noise(accuracies: Collection[Sequence[float]], *, val_images: int) -> N
         accuracies: Of each network, from one seed or several.
         val_images: Number of validation images.
     """
-    least = 1 / (val_images * math.sqrt(12))
     further = sum(len(values) - 1 for values in accuracies)
     if further:
         std = math.sqrt(sum(float(np.var(values)) * len(values) for values in accuracies) / further)
     else:
-        share = float(np.median([values[0] for values in accuracies])) if accuracies else 0.5
-        std = math.sqrt(share * (1 - share) / val_images)
-    return Noise(max(std, least), further, val_images)
+        std = binomial_error([values[0] for values in accuracies], val_images=val_images)
+    return Noise(max(std, least_error(val_images)), further, val_images)
+
+
+def binomial_error(accuracies: Sequence[float], *, val_images: int) -> float:
+    """Return the standard deviation that drawing the images gives to the median accuracy."""
+    share = float(np.median(accuracies)) if accuracies else 0.5
+    return math.sqrt(share * (1 - share) / val_images)
+
+
+def least_error(val_images: int) -> float:
+    """Return the standard deviation that counting whole images leaves."""
+    return 1 / (val_images * math.sqrt(12))
 
 
 def fewest_images(accuracies: Iterable[float]) -> int:
@@ -143,8 +209,17 @@ def front_probabilities(costs: Array, means: Array, errors: Array) -> Array:
     """
     if not len(costs):
         return np.zeros(0)
-    drawn = means + errors * np.random.default_rng(0).standard_normal((_DRAWS, len(means)))
-    best_before = np.full(_DRAWS, -np.inf)
+    return chances_of(costs, means + errors * np.random.default_rng(0).standard_normal((_DRAWS, len(means))))
+
+
+def chances_of(costs: Array, drawn: Array) -> Array:
+    """Return in which share of draws no other point of at most its cost is as accurate, for each point.
+
+    Args:
+        costs: Of shape (points,), rising.
+        drawn: Accuracies, (draws, points).
+    """
+    best_before = np.full(len(drawn), -np.inf)
     chances = np.empty(len(costs))
     for start in (index for index in range(len(costs)) if index == 0 or costs[index] != costs[index - 1]):
         stop = start + int((costs[start:] == costs[start]).sum())

@@ -34,6 +34,8 @@ _SAMPLES = 2000  # drawn where there are more
 _TIMED = 9  # networks, evenly spread by FLOPs; CONTRIBUTING.md says why so many
 _STEPS = 10  # timed for each precision and layout
 
+UNEVEN = 3.0
+"""How many times its equal share of the images the largest class must have for another metric to be suggested."""
 WORTH_SAYING = 1.2
 """How many times as fast as the recipe another precision or layout must be measured to be worth saying."""
 
@@ -157,8 +159,22 @@ def check_study(study: Named, *, device: str = "auto") -> CheckReport:
         trainings=trainings,
         total_seconds=trainings * statistics.mean(seconds),
         skipped=dataset.skipped,
-        notes=dataset.notes,
+        notes=(*dataset.notes, *_advice(config.recipe, dataset)),
     )
+
+
+def _advice(recipe: Recipe, dataset: Dataset) -> list[str]:
+    """Suggest a metric that rare classes count in, where the images are spread unevenly over the classes."""
+    counts = np.bincount(dataset.train.labels, minlength=len(dataset.classes))
+    largest = int(counts.argmax())
+    times = counts[largest] * len(counts) / counts.sum()
+    if times <= UNEVEN or recipe.metric != "accuracy":
+        return []
+    return [
+        f"class {dataset.classes[largest]} has {times:.1f} times its equal share of the images, so always answering it"
+        f" has an accuracy of {100 * counts[largest] / counts.sum():.0f} %: consider recipe.metric: balanced_accuracy"
+        " (or macro_f1) and recipe.class_weights: balanced"
+    ]
 
 
 def _count(config: StudyConfig, dataset: Dataset) -> _Counted:

@@ -17,6 +17,7 @@ from nas.config.study import StudyConfig, load_study_config, settled
 from nas.data.sources import Dataset, load_data
 from nas.errors import StudyError
 from nas.fronts.growth import Ended, Growth
+from nas.fronts.judged import Judgement
 from nas.models.backends import Latency
 from nas.records import ClassNumbers, Epoch, ImageDigests, Purpose, Repeat, TestLook, TrialRecord
 from nas.search.disk import weights_folder
@@ -24,7 +25,7 @@ from nas.search.storage.database import Database
 from nas.search.storage.images import require_same_images
 from nas.search.storage.optuna_study import counts_for_nothing, open_optuna_study
 from nas.search.storage.owned_trials import owner_is_gone
-from nas.search.storage.reading import images_behind, read_ended, read_growth
+from nas.search.storage.reading import images_behind, read_ended, read_growth, read_judgement
 from nas.search.storage.store import Store
 
 
@@ -147,6 +148,11 @@ class Study:
         """Return the number of validation images; if it was not stored, the smallest that fits the accuracies."""
         with self.database.errors():
             return images_behind(self.store, self.trials())
+
+    def judgement(self) -> Judgement:
+        """Return what is known of every trained network, and which are on the front."""
+        with self.database.errors():
+            return read_judgement(self.store, metric=self.config.recipe.metric)
 
     def curves(self) -> dict[int, list[Epoch]]:
         """Return the learning curve of each trained trial, by number."""

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.data.batches import ImageBatches
+from nas.records import Metric
+from nas.training.metrics import score_of
 from nas.training.recipe import Precision
 from nas.training.result import Assessment, Validation
 from nas.training.step import SMALLEST_BATCH, autocast, is_out_of_memory
@@ -19,7 +21,12 @@ LARGEST_BATCH = 512
 
 
 def evaluate(
-    model: nn.Module, images: ImageBatches, *, precision: Precision = "auto", batch: int = LARGEST_BATCH
+    model: nn.Module,
+    images: ImageBatches,
+    *,
+    precision: Precision = "auto",
+    batch: int = LARGEST_BATCH,
+    metric: Metric = "accuracy",
 ) -> Validation:
     """Return loss, accuracy and answers of a model in eval mode, which is its mode afterwards.
 
@@ -28,14 +35,20 @@ def evaluate(
         images: On the model's device, at its resolution.
         precision: As in a recipe.
         batch: Images at once.
+        metric: Stands for the accuracy.
     """
     totals, answers = torch.zeros(2, device=images.device, dtype=torch.float64), []
+    confusion = None
     for logits, labels in _logits(model, images, precision, batch):
         answers.append(logits.argmax(dim=1))
         totals[0] += functional.cross_entropy(logits.float(), labels, reduction="sum")
         totals[1] += (answers[-1] == labels).sum()
+        if metric != "accuracy":
+            counted = _confusion(labels, answers[-1], logits.shape[1])
+            confusion = counted if confusion is None else confusion + counted
     loss, right = (totals / len(images)).tolist()
-    return Validation(loss, right, torch.cat(answers))
+    score = right if confusion is None else score_of(confusion, metric).item()
+    return Validation(loss, score, torch.cat(answers))
 
 
 def assess(
@@ -56,15 +69,19 @@ def assess(
         batch: Images at once.
     """
     totals = torch.zeros(2, device=images.device, dtype=torch.float64)
-    confusion = torch.zeros(num_classes * num_classes, device=images.device, dtype=torch.int64)
+    confusion = torch.zeros((num_classes, num_classes), device=images.device, dtype=torch.int64)
     for logits, labels in _logits(model, images, precision, batch):
         best = logits.topk(min(5, num_classes), dim=1).indices
         totals[0] += functional.cross_entropy(logits.float(), labels, reduction="sum")
         totals[1] += (best == labels[:, None]).sum()
-        confusion += torch.bincount(labels * num_classes + best[:, 0], minlength=num_classes**2)
+        confusion += _confusion(labels, best[:, 0], num_classes)
     loss, top5 = (totals / len(images)).tolist()
-    table = confusion.view(num_classes, num_classes).tolist()
-    return Assessment(loss, top5, tuple(map(tuple, table)))
+    return Assessment(loss, top5, tuple(map(tuple, confusion.tolist())))
+
+
+def _confusion(labels: Tensor, named: Tensor, classes: int) -> Tensor:
+    """Return how often an image of the class of the row was taken for that of the column, (classes, classes)."""
+    return torch.bincount(labels * classes + named, minlength=classes**2).view(classes, classes)
 
 
 class _Answer(NamedTuple):

@@ -19,6 +19,7 @@ from nas.errors import TrainingDiverged
 from nas.records import Epoch
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.norms import chosen_images
+from nas.training.optimizer import class_weights
 from nas.training.preparing import (
     bring,
     build_on,
@@ -126,6 +127,7 @@ def _new_run(
     generator = torch.Generator(device).manual_seed(seed)
     model = build_on(device, architecture, recipe)
     model.load_state_dict({**model.state_dict(), **initial})
+    weights = class_weights(recipe, torch.from_numpy(dataset.train.labels), num_classes=architecture.num_classes)
     return Run(
         model,
         architecture,
@@ -134,6 +136,7 @@ def _new_run(
         generator=generator,
         micro_batch=micro_batch,
         validation_batch=validation_batch(architecture, device),
+        class_weights=None if weights is None else weights.to(device),
     )
 
 

@@ -133,15 +133,25 @@ def _one_cycle(step: int, *, peak: float, warm: float, last: int) -> float:
     return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)
 
 
-def make_loss(recipe: Recipe, model: nn.Module) -> Loss:
+def make_loss(recipe: Recipe, model: nn.Module, *, class_weights: Tensor | None = None) -> Loss:
     """Return a function of logits and labels that gives the mean loss with its L1 penalty.
 
     Logits have the shape (batch, classes), labels (batch,), or (batch, classes) where they are shares of the classes.
+
+    Args:
+        recipe: Names the loss.
+        model: Its weights are what the L1 penalty is on.
+        class_weights: How much the images of each class count, (classes,), on the model's device; by default all alike.
     """
     weights = [p for p in model.parameters() if p.ndim > 1]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        value = _LOSSES[recipe.loss](logits, labels, recipe.label_smoothing)
+        if class_weights is None:
+            value = _LOSSES[recipe.loss](logits, labels, recipe.label_smoothing, "mean")
+        else:
+            each = _LOSSES[recipe.loss](logits, labels, recipe.label_smoothing, "none").view(len(logits), -1)
+            counts = class_weights[labels] if labels.ndim == 1 else labels @ class_weights
+            value = (counts * each.mean(dim=1)).mean()
         if recipe.l1 > 0:
             value = value + recipe.l1 * torch.stack([weight.abs().sum() for weight in weights]).sum()
         return value
@@ -149,16 +159,34 @@ def make_loss(recipe: Recipe, model: nn.Module) -> Loss:
     return loss
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+def class_weights(recipe: Recipe, labels: Tensor, *, num_classes: int) -> Tensor | None:
+    """Return how much the images of each class count in a recipe's loss, float32 (classes,); None for all alike.
+
+    Over the training images the mean is 1: a class of a share of the images counts one over that share and the number
+    of classes (King & Zeng 2001, doi:10.1093/oxfordjournals.pan.a004868, §2; scikit-learn's ``balanced``).
+
+    Args:
+        recipe: That tells.
+        labels: Of the training images, (images,).
+        num_classes: Of the data.
+    """
+    if recipe.class_weights == "none":
+        return None
+    counts = torch.bincount(labels, minlength=num_classes)
+    return len(labels) / (int((counts > 0).sum()) * counts.clamp_min(1).float())
 
 
-def _mean_squared_error(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    return functional.mse_loss(logits.float(), _smoothed(logits, labels, smoothing))
+def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float, reduction: str) -> Tensor:
+    return functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction=reduction)
 
 
-def _binary_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logits.float(), _smoothed(logits, labels, smoothing))
+def _mean_squared_error(logits: Tensor, labels: Tensor, smoothing: float, reduction: str) -> Tensor:
+    return functional.mse_loss(logits.float(), _smoothed(logits, labels, smoothing), reduction=reduction)
+
+
+def _binary_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float, reduction: str) -> Tensor:
+    shares = _smoothed(logits, labels, smoothing)
+    return functional.binary_cross_entropy_with_logits(logits.float(), shares, reduction=reduction)
 
 
 def _smoothed(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
@@ -167,7 +195,7 @@ def _smoothed(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     return one_hot * (1 - smoothing) + smoothing / logits.shape[1]
 
 
-_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+_LOSSES: dict[str, Callable[[Tensor, Tensor, float, str], Tensor]] = {
     "cross_entropy": _cross_entropy,
     "mse": _mean_squared_error,
     "binary_cross_entropy": _binary_cross_entropy,

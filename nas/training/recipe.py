@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from nas.records import Metric
 from nas.schema import Strict
 from nas.units import Count
 
@@ -41,6 +42,9 @@ class Recipe(Strict):
             ``adamw``; default 0.9.
         loss: ``cross_entropy`` (the default), ``mse`` (of logits against one-hot labels) or ``binary_cross_entropy``
             (for each class separately, Wightman et al. 2021, arXiv:2110.00476).
+        class_weights: How much the images of each class count in the loss: ``none`` for all the same (the default), or
+            ``balanced``, in inverse proportion to the number of its training images (King & Zeng 2001,
+            doi:10.1093/oxfordjournals.pan.a004868, §2), so that a rare class counts as much as a frequent one.
         label_smoothing: Share of each label that is spread over all classes; default 0.1 (Szegedy et al. 2016,
             arXiv:1512.00567, section 7).
         weight_decay: L2 penalty on weights; default 0.0005, or 0.05 for ``adamw``, where it is decoupled (Loshchilov &
@@ -59,6 +63,9 @@ class Recipe(Strict):
             default, turns it off.
         ema_warm_up: Whether the average forgets faster at first, so that it does not hold on to the first weights in a
             short training: it keeps at most (1 + t) / (10 + t) in step t. Default true.
+        metric: By which networks are compared on the validation images, wherever an accuracy decides or is shown:
+            ``accuracy`` (the default), ``balanced_accuracy`` (mean over classes of the share that is right) or
+            ``macro_f1`` (mean over classes of F1).
         early_stopping: Number of epochs without a higher validation accuracy after which training ends; off by default.
             The last epoch counts and is saved, not the best one, because choosing would flatter noisy networks.
         progressive: Resolution of the first epoch as a share of the final resolution. The resolution rises over the
@@ -102,6 +109,7 @@ class Recipe(Strict):
     patience: PositiveInt = 2
     momentum: float = Field(0.9, gt=0, lt=1)
     loss: Literal["cross_entropy", "mse", "binary_cross_entropy"] = "cross_entropy"
+    class_weights: Literal["none", "balanced"] = "none"
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     weight_decay: NonNegativeFloat | None = None
     decay_norms: bool = False
@@ -113,6 +121,7 @@ class Recipe(Strict):
     norm_momentum: float | None = Field(None, gt=0, le=1)
     ema: float = Field(0.0, ge=0, lt=1)
     ema_warm_up: bool = True
+    metric: Metric = "accuracy"
     early_stopping: PositiveInt | None = None
     progressive: float = Field(1.0, gt=0, le=1)
     crop: float = Field(0.125, ge=0, lt=0.5)

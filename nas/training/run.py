@@ -42,6 +42,7 @@ class Run:
         generator: torch.Generator,
         micro_batch: int | None = None,
         validation_batch: int = LARGEST_BATCH,
+        class_weights: Tensor | None = None,
     ) -> None:
         """Prepare the first step.
 
@@ -53,6 +54,7 @@ class Run:
             generator: Of order and augmentation, on the model's device.
             micro_batch: Most images at once, where the memory has not room for a whole batch.
             validation_batch: Images at once in validation.
+            class_weights: How much the images of each class count in the loss, (classes,); by default all alike.
 
         Raises:
             DataError: The recipe asks for an augmentation whose library is not installed.
@@ -81,7 +83,7 @@ class Run:
         self._average = MovingAverage(model, recipe.ema, warm_up=recipe.ema_warm_up) if recipe.ema else None
         self._twin: Network | None = None  # of the model that is validated, with its norms recomputed
         self._answers = torch.zeros(0, device=generator.device, dtype=torch.int64)
-        loss = make_loss(recipe, model)
+        loss = make_loss(recipe, model, class_weights=class_weights)
         self._step = Step(model, loss, self._optimizer, recipe, average=self._average, micro_batch=micro_batch)
         self.clock = DataClock(generator.device)
 
@@ -138,7 +140,8 @@ class Run:
             self._twin = self._twin or twin(self._trained_model())
             most = len(norm_set) if self._steps_left == 0 else ON_THE_WAY
             recompute_statistics(self._twin, norm_set, precision=precision, batch=batch, most=most)
-        return evaluate(self.validated_model(), val_set, precision=precision, batch=batch)
+        metric = self._recipe.metric
+        return evaluate(self.validated_model(), val_set, precision=precision, batch=batch, metric=metric)
 
     def epoch(
         self,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nas.analysis import latency
 from nas.analysis.latency import Timed, compare_orders, measure_front, stored_front_latency
-from nas.analysis.pareto import pareto_front
+from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.analysis.plots import plot_latency
 from nas.analysis.report import render_report
 from nas.architecture.cost import count_cost
@@ -19,6 +19,7 @@ from nas.architecture.spec import Architecture
 from nas.cli.tables.latency import busy_warning, disagreement_lines, front_latency_table
 from nas.config.study import StudyConfig
 from nas.errors import MeasurementError, StudyError
+from nas.fronts.judged import judge
 from nas.models.backends import Latency
 from nas.models.latency import Failure, Measured
 from nas.records import TrialRecord
@@ -52,15 +53,17 @@ def test_tau_is_one_less_twice_the_share_of_swapped_pairs(points: list[tuple[int
 def test_of_two_as_fast_the_less_accurate_is_beaten() -> None:
     base = TrialRecord(0, "s", 1.0, 1.0, 8, "a", 10, 1, 1, state="trained", accuracy=0.8)
     same = replace(base, number=1, digest="b", flops=20)
-    study = SimpleNamespace(name="s", trials=lambda: [base, same], repeats=list)
+    study = SimpleNamespace(name="s", judgement=lambda: judge([base, same], [], val_images=100))
     ranked = latency._ranked(study, [(base, took(1.0)), (same, took(2.0))]).ranked
     assert [entry.beaten_by for entry in ranked] == [None, 0]
 
 
 def test_a_network_is_beaten_only_beyond_the_spread() -> None:
     base = TrialRecord(0, "s", 1.0, 1.0, 8, "a", 10, 1, 1, state="trained", accuracy=0.8)
-    trials = [replace(base, number=n, digest=str(n), flops=10 * n, accuracy=a) for n, a in enumerate((0.8, 0.9, 0.7))]
-    study = SimpleNamespace(name="s", trials=lambda: trials, repeats=list)
+    trials = [
+        replace(base, number=n, digest=str(n), flops=10 * n + 10, accuracy=a) for n, a in enumerate((0.8, 0.9, 0.7))
+    ]
+    study = SimpleNamespace(name="s", judgement=lambda: judge(trials, [], val_images=10**6))
     times = [took(1.0, spread=0.1), took(1.5, spread=0.6), took(1.6, spread=0.2)]
     found = latency._ranked(study, list(zip(trials, times, strict=True)))
     # the most accurate is within the noise of the last, but another is not
@@ -156,11 +159,11 @@ def test_the_report_shows_the_latency_once_it_was_measured(
     clock({trial.flops: float(place) for place, trial in enumerate(reversed(front), start=1)})
     found = measure_front(study)
     text = render_report(study)
-    assert "How long inference takes" in text and "validation accuracy against latency" in text
+    assert "How long inference takes" in text and "expected accuracy against latency" in text
     assert f"no, #{front[-1].number} beats it" in text
     figure = plot_latency(study, found)
     line = next(trace for trace in figure.data if trace.name == "front by latency")
-    assert list(line.x) == [1.0] and list(line.y) == [100 * (front[-1].accuracy or 0)]
+    assert list(line.x) == [1.0] and list(line.y) == [100 * front_with_noise(study).points[-1].shrunk_accuracy]
     assert sum(len(trace.x) for trace in figure.data) == len(front) + 1
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.analysis.pareto import front_of, front_with_noise
+from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.analysis.plots import curves_info, front_info, plot_curves, plot_front, plot_progress, progress_info
 from nas.analysis.report import render_report, write_report
 from nas.config.study import StudyConfig
@@ -28,12 +28,12 @@ def test_the_front_plot_shows_every_trial_the_front_and_the_budget(finished_stud
     figure = plot_front(finished_study)
     traces = {trace.name: trace for trace in figure.data}
     assert set(traces) == {"resnet_small", "efficientnet_small", FRONT, PERHAPS, "outside the budget (not trained)"}
-    assert list(traces[FRONT].x) == [trial.flops for trial in front_of(trials)]
+    assert list(traces[FRONT].x) == [trial.flops for trial in pareto_front(finished_study)]
     assert "width" in traces["resnet_small"].text[0] and "FLOPs" in traces["resnet_small"].text[0]
     assert figure.layout.shapes[0].x0 == 1_000_000
     assert "FLOPs" in figure.layout.xaxis.title.text and "(%)" in figure.layout.yaxis.title.text
     for name, points in ((FRONT, info.front), (PERHAPS, info.contenders)):
-        assert list(traces[name].y) == [100 * point.mean_accuracy for point in points]
+        assert list(traces[name].y) == [100 * point.shrunk_accuracy for point in points]
         assert list(traces[name].error_y.array) == [100 * point.standard_error for point in points]
     below = min(y for name in info.trained for y in traces[name].y)
     assert max(traces["outside the budget (not trained)"].y) < below
@@ -42,7 +42,7 @@ def test_the_front_plot_shows_every_trial_the_front_and_the_budget(finished_stud
 def test_the_curve_plot_has_a_line_per_trained_network(finished_study: Study) -> None:
     info = curves_info(finished_study)
     assert len(plot_curves(finished_study).data) == len(info.curves) > 0
-    assert info.front == {trial.number for trial in front_of(finished_study.trials())}
+    assert info.front == {trial.number for trial in pareto_front(finished_study)}
 
 
 def test_no_figure_offers_to_send_its_data_anywhere(finished_study: Study) -> None:
@@ -72,10 +72,10 @@ def test_the_progress_plot_rises_to_the_last_front(finished_study: Study, monkey
 def test_the_report_is_one_file_that_needs_no_network(finished_study: Study) -> None:
     path = write_report(finished_study, "deep/report.html")
     text = path.read_text()
-    assert "tiny: validation accuracy against FLOPs" in text
+    assert "tiny: expected accuracy against FLOPs" in text
     outside = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
     assert not re.findall(r"(?:src|href)\s*=", outside)
-    for trial in front_of(finished_study.trials()):
+    for trial in pareto_front(finished_study):
         assert f"<td>{trial.number}</td>" in text and f"{100 * (trial.accuracy or 0):.2f} %" in text
     assert list(Path("deep").iterdir()) == [path]
     assert write_report(finished_study) == finished_study.directory / "report.html"

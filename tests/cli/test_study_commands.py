@@ -23,8 +23,8 @@ def test_looking_at_a_study(nas_command: Command, finished: Path) -> None:
     assert [row["digest"] for row in rows] == [trial["digest"] for trial in front]
     assert [trial["flops"] for trial in front] == sorted(trial["flops"] for trial in front)
     shown = nas_command("front", finished).out
-    assert "Pareto front of tiny" in shown and "P(front)" in shown and "seeds" not in shown
-    assert "(binomial estimate for 80 validation images; search.replicates measures it)" in shown
+    assert "Pareto front of tiny" in shown and "P(front)" in shown and "  seeds  " not in shown
+    assert "(assumed: that of drawing 80 validation images; search.replicates measures it)" in shown
     assert all(trial["seeds"] == 1 and trial["std_accuracy"] is None for trial in front)
     assert "report.html" in nas_command("report", finished, "-o", "report.html").out
     assert Path("report.html").stat().st_size > 10**6

@@ -62,7 +62,9 @@ def front_of(*points: tuple[float, int, float]) -> NoisyFront:
     for number, (accuracy, seeds, probability) in enumerate(points, start=100):
         trial = TrialRecord(number, "efficientnet_small", 0.375, 1.25, 24, f"{number}", 123_000_000, 12_300_000, 1)
         near = number - 1 if number > 100 else None
-        found.append(FrontPoint(trial, accuracy, 0.0123 if seeds > 1 else None, seeds, 0.01, probability, near))
+        found.append(
+            FrontPoint(trial, accuracy - 0.001, accuracy, 0.0123 if seeds > 1 else None, seeds, 0.01, probability, near)
+        )
     return NoisyFront(tuple(found), (), Noise(0.0123, 4, 400))
 
 
@@ -70,20 +72,21 @@ def test_a_front_with_noise_fits_eighty_columns() -> None:
     front = front_of((0.81, 3, 1.0), (0.8765, 5, 0.9971), (1.0, 1, 0.0521))
     text = printed(front_table(front, title="Pareto front", width=80), 80)
     assert max(map(len, text.splitlines())) <= 80
-    for cell in ("87.65 ± 1.23 %", ">99 %", " 5 %", "#101", "123M", "efficientnet_small", "seeds", "near"):
+    for cell in ("87.55 %", "87.65 ± 1.23 %", ">99 %", " 5 %", "#101", "123M", "efficientnet_small", "near"):
         assert cell in text
     assert "width" not in text and "depth" not in text and "px" not in text  # all three or none
-    wide = printed(front_table(front, title="Pareto front", width=120), 120)
-    assert all(header in wide for header in ("width", "depth", "px", "params", "trained in"))
-    once = printed(front_table(front_of((0.5, 1, 1.0), (0.6, 1, 0.4)), title="", width=80), 80)
+    wide = printed(front_table(front, title="Pareto front", width=130), 130)
+    assert all(header in wide for header in ("seeds", "width", "depth", "px", "params", "trained in"))
+    once = printed(front_table(front_of((0.5, 1, 1.0), (0.6, 1, 0.4)), title="", width=100), 100)
     assert "seeds" not in once and "±" not in once and "width" in once
 
 
 def test_notes_under_a_front_say_what_was_assumed_and_who_is_left_out() -> None:
     front = front_of((0.5, 3, 1.0), (0.6, 3, 0.4))
-    noise, near = front_notes(front)
+    expected, noise, near = front_notes(front)
+    assert expected.startswith("expected: on new images, over all seeds")
     assert noise == "Noise of one training: ± 1.23 % (pooled from 4 further trainings)."
-    assert near.startswith("near: within noise (two standard errors of the difference) of that trial")
+    assert near.startswith("near: within noise (two standard deviations) of that trial")
     others = front_of(*((0.4, 1, chance / 100) for chance in (4, 5, 30, 6, 7, 8, 9))).points
     last = front_notes(replace(front, points=front.points[:1], others=others))[-1]
     assert last == "May be on the front too: #102 (30 %), #106 (9 %), #105 (8 %), #104 (7 %), #103 (6 %) and 1 more."

@@ -133,7 +133,7 @@ def test_without_further_trainings_the_noise_is_binomial() -> None:
     noise = seed_noise([[0.5], [0.9], [0.8]], val_images=400)
     assert noise == Noise(math.sqrt(0.8 * 0.2 / 400), 0, 400)
     assert (
-        str(noise) == "Noise of one training: ± 2.00 % (binomial estimate for 400 validation images;"
+        str(noise) == "Noise of one training: ± 2.00 % (assumed: that of drawing 400 validation images;"
         " search.replicates measures it)."
     )
     assert seed_noise([], val_images=100).std == 0.05
@@ -183,13 +183,13 @@ def test_what_was_not_trained_takes_no_part() -> None:
     states = ("running", "stopped", "repeated", "infeasible", "diverged", "failed", "interrupted")
     trials = [trial(number, 10, 0.9, state=state) for number, state in enumerate(states)]
     assert measured(trials, [], val_images=100) == []
-    assert wanted_repeats(Replicates(), trials, [], val_images=100) == []
+    assert wanted_repeats(Replicates(), trials, [], measured(trials, [], val_images=100)) == []
 
 
 def make_all(asked: Replicates, trials: Sequence[TrialRecord], accuracy: float | None) -> list[Repeat]:
     """Make the most wanted further training, again and again, each with the same outcome."""
     made: list[Repeat] = []
-    while wanted := wanted_repeats(asked, trials, made, val_images=400):
+    while wanted := wanted_repeats(asked, trials, made, measured(trials, made, val_images=400)):
         made.append(once_more(wanted[0][0].number, wanted[0][1], accuracy))
     return made
 
@@ -216,7 +216,7 @@ def test_no_more_is_trained_than_was_asked_for(
 
 def test_the_likely_are_trained_once_more_and_the_unlikely_are_not() -> None:
     trials = [trial(0, 10, 0.6), trial(1, 20, 0.8), trial(2, 30, 0.79), trial(3, 40, 0.3)]
-    wanted = wanted_repeats(Replicates(), trials, [], val_images=400)
+    wanted = wanted_repeats(Replicates(), trials, [], measured(trials, [], val_images=400))
     assert wanted == [
         (trials[n], repeat) for repeat in (1, 2) for n in (0, 1, 2)
     ]  # the likeliest first, round by round
@@ -227,14 +227,19 @@ def test_the_likely_are_trained_once_more_and_the_unlikely_are_not() -> None:
 def test_a_spread_covers_the_cost() -> None:
     trials = [trial(number, 2**number, 0.5) for number in range(13)]
     asked = Replicates(of="spread", networks=4, seeds=2)
-    assert [found.number for found, _ in wanted_repeats(asked, trials, [], val_images=100)] == [0, 4, 8, 12]
+    assert [found.number for found, _ in wanted_repeats(asked, trials, [], measured(trials, [], val_images=100))] == [
+        0,
+        4,
+        8,
+        12,
+    ]
     more = [*trials, trial(13, 2**24, 0.5)]  # the study went on: what has begun keeps its place
     begun = [once_more(number, 1, 0.5) for number in (0, 4, 8, 12)]
-    assert wanted_repeats(asked, more, begun, val_images=100) == []
+    assert wanted_repeats(asked, more, begun, measured(more, begun, val_images=100)) == []
     longer = asked.model_copy(update={"seeds": 3})
-    assert {(t.number, repeat) for t, repeat in wanted_repeats(longer, more, begun, val_images=100)} == {
-        (number, 2) for number in (0, 4, 8, 12)
-    }
+    assert {
+        (t.number, repeat) for t, repeat in wanted_repeats(longer, more, begun, measured(more, begun, val_images=100))
+    } == {(number, 2) for number in (0, 4, 8, 12)}
 
 
 def test_probabilities_are_borne_out() -> None:

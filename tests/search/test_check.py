@@ -225,6 +225,16 @@ def test_a_sample_is_not_called_the_whole(
     assert "about 8 trainings" in out and "with one worker, if all are fast enough\n" in out
 
 
+def test_a_class_of_most_images_calls_for_another_metric(tiny_config: StudyConfig) -> None:
+    dataset = load_data(tiny_config.data)
+    assert check._advice(tiny_config.recipe, dataset) == []
+    rare = np.concatenate([np.flatnonzero(dataset.train.labels == 3), np.flatnonzero(dataset.train.labels != 3)[:20]])
+    uneven = replace(dataset, train=dataset.train.take(rare))
+    (line,) = check._advice(tiny_config.recipe, uneven)
+    assert line.startswith("class 3 has ") and "recipe.metric: balanced_accuracy" in line
+    assert check._advice(Recipe(metric="macro_f1"), uneven) == []
+
+
 def test_steps_of_one_image_are_refused_before_anything_is_trained() -> None:
     config = StudyConfig.model_validate({**TINY, "recipe": {"epochs": 1, "batch_size": 1}})
     for ask in (check_study, run_study):

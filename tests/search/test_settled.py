@@ -45,7 +45,13 @@ def test_what_an_earlier_version_took_for_photographs_is_still_mirrored() -> Non
 @pytest.mark.parametrize(("section", "key"), [(section, key) for section, keys in SETTLED.items() for key in keys])
 def test_a_key_left_out_stays_and_a_key_given_counts(section: str, key: str) -> None:
     other = {"batch_size": 7, "learning_rate": 0.7, "weight_decay": 0.7, "flip": True, "startup_trials": 77}
-    other |= {"sampler": "random", "norm_statistics": "running", "ema_warm_up": False, "every_class": False}
+    other |= {
+        "repeat_by": "raw",
+        "sampler": "random",
+        "norm_statistics": "running",
+        "ema_warm_up": False,
+        "every_class": False,
+    }
     left_out = {"name": "s", "data": {"digits": True}, "search": RANGES}
     given = {**left_out, section: {**left_out.get(section, {}), key: other[key]}}
     stored, file = (StudyConfig.model_validate(document) for document in (given, left_out))
@@ -58,6 +64,7 @@ def test_one_line_says_in_what_a_study_goes_on_as_it_began(tmp_path: Path) -> No
     run_study(path, trials=1, on_event=lambda event: said.append(event.text) if isinstance(event, Noted) else None)
     (line,) = (text for text in said if "as it began" in text)
     assert "recipe.norm_statistics is running, in a new study recomputed" in line
+    assert "search.repeat_by is raw, in a new study shrunk" in line
     assert "data.every_class is false, in a new study true" in line
     assert find_study(path).as_begun().config.definition() == open_study(path).config.definition()
     assert earlier_ways(open_study(path).config, open_study(path).config) == []

@@ -25,8 +25,8 @@ def front_table(front: NoisyFront, *, title: str, width: int) -> Table:
     """Return the Pareto front as a table, cheapest first."""
     repeated = any(point.seeds > 1 for point in front.points)
     columns = [
-        *(Column(header) for header in ("trial", "accuracy")),
-        *([Column("seeds")] if repeated else []),
+        *(Column(header) for header in ("trial", "expected", "measured")),
+        *([Column("seeds", drop=4)] if repeated else []),
         *(Column(header) for header in ("P(front)", "FLOPs")),
         Column("params", drop=2),
         Column("width", drop=3),
@@ -39,6 +39,7 @@ def front_table(front: NoisyFront, *, title: str, width: int) -> Table:
     rows = [
         (
             str(point.trial.number),
+            f"{100 * point.shrunk_accuracy:.2f} %",
             mean_and_std_cell(point),
             *([str(point.seeds)] if repeated else []),
             format_share(point.front_probability),
@@ -85,7 +86,7 @@ def replay_table(summaries: Sequence[ReplaySummary], *, title: str, width: int) 
 
 
 def mean_and_std_cell(point: FrontPoint) -> str:
-    """Return a network's accuracy in percent, with the deviation over its seeds where it has several."""
+    """Return a network's mean accuracy in percent, with the deviation over its seeds where it has several."""
     std = "" if point.std_accuracy is None else f" ± {100 * point.std_accuracy:.2f}"
     return f"{100 * point.mean_accuracy:.2f}{std} %"
 
@@ -94,12 +95,15 @@ def front_notes(front: NoisyFront) -> list[str]:
     """Return what a table of the front has no room for: the noise, what is near, and who may be on the front too."""
     if not front.points:
         return []
-    near = ["near: within noise (two standard errors of the difference) of that trial, the one before it on the front."]
+    expected = (
+        "expected: on new images, over all seeds; measured means, without the luck that brought them to the front."
+    )
+    near = ["near: within noise (two standard deviations) of that trial, the one before it on the front."]
     near = near if any(point.within_noise_of is not None for point in front.points) else []
     some = ", ".join(f"#{p.trial.number} ({format_share(p.front_probability)})" for p in front.contenders[:_CONTENDERS])
     more = len(front.contenders) - _CONTENDERS
     also = [f"May be on the front too: {some}{f' and {more} more' if more > 0 else ''}."] if some else []
-    return [str(front.noise), *near, *also]
+    return [expected, str(front.noise), *near, *also]
 
 
 def seeds_table(results: Sequence[SeedResult], *, title: str, width: int) -> Table:

@@ -17,6 +17,7 @@ from nas.processes.owners import process_identity
 from nas.records import Repeat, TrialRecord
 from nas.search.run.trainer import Trainer
 from nas.search.storage.optuna_study import add_copies
+from nas.search.storage.reading import read_judgement
 from nas.search.storage.store import Store
 from nas.search.study import Study
 from nas.training.loop import trial_seed
@@ -66,8 +67,7 @@ def claim_repeat(study: Study) -> tuple[TrialRecord, Repeat] | None:
     search, store = study.config.search, study.store
     if search.replicates is None:
         return None
-    val_images = len(study.dataset.validation)
-    while wanted := wanted_repeats(search.replicates, store.trials(), store.repeats(), val_images=val_images):
+    while wanted := wanted_repeats(search.replicates, store.trials(), store.repeats(), _networks(study)):
         trial, repeat = wanted[0]
         seed = trial_seed(search.seed, trial.digest, repeat)
         if store.claim_repeat(trial.number, repeat, seed=seed, owner=process_identity()):
@@ -75,16 +75,31 @@ def claim_repeat(study: Study) -> tuple[TrialRecord, Repeat] | None:
     return None
 
 
+def _networks(study: Study) -> list[Measured]:
+    """Return a study's trained networks, cheapest first, as its way of choosing among them has it."""
+    if study.config.search.repeat_by == "raw":
+        store = study.store
+        return measured(store.trials(), store.repeats(), val_images=len(study.dataset.validation))
+    judged = read_judgement(study.store, metric=study.config.recipe.metric).networks
+    return sorted((one.network for one in judged), key=lambda network: (network.trial.flops, network.trial.number))
+
+
 def wanted_repeats(
-    asked: Replicates, trials: Sequence[TrialRecord], repeats: Sequence[Repeat], *, val_images: int
+    asked: Replicates, trials: Sequence[TrialRecord], repeats: Sequence[Repeat], networks: Sequence[Measured]
 ) -> list[tuple[TrialRecord, int]]:
     """Return the further trainings that a study asks for and that nobody has begun, the most wanted first.
 
     Networks with a further training keep their place among the ``asked.networks``, so no more than that get any.
+
+    Args:
+        asked: What the study asks for.
+        trials: Of the study.
+        repeats: Of the study.
+        networks: That were trained, cheapest first.
     """
     digests = {trial.number: trial.digest for trial in trials}
     begun = {(digests[repeat.number], repeat.repeat) for repeat in repeats}
-    known, places = _candidates(asked, trials, repeats, val_images), {digest for digest, _ in begun}
+    known, places = _candidates(asked, networks, repeats), {digest for digest, _ in begun}
     new = [network.trial.digest for network in known if network.trial.digest not in places]
     places |= set(new[: max(0, asked.networks - len(places))])
     return [
@@ -95,10 +110,7 @@ def wanted_repeats(
     ]
 
 
-def _candidates(
-    asked: Replicates, trials: Sequence[TrialRecord], repeats: Sequence[Repeat], val_images: int
-) -> list[Measured]:
-    known = measured(trials, repeats, val_images=val_images)
+def _candidates(asked: Replicates, known: Sequence[Measured], repeats: Sequence[Repeat]) -> list[Measured]:
     if asked.of == "front":
         likely = [network for network in known if network.probability >= WORTH_REPEATING]
         return sorted(likely, key=lambda network: -network.probability)

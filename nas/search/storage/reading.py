@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from nas.fronts.growth import IDLE_PROPOSALS, Ended, Growth, ended_trainings, idle, recent_growth
+from nas.fronts.judged import Judgement, judge
 from nas.fronts.noise import fewest_images, over_seeds, seed_noise
-from nas.records import TrialRecord
+from nas.records import Metric, Repeat, TrialRecord
 from nas.search.storage.optuna_study import ENDED, PROMOTED
 from nas.search.storage.store import Store
+
+_FEW = 20
+"""Networks, at most, whose answers tell how far drawing the images moves a metric."""
 
 
 def images_behind(store: Store, trials: Iterable[TrialRecord]) -> int:
     """Return a study's number of validation images, or the least that its accuracies allow where it was not noted."""
     return store.val_images() or fewest_images(trial.accuracy for trial in trials if trial.accuracy is not None)
+
+
+def read_judgement(store: Store, *, metric: Metric) -> Judgement:
+    """Return what is known of the networks of a study, from the database."""
+    trials, repeats = store.trials(), store.repeats()
+    return judge(
+        trials,
+        repeats,
+        val_images=images_behind(store, trials),
+        answers=store.answers(_worth_reading(trials, repeats, metric)),
+        labels=store.val_labels(),
+        metric=metric,
+    )
+
+
+def _worth_reading(trials: Sequence[TrialRecord], repeats: Sequence[Repeat], metric: Metric) -> list[int]:
+    """Return the trials whose answers tell something: of networks trained again or, for a metric without, of a few."""
+    again = {repeat.number for repeat in repeats}
+    digests = {trial.digest for trial in trials if trial.number in again}
+    trained = [trial.number for trial in trials if trial.state == "trained"]
+    few = trained[:: 1 + len(trained) // _FEW] if metric != "accuracy" and not again else []
+    return few or [trial.number for trial in trials if trial.digest in digests]
 
 
 def trial_ends(study: optuna.Study) -> dict[int, datetime]:

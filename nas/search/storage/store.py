@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -143,9 +143,15 @@ class Store:
             row = {"study": self.study, "number": number, "repeat": repeat, "answers": pack(answers)}
             self._insert_if_new(connection, ANSWER, row)
 
-    def answers(self) -> dict[tuple[int, int], ClassNumbers]:
-        """Return what the networks answered, by trial and repeat; trainings of earlier versions kept no answers."""
+    def answers(self, numbers: Collection[int] | None = None) -> dict[tuple[int, int], ClassNumbers]:
+        """Return what the networks answered, by trial and repeat; trainings of earlier versions kept no answers.
+
+        Args:
+            numbers: Of the trials; all by default.
+        """
         query = sa.select(ANSWER.c.number, ANSWER.c.repeat, ANSWER.c.answers).where(ANSWER.c.study == self.study)
+        if numbers is not None:
+            query = query.where(ANSWER.c.number.in_(numbers))
         with self._engine.connect() as connection:
             return {(number, repeat): unpack(packed) for number, repeat, packed in connection.execute(query)}
 

@@ -20,7 +20,7 @@ import yaml
 from conftest import Outcome, scaled
 from halved import EPOCHS, FACTOR, RUNGS, document, essence, halved, told
 
-from nas.analysis.pareto import front_of, pareto_front
+from nas.analysis.pareto import pareto_front
 from nas.analysis.plots import curves_info, plot_curves
 from nas.analysis.report import render_report
 from nas.architecture.cost import count_cost
@@ -374,12 +374,12 @@ def test_copies_do_not_hide_that_three_trials_in_a_row_failed() -> None:
 def test_looking_at_a_halved_study(nas_command: Callable[..., Outcome], whole: Study) -> None:
     path, trials = whole.directory.with_suffix(".yaml"), whole.trials()
     counts = Counter(trial.state for trial in trials)
-    best = max(trial.accuracy or 0 for trial in trials if trial.state == "trained")
+    best = max(one.network.shrunk for one in whole.judgement().networks)
     status = json.loads(nas_command("status", path, "--json").out)
     assert (status["trials"], status["best_accuracy"]) == (counts, best)
     assert f"{counts['stopped']} stopped" in nas_command("status", path).out
     front = json.loads(nas_command("front", path, "--json").out)["front"]
-    assert [entry["number"] for entry in front] == [trial.number for trial in front_of(trials)]
+    assert [entry["number"] for entry in front] == [trial.number for trial in pareto_front(whole)]
     assert {entry["state"] for entry in front} == {"trained"}
     text = re.sub(r"<script.*?</script>", "", render_report(whole), flags=re.DOTALL)
     assert f"<dt>stopped early</dt><dd>{counts['stopped']}</dd>" in re.sub(r"\s*\n\s*", "", text)

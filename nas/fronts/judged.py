@@ -1,0 +1,136 @@
+"""The networks of a study and what is known of each: accuracies, what they are expected to be worth, and the front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nas.fronts.geometry import Array
+from nas.fronts.images import image_noise, sampling_error, shares
+from nas.fronts.noise import Measured, Noise, NoiseGuess, binomial_error, least_error, over_seeds
+from nas.fronts.posterior import ImageNoise, Trainings
+from nas.fronts.shrinkage import shrink
+from nas.records import ClassNumbers, Metric, Repeat, TrialRecord
+
+_SURE = 0.977
+"""Probability that something lies less than two standard deviations above its mean."""
+
+Answers = Mapping[tuple[int, int], ClassNumbers]
+"""Which class a training's network gave to each validation image, by trial and repeat."""
+
+
+class Judged(NamedTuple):
+    """A network and its place.
+
+    Attributes:
+        network: What was measured of it, and what is expected.
+        on_front: Whether it is on the front of the expected accuracies.
+        before: Number of the trial before it on that front; None for the first.
+        near: Whether it is not sure which of the two is more accurate.
+    """
+
+    network: Measured
+    on_front: bool
+    before: int | None
+    near: bool
+
+
+class Judgement(NamedTuple):
+    """What is known of all networks of a study.
+
+    Attributes:
+        networks: By FLOPs and, of equals, the most accurate first.
+        noise: Of one training.
+    """
+
+    networks: tuple[Judged, ...]
+    noise: Noise
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """The front, cheapest first."""
+        return [judged.network.trial for judged in self.networks if judged.on_front]
+
+
+def judge(
+    trials: Sequence[TrialRecord],
+    repeats: Sequence[Repeat],
+    *,
+    val_images: int,
+    answers: Answers | None = None,
+    labels: ClassNumbers | None = None,
+    metric: Metric = "accuracy",
+) -> Judgement:
+    """Judge every trained network of a study by all its trainings.
+
+    Args:
+        trials: Of a study.
+        repeats: Of the study.
+        val_images: Number of validation images.
+        answers: Of its trainings; those of networks that were trained from several seeds are enough.
+        labels: Of the validation images; None where they are not known.
+        metric: By which the networks were compared.
+    """
+    known = over_seeds(trials, repeats)
+    given = {} if labels is None or answers is None else answers
+    seen = {key: shares(given[key], labels, metric=metric) for key in given} if labels is not None else {}
+    guess = guess_noise(known, seen, val_images=val_images)
+    networks = tuple(Trainings(trial.flops, trial.space, values) for trial, values in known.items())
+    found = shrink(networks, guess, _image_noise(known, repeats, trials, seen))
+    listed = list(known)
+    judged = [
+        Judged(
+            Measured(
+                trial,
+                known[trial],
+                standard_error=float(found.errors[index]),
+                probability=float(found.chances[index]),
+                shrunk=float(found.means[index]),
+            ),
+            on_front=bool(found.on_front[index]),
+            before=listed[before].number if (before := int(found.before[index])) >= 0 else None,
+            near=before >= 0 and bool(1 - _SURE < found.better[index] < _SURE),
+        )
+        for index, trial in enumerate(listed)
+    ]
+    judged.sort(key=lambda one: (one.network.trial.flops, -one.network.shrunk, one.network.trial.number))
+    return Judgement(tuple(judged), Noise(guess.std, guess.further, val_images))
+
+
+def guess_noise(
+    known: Mapping[TrialRecord, Sequence[float]], seen: Mapping[tuple[int, int], Array], *, val_images: int
+) -> NoiseGuess:
+    """Return what is known of the noise of one training.
+
+    What is assumed until networks are trained again is the noise of drawing the validation images: of the answers that
+    are known, the median, else that of an accuracy (binomial).
+    """
+    if seen:
+        assumed = float(np.median([sampling_error(share) for share in seen.values()]))
+    else:
+        assumed = binomial_error([values[0] for values in known.values()], val_images=val_images)
+    squares = sum(float(np.var(values)) * len(values) for values in known.values())
+    further = sum(len(values) - 1 for values in known.values())
+    return NoiseGuess(max(assumed, least_error(val_images)), squares, further)
+
+
+def _image_noise(
+    known: Mapping[TrialRecord, Sequence[float]],
+    repeats: Sequence[Repeat],
+    trials: Sequence[TrialRecord],
+    seen: Mapping[tuple[int, int], Array],
+) -> ImageNoise:
+    digests = {trial.number: trial.digest for trial in trials}
+    by_digest: dict[str, dict[int, Array]] = {}
+    keys = [(trial.number, 0) for trial in known] + [(repeat.number, repeat.repeat) for repeat in repeats]
+    for number, repeat in keys:
+        if (number, repeat) in seen:
+            by_digest.setdefault(digests[number], {})[repeat] = seen[number, repeat]
+    trained_again = [
+        (trial.space, list(by_digest[trial.digest].values()))
+        for trial in known
+        if len(by_digest.get(trial.digest, {})) > 1
+    ]
+    return image_noise(trained_again)
