@@ -32,11 +32,22 @@ class ImageKind(Protocol):
 
 
 class Network(NamedTuple):
-    """A proposal's network, as far as a sampler needs to know it; ``allowed`` by the budget's bounds of closed form."""
+    """A proposal's network, as far as a sampler needs to know it.
+
+    Attributes:
+        digest: Of the network.
+        flops: Of one image.
+        excess: Largest share of a bound of closed form by which it is missed; 0 where the budget allows the network.
+    """
 
     digest: str
     flops: int
-    allowed: bool
+    excess: float
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the network is within the bounds of closed form."""
+        return self.excess <= 0
 
 
 class Networks:
@@ -49,7 +60,8 @@ class Networks:
         def find(items: tuple[tuple[str, Any], ...]) -> Network:
             architecture = architecture_of(config.search, dict(items), dataset)
             cost = count_cost(architecture)
-            return Network(architecture.digest, cost.flops, config.budget.allows(cost))
+            excess = max(0.0, *config.budget.violations(cost).values(), 0.0)
+            return Network(architecture.digest, cost.flops, excess)
 
         self._find = find
 

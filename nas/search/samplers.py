@@ -46,9 +46,11 @@ def make_sampler(
             thrift=THRIFT,
             space=distributions(search),
             feasible=lambda parameters: networks(parameters).allowed,
+            excess=lambda parameters: networks(parameters).excess,
             identity=lambda parameters: networks(parameters).digest,
             ignore=counts_for_nothing,
             partial=partial,
+            version=search.sampler_version,
         )
     makers: dict[str, Callable[[int], BaseSampler]] = {"random": RandomSampler, "tpe": lambda s: _tpe(s, search)}
     return ReproducibleSampler(makers[search.sampler], seed=search.seed)
