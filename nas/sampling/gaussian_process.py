@@ -15,7 +15,7 @@ from torch import Tensor
 from nas.fronts.geometry import Array
 
 _JITTER = 1e-8
-_AT_ONCE = 256  # points of a prediction
+_AT_ONCE = 64  # points of a prediction
 _PRIORS = {"weight": (math.log(0.7), 1.0), "scale": (math.log(0.5), 1.0), "noise": (math.log(0.01), 1.5)}
 """Mean and standard deviation of each logarithm's normal prior: weak, for standardised values and [0, 1] inputs."""
 

@@ -55,7 +55,7 @@ class History:
         def whole(listed: list[Parameters]) -> list[Parameters]:
             return [{name: parameters.get(name, value) for name, value in absent.items()} for parameters in listed]
 
-        return replace(self, **{key: whole(getattr(self, key)) for key in ("known", "running", "all")})
+        return replace(self, known=whole(self.known), running=whole(self.running), all=whole(self.all))
 
     @classmethod
     def of(

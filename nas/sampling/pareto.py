@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,16 +36,34 @@ from nas.sampling.improvement import expected_improvement
 from nas.sampling.points import Parameters, drawn_points, mutations, values_at
 from nas.sampling.scores import as_errors
 
-_DRAWN = 2000  # random candidates for a proposal
-_CLIMBERS = 5  # of the candidates, the most promising, beside which others are tried
 _CLIMBS = 8  # times at most, as long as there is a better one
 _STRATA_DRAWN = 1000  # from which the first proposals are chosen
 _FITTED_EACH = 30  # values up to which the kernel is fitted for each proposal
-_FITTED_MOST = 250  # values that the kernel is fitted to at most
-_LEARNED_FROM = 1000  # values that predictions come from at most
 _FEW = 10  # feasible candidates below which others are climbed to
 _CLIMBS_TO_FEASIBLE = 20  # at most, until one finds something new
 _CHECKED = 500  # trials, the last, whose cost is compared
+
+
+class _Effort(NamedTuple):
+    """How much is tried for a proposal.
+
+    Attributes:
+        drawn: Random candidates.
+        members: Of the front, beside which candidates are tried.
+        climbers: Of the candidates, the most promising, beside which others are tried.
+        fitted_most: Values that a kernel is fitted to at most.
+        learned_from: Values that predictions come from at most.
+    """
+
+    drawn: int
+    members: int
+    climbers: int
+    fitted_most: int
+    learned_from: int
+
+
+_EFFORTS = {1: _Effort(2000, 10_000, 5, 250, 1000), 2: _Effort(1000, 15, 4, 150, 500)}
+"""Of each version of the sampler."""
 
 _LOG = logging.get_logger(__name__)
 
@@ -121,6 +139,7 @@ class ParetoSampler(BaseSampler):
         self._ignore = ignore or (lambda trial: False)
         self._partial = partial or dict
         self._version = version
+        self._effort = _EFFORTS[version]
         self._fits: dict[bytes, Array] = {}
         self._asked: dict[int, Parameters] = {}
         self._checked: set[int] = set()
@@ -225,8 +244,9 @@ class ParetoSampler(BaseSampler):
 
     def _most_promising(self, search: _Search, history: History, sign: float) -> Parameters | None:
         costs = self._known_costs(history)
-        if len(costs) > _LEARNED_FROM:
-            history = history.take(telling(sign * costs, self._ranked_errors(history), _LEARNED_FROM))
+        most = self._effort.learned_from
+        if len(costs) > most:
+            history = history.take(telling(sign * costs, self._ranked_errors(history), most))
             costs = self._known_costs(history)
         space = search.space
         encode = Encoder(space, smallest_share=float(history.shares.min()))
@@ -245,8 +265,9 @@ class ParetoSampler(BaseSampler):
         def beside(parameters: Parameters) -> list[Parameters]:
             return mutations(search.completed(parameters), space, search.random)
 
-        mutants = (mutant for index in members for mutant in beside(history.known[index]))
-        pool = self._candidates(search, [*mutants, *drawn_points(space, _DRAWN, search.random)])
+        spread = members[:: math.ceil(len(members) / self._effort.members)]
+        mutants = (mutant for index in spread for mutant in beside(history.known[index]))
+        pool = self._candidates(search, [*mutants, *drawn_points(space, self._effort.drawn, search.random)])
         if len(pool) < _FEW:
             pool += self._climbed(search)
         search.left = len(pool)
@@ -265,7 +286,7 @@ class ParetoSampler(BaseSampler):
 
         gains = promises(pool)
         for _ in range(_CLIMBS):
-            best = [pool[index].parameters for index in np.argsort(-gains, kind="stable")[:_CLIMBERS]]
+            best = [pool[index].parameters for index in np.argsort(-gains, kind="stable")[: self._effort.climbers]]
             others = self._candidates(search, (mutant for point in best for mutant in beside(point)))
             if not others:
                 break
@@ -281,7 +302,8 @@ class ParetoSampler(BaseSampler):
         if self._version == 1:
             return history.errors
         spread = float(np.quantile(history.losses, 0.5) - history.losses.min()) or 1.0
-        return (history.losses - history.losses.min()) / spread + 0.1
+        errors: Array = (history.losses - history.losses.min()) / spread + 0.1
+        return errors
 
     def _chances(self, history: History, encode: Encoder) -> Chances:
         """Return what is known of failures and of bounds that are measured."""
@@ -293,12 +315,13 @@ class ParetoSampler(BaseSampler):
             costs = np.array([self._cost_of(parameters) for parameters in listed])
             return encode(listed, costs, np.ones(len(listed)))
 
+        most = self._effort.fitted_most
         if history.failed:
             whole = [parameters for parameters, share in zip(history.known, history.shares, strict=True) if share == 1]
-            tried = [*history.failed[-_FITTED_MOST:], *whole[-_FITTED_MOST:]]
-            failed = np.arange(len(tried)) < len(history.failed[-_FITTED_MOST:])
+            tried = [*history.failed[-most:], *whole[-most:]]
+            failed = np.arange(len(tried)) < len(history.failed[-most:])
             chances.learn_failures(points(tried), failed)
-        measured = [(p, values) for p, values in history.constraints if self._feasible(p)][-_FITTED_MOST:]
+        measured = [(p, values) for p, values in history.constraints if self._feasible(p)][-most:]
         for key, indices in bounds_of([values for _, values in measured]).items():
             values = np.array([measured[index][1][key] for index in indices])
             chances.learn_bound(points([measured[index][0] for index in indices]), values)
@@ -312,7 +335,7 @@ class ParetoSampler(BaseSampler):
         count = len(points)
         if count > _FITTED_EACH:
             count = math.floor(_FITTED_EACH * 1.1 ** math.floor(math.log(count / _FITTED_EACH, 1.1) + 1e-9) + 1e-9)
-        chosen = np.unique(np.linspace(0, count - 1, min(count, _FITTED_MOST)).round().astype(int))
+        chosen = np.unique(np.linspace(0, count - 1, min(count, self._effort.fitted_most)).round().astype(int))
         points, values = points[chosen], values[chosen]
         key = hashlib.blake2b(points.tobytes() + values.tobytes(), digest_size=16).digest()
         if key not in self._fits:

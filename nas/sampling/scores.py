@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import scipy.linalg
 
 from nas.fronts.geometry import Array
@@ -13,7 +14,7 @@ _MOST = 250  # values by which the floor is chosen
 _NOISE = 0.02  # of the variance, while the floor is chosen
 
 
-def as_errors(losses: Array, points: Array, categorical: Array) -> Array:
+def as_errors(losses: Array, points: Array, categorical: npt.NDArray[np.bool_]) -> Array:
     """Return losses as errors above a floor; the floor is where their logarithm is best explained.
 
     The logarithm of an error is modelled, so it matters what an error is zero at. An accuracy in percent does not say
@@ -31,17 +32,17 @@ def as_errors(losses: Array, points: Array, categorical: Array) -> Array:
     """
     if not len(losses):
         return losses
-    above = losses - losses.min()
+    above: Array = losses - losses.min()
     # of the better half, so that some that learned nothing do not set the scale
     spread = float(np.quantile(above, 0.5)) or float(above.max())
     if spread == 0:
         return np.ones(len(losses))
     above = above / spread
     if len(losses) < 4:
-        return above + _FLOORS[len(_FLOORS) // 2]
+        return np.asarray(above + _FLOORS[len(_FLOORS) // 2])
     chosen = np.linspace(0, len(losses) - 1, min(len(losses), _MOST)).round().astype(int)
     floor = _likeliest(above[chosen], correlation(points[chosen], categorical))
-    return above + floor
+    return np.asarray(above + floor)
 
 
 def _likeliest(above: Array, alike: Array) -> float:
