@@ -245,4 +245,5 @@ def open_study(study: Named, *, storage: str | None = None) -> Study:
     if stored is None:
         raise StudyError(f"study {found.name!r} has not been run yet in {found.database}: run it with nas search")
     config, fingerprint = stored
-    return found.settled(config.model_copy(update={"data": found.config.data}), fingerprint)
+    data = settled(found.config, config).data  # with the present paths
+    return found.settled(config.model_copy(update={"data": data}), fingerprint)
