@@ -39,14 +39,14 @@ class Conditions:
     def __init__(self, trials: Iterable[FrozenTrial], space: Mapping[str, BaseDistribution]) -> None:
         """Learn from the complete trials."""
         complete = [trial.params for trial in trials if trial.state is TrialState.COMPLETE and trial.params]
+        had = {name for params in complete for name in params}
         gates = {name: _gate_of(name, complete, space) for name in space}
         self._gates = {name: gate for name, gate in gates.items() if gate is not None}
         self._made = {
             name: {params[name] for params in complete if name in params}
             for name, distribution in space.items()
-            if isinstance(distribution, CategoricalDistribution)
+            if isinstance(distribution, CategoricalDistribution) and name in had
         }
-        had = {name for params in complete for name in params}
         self._never = {name for name in space if complete and name not in had}
 
     def __bool__(self) -> bool:
