@@ -53,10 +53,18 @@ class Conditions:
         """Tell whether there are any."""
         return bool(self._gates or self._never)
 
+    def unmade(self, parameters: Parameters) -> Parameters:
+        """Return those choices among some parameters that no complete trial made."""
+        return {
+            name: parameters[name]
+            for name, made in self._made.items()
+            if name in parameters and parameters[name] not in made
+        }
+
     def own(self, parameters: Parameters) -> Parameters:
         """Return those of some parameters that apply."""
         own = parameters
-        if self._never and all(parameters.get(name) in made for name, made in self._made.items() if name in parameters):
+        if self._never and not self.unmade(parameters):
             own = {name: value for name, value in parameters.items() if name not in self._never}
         for _ in self._gates:  # what decides may itself depend on another
             kept = {n: v for n, v in own.items() if n not in self._gates or self._gates[n].opens(own)}
@@ -71,7 +79,8 @@ def _gate_of(name: str, complete: Sequence[Parameters], space: Mapping[str, Base
     lacking = [params for params in complete if name not in params]
     if not having or not lacking:
         return None
-    for other, distribution in space.items():
+    # choices decide more often than numbers do
+    for other, distribution in sorted(space.items(), key=lambda one: not isinstance(one[1], CategoricalDistribution)):
         if other == name or any(other not in params for params in having):
             continue
         opens = {params[other] for params in having}

@@ -13,7 +13,7 @@ import math
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -203,6 +203,8 @@ class ParetoSampler(BaseSampler):
             chosen = self._spread_out(search, index)
         else:
             chosen = self._most_promising(search, history, sign)
+        if search.unknown:
+            return search.unknown
         if chosen is None or search.left == 1:
             self._exhausted(study, nothing=chosen is None)
         return chosen or {}
@@ -377,7 +379,14 @@ class ParetoSampler(BaseSampler):
             identity = self._identity(parameters)
             if identity not in search.seen:
                 search.seen.add(identity)
-                pool.append(_Candidate(parameters, self._cost_of(parameters)))
+                try:
+                    pool.append(_Candidate(parameters, self._cost_of(parameters)))
+                except KeyError as error:
+                    # a choice that no trial made may bring parameters that no trial had
+                    unmade = search.conditions.unmade(parameters)
+                    if self._version == 1 or not (unmade or error.args[0] in search.space):
+                        raise
+                    search.unknown = unmade or search.unknown
         return pool
 
     def _climbed(self, search: _Search) -> list[_Candidate]:
@@ -415,6 +424,7 @@ class _Search:
         random: Draws.
         seen: Identities that are not proposed any more.
         left: Candidates that were there to choose from.
+        unknown: Choices that no trial made and whose cost cannot be told before one does.
     """
 
     space: dict[str, BaseDistribution]
@@ -422,6 +432,7 @@ class _Search:
     random: np.random.Generator
     seen: set[Hashable]
     left: int = 0
+    unknown: Parameters = field(default_factory=dict)
 
     def completed(self, parameters: Parameters) -> Parameters:
         """Return parameters with random values for those that do not apply, which a step may make apply."""
