@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 from nas.architecture.layers import Block, Layer, Plain, Shape
@@ -134,10 +135,23 @@ def to_document(value: Any) -> Any:
 
     Leaving defaults out keeps digests stable when a later version adds a field.
     """
-    if dataclasses.is_dataclass(value):
-        return {
-            field.name: to_document(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-            if field.init and (field.name == "kind" or getattr(value, field.name) != field.default)
-        }
-    return [to_document(item) for item in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [to_document(item) for item in value]
+    kind: Any = type(value)
+    fields = _fields_of(kind)
+    if fields is None:
+        return value
+    document = {}
+    for name, default in fields:
+        item = getattr(value, name)
+        if name == "kind" or item != default:
+            document[name] = to_document(item)
+    return document
+
+
+@cache
+def _fields_of(kind: type) -> tuple[tuple[str, Any], ...] | None:
+    """Return names and defaults of the fields that make a value of a type, or None where it has no fields."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    return tuple((field.name, field.default) for field in dataclasses.fields(kind) if field.init)

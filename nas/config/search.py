@@ -100,6 +100,7 @@ class SearchConfig(Strict):
         sampler: ``pareto`` (the default) learns the accuracy only, because the cost is known. It proposes no network
             twice, and none outside the bounds that are computed (``nas/sampling/pareto.py``). The others are ``tpe``
             (multivariate) and ``random``.
+        sampler_version: Of ``pareto``: 2 (the default), or 1, which studies keep that were begun with it.
         startup_trials: Number of proposals before the sampler starts to learn; default 4. They are random for ``tpe``,
             which needs ten or more, and spread over the cost for ``pareto``.
         seed: Random seed of the proposals and of every trial's training; default 0.
@@ -120,6 +121,7 @@ class SearchConfig(Strict):
     squeeze_excitation: OneOrMore[bool] | None = None
     trials: PositiveInt = 50
     sampler: Literal["pareto", "tpe", "random"] = "pareto"
+    sampler_version: Literal[1, 2] = 2
     startup_trials: PositiveInt = 4
     seed: int = 0
     halving: Halving | None = None

@@ -20,14 +20,14 @@ from nas.training.recipe import OPEN, Recipe
 
 SETTLED: dict[str, tuple[str, ...]] = {
     "data": ("every_class",),
-    "search": ("sampler", "startup_trials", "repeat_by"),
+    "search": ("sampler", "sampler_version", "startup_trials", "repeat_by"),
     "recipe": (*OPEN, "flip", "norm_statistics", "ema_warm_up"),
 }
 """Keys that, where a study file leaves them out, stay what they were at the study's first run."""
 
 EARLIER: dict[str, dict[str, Any]] = {
     "data": {"every_class": False},
-    "search": {"repeat_by": "raw"},
+    "search": {"sampler_version": 1, "repeat_by": "raw"},
     "recipe": {"norm_statistics": "running", "ema_warm_up": False},
 }
 """What versions did that had no such key."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from nas.fronts.geometry import Array
 
 _JITTER = 1e-8
+_AT_ONCE = 64  # points of a prediction
 _PRIORS = {"weight": (math.log(0.7), 1.0), "scale": (math.log(0.5), 1.0), "noise": (math.log(0.01), 1.5)}
 """Mean and standard deviation of each logarithm's normal prior: weak, for standardised values and [0, 1] inputs."""
 
@@ -87,17 +88,20 @@ class GaussianProcess:
     def predict(self, points: Array) -> Prediction:
         """Predict the noiseless function at points of shape (points, dimensions)."""
         theta = torch.from_numpy(self.parameters)
+        means, stds = [np.empty(0)], [np.empty(0)]
         with torch.no_grad():
             if self._solved is None:
                 factor = self._factor(theta, _differences(self._points, self._points, self._categorical))
                 self._solved = factor, torch.cholesky_solve(self._values[:, None], factor)[:, 0]
             factor, weights = self._solved
-            others = torch.from_numpy(np.ascontiguousarray(points))
-            cross = self._kernel(theta, _differences(others, self._points, self._categorical))
-            explained = torch.linalg.solve_triangular(factor, cross.T, upper=False).square().sum(dim=0)
-            variance = (theta[-3].exp() + theta[-2].exp() - explained).clamp_min(1e-12)
-        mean = (cross @ weights).numpy()
-        return Prediction(self._center + self._spread * mean, self._spread * variance.sqrt().numpy())
+            # some at a time: all their differences at once may be a gigabyte
+            for others in torch.from_numpy(np.ascontiguousarray(points)).split(_AT_ONCE):
+                cross = self._kernel(theta, _differences(others, self._points, self._categorical))
+                explained = torch.linalg.solve_triangular(factor, cross.T, upper=False).square().sum(dim=0)
+                variance = (theta[-3].exp() + theta[-2].exp() - explained).clamp_min(1e-12)
+                means.append((cross @ weights).numpy())
+                stds.append(variance.sqrt().numpy())
+        return Prediction(self._center + self._spread * np.concatenate(means), self._spread * np.concatenate(stds))
 
     @property
     def parameters(self) -> Array:
@@ -142,6 +146,15 @@ class GaussianProcess:
         alone = torch.cat([_matern(ordered**2), (-differing).exp()], dim=-1).mean(dim=-1)
         kernel: Tensor = theta[-3].exp() * joint + theta[-2].exp() * alone
         return kernel
+
+
+def correlation(points: Array, categorical: npt.NDArray[np.bool_]) -> Array:
+    """Return how alike values at points, (count, dimensions), are before anything was fitted: (count, count)."""
+    process = GaussianProcess(points, np.zeros(len(points)), categorical=categorical)
+    theta = torch.from_numpy(process.parameters)
+    with torch.no_grad():
+        kernel = process._kernel(theta, _differences(process._points, process._points, process._categorical))
+        return (kernel / (theta[-3].exp() + theta[-2].exp())).numpy()
 
 
 def _differences(first: Tensor, second: Tensor, categorical: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -23,22 +23,39 @@ class History:
 
     Attributes:
         known: One entry for each value that was seen.
-        errors: Those values as positive errors, to be minimised.
+        losses: Those values, to be minimised.
+        errors: Those values as positive errors, as versions before the second of the sampler have them.
         shares: Of the way after which they were seen, in (0, 1].
+        costs: That came with the values; NaN where a trial has not told its cost.
         running: What still runs.
+        failed: What ended without a value that can be used.
+        constraints: What was measured of constraints, with where: met at values of zero or less.
         all: Everything proposed.
     """
 
     known: list[Parameters]
+    losses: Array
     errors: Array
     shares: Array
+    costs: Array
     running: list[Parameters]
+    failed: list[Parameters]
+    constraints: list[tuple[Parameters, Mapping[str, float]]]
     all: list[Parameters]
 
     def take(self, chosen: list[int]) -> History:
         """Return only some of the values."""
         known = [self.known[index] for index in chosen]
-        return History(known, self.errors[chosen], self.shares[chosen], self.running, self.all)
+        values = {key: getattr(self, key)[chosen] for key in ("losses", "errors", "shares", "costs")}
+        return replace(self, known=known, **values)
+
+    def completed(self, absent: Parameters) -> History:
+        """Return this with a value, given by name, for each parameter that a trial lacks."""
+
+        def whole(listed: list[Parameters]) -> list[Parameters]:
+            return [{name: parameters.get(name, value) for name, value in absent.items()} for parameters in listed]
+
+        return replace(self, known=whole(self.known), running=whole(self.running), all=whole(self.all))
 
     @classmethod
     def of(
@@ -60,29 +77,39 @@ class History:
             )
 
         def named(trial: FrozenTrial) -> Parameters:
-            # a parameter that did not apply to a trial, as its first value: it makes no difference there
-            return {
-                name: trial.params.get(name, values_at(distribution, [0.0])[0]) for name, distribution in space.items()
-            }
+            return {name: trial.params[name] for name in space if name in trial.params}
 
         learned = 1 - cost_index
 
         def seen(trial: FrozenTrial, on_the_way: Mapping[float, float]) -> Mapping[float, float]:
             if on_the_way:
                 return on_the_way
-            complete = trial.state is TrialState.COMPLETE and trial.values is not None
-            return {1.0: trial.values[learned]} if complete else {}
+            return {1.0: trial.values[learned]} if _usable(trial, learned) else {}
 
         values = [
-            (named(trial), share, value)
+            (named(trial), share, value, trial.values[cost_index] if trial.values else math.nan)
             for trial, on_the_way in [*((t, {}) for t in earlier), *((t, partial.get(t.number, {})) for t in trials)]
             if inside(trial)
             for share, value in seen(trial, on_the_way).items()
         ]
-        errors = _errors(np.array([value for *_, value in values], dtype=float), directions[learned])
-        shares = np.array([share for _, share, _ in values], dtype=float)
-        running = [named(t) for t in trials if t.state is TrialState.RUNNING and inside(t)]
-        return cls([p for p, *_ in values], errors, shares, running, [named(t) for t in trials if inside(t)])
+        seen_values = np.array([value for _, _, value, _ in values], dtype=float)
+        here = [trial for trial in trials if inside(trial)]
+        lost = (TrialState.FAIL, TrialState.COMPLETE)
+        return cls(
+            known=[parameters for parameters, *_ in values],
+            losses=-seen_values if directions[learned] == StudyDirection.MAXIMIZE else seen_values,
+            errors=_errors(seen_values, directions[learned]),
+            shares=np.array([share for _, share, _, _ in values], dtype=float),
+            costs=np.array([cost for *_, cost in values], dtype=float),
+            running=[named(trial) for trial in here if trial.state is TrialState.RUNNING],
+            failed=[named(t) for t in here if t.state in lost and not seen(t, partial.get(t.number, {}))],
+            constraints=[(named(trial), trial.constraints) for trial in here if trial.constraints],
+            all=[named(trial) for trial in here],
+        )
+
+
+def _usable(trial: FrozenTrial, learned: int) -> bool:
+    return trial.state is TrialState.COMPLETE and trial.values is not None and math.isfinite(trial.values[learned])
 
 
 def _errors(values: Array, direction: StudyDirection) -> Array:
@@ -125,26 +152,42 @@ def reference(costs: Array, log_errors: Array) -> float:
     return float(max(np.median(log_errors), log_errors[members].max()) + 0.05)
 
 
+_LEAST_COST = 1e-300
+
+
+def cost_axis(costs: Array) -> Callable[[Array], Array]:
+    """Return what costs are drawn over, in their own order: their logarithm where all have one sign, else themselves.
+
+    Args:
+        costs: Known ones, (points,).
+    """
+    if len(costs) and costs.min() > 0:
+        return lambda values: np.log(np.maximum(values, _LEAST_COST))
+    if len(costs) and costs.max() < 0:
+        return lambda values: -np.log(np.maximum(-values, _LEAST_COST))
+    return lambda values: values
+
+
 @dataclass(frozen=True, slots=True)
 class CostScale:
-    """Costs to be minimised, in 0 to 1 over what is known and possible; logarithmic where all are positive."""
+    """Costs to be minimised, in 0 to 1 over what is known and possible; logarithmic where all have one sign."""
 
     low: float
     high: float
-    logarithmic: bool
+    axis: Callable[[Array], Array]
     sign: float
 
     @classmethod
     def over(cls, costs: Array, sign: float) -> CostScale:
         """Return the scale of some costs, of shape (points,); a sign of -1 is for costs to be maximised."""
-        logarithmic = bool(costs.min() > 0)
-        values = sign * (np.log(costs) if logarithmic else costs)
+        axis = cost_axis(costs)
+        values = sign * axis(costs)
         margin = 0.02 * max(float(np.ptp(values)), 1e-12)  # so that the dearest candidate is worth something too
-        return cls(float(values.min()), float(values.max()) + margin, logarithmic, sign)
+        return cls(float(values.min()), float(values.max()) + margin, axis, sign)
 
     def __call__(self, costs: Array) -> Array:
         """Return costs, of shape (points,), as they lie on the scale."""
-        values: Array = self.sign * (np.log(costs) if self.logarithmic else costs)
+        values = self.sign * self.axis(costs)
         return (values - self.low) / (self.high - self.low)
 
 
@@ -160,18 +203,23 @@ class Encoder:
         self._log_share = math.log(smallest_share)
         extra = 1 if smallest_share == 1 else 2
         self.categorical = np.array([isinstance(d, CategoricalDistribution) for d in space.values()] + [False] * extra)
-        self._cost_range: tuple[float, float] | None = None
+        self._axis: Callable[[Array], Array] | None = None
+        self._cost_range = (0.0, 1.0)
 
     def __call__(self, listed: Sequence[Parameters], costs: Array, shares: Array) -> Array:
         """Return points of shape (listed, dimensions); the first call sets the range of the costs."""
         points = np.empty((len(listed), len(self.categorical)))
         for column, (name, distribution) in enumerate(self._space.items()):
-            values = [distribution.to_internal_repr(parameters[name]) for parameters in listed]
+            # a parameter that does not apply, as its first value: it makes no difference there
+            absent = values_at(distribution, [0.0])[0]
+            values = [distribution.to_internal_repr(parameters.get(name, absent)) for parameters in listed]
             points[:, column] = unit(np.array(values, dtype=float), distribution)
-        logs = np.log(np.maximum(costs, 1e-300)) if len(costs) and costs.min() > 0 else np.asarray(costs, dtype=float)
-        if self._cost_range is None:
+        costs = np.asarray(costs, dtype=float)
+        if self._axis is None:
+            self._axis = cost_axis(costs)
+            logs = self._axis(costs)
             self._cost_range = float(logs.min()), max(float(np.ptp(logs)), 1e-12)
-        points[:, len(self._space)] = (logs - self._cost_range[0]) / self._cost_range[1]
+        points[:, len(self._space)] = (self._axis(costs) - self._cost_range[0]) / self._cost_range[1]
         if self._log_share:
             points[:, -1] = np.log(shares) / self._log_share
         return points

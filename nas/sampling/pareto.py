@@ -7,15 +7,18 @@ steps of the front. Candidates are feasible by construction, and none is propose
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
+import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from optuna import Study
+from optuna import Study, logging
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import intersection_search_space
@@ -24,18 +27,45 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.fronts.geometry import Array, front_members, front_steps
 from nas.processes.threads import cpu_threads
+from nas.sampling.chances import Chances, bounds_of
+from nas.sampling.conditions import Conditions
+from nas.sampling.feasible import climb
 from nas.sampling.gaussian_process import GaussianProcess
-from nas.sampling.history import CostScale, Encoder, History, clipped, reference, telling
+from nas.sampling.history import CostScale, Encoder, History, clipped, cost_axis, reference, telling
 from nas.sampling.improvement import expected_improvement
-from nas.sampling.points import Parameters, drawn_points, mutations
+from nas.sampling.points import Parameters, drawn_points, mutations, values_at
+from nas.sampling.scores import as_errors
 
-_DRAWN = 2000  # random candidates for a proposal
-_CLIMBERS = 5  # of the candidates, the most promising, beside which others are tried
 _CLIMBS = 8  # times at most, as long as there is a better one
 _STRATA_DRAWN = 1000  # from which the first proposals are chosen
 _FITTED_EACH = 30  # values up to which the kernel is fitted for each proposal
-_FITTED_MOST = 250  # values that the kernel is fitted to at most
-_LEARNED_FROM = 1000  # values that predictions come from at most
+_FEW = 10  # feasible candidates below which others are climbed to
+_CLIMBS_TO_FEASIBLE = 20  # at most, until one finds something new
+_CHECKED = 500  # trials, the last, whose cost is compared
+
+
+class _Effort(NamedTuple):
+    """How much is tried for a proposal.
+
+    Attributes:
+        drawn: Random candidates.
+        members: Of the front, beside which candidates are tried.
+        climbers: Of the candidates, the most promising, beside which others are tried.
+        fitted_most: Values that a kernel is fitted to at most.
+        learned_from: Values that predictions come from at most.
+    """
+
+    drawn: int
+    members: int
+    climbers: int
+    fitted_most: int
+    learned_from: int
+
+
+_EFFORTS = {1: _Effort(2000, 10_000, 5, 250, 1000), 2: _Effort(1000, 15, 4, 150, 500)}
+"""Of each version of the sampler."""
+
+_LOG = logging.get_logger(__name__)
 
 
 class ParetoSampler(BaseSampler):
@@ -61,25 +91,30 @@ class ParetoSampler(BaseSampler):
         cost_index: int = 1,
         space: Mapping[str, BaseDistribution] | None = None,
         feasible: Callable[[Parameters], bool] | None = None,
+        excess: Callable[[Parameters], float] | None = None,
         identity: Callable[[Parameters], Hashable] | None = None,
         earlier: Sequence[FrozenTrial] = (),
         ignore: Callable[[FrozenTrial], bool] | None = None,
         partial: Callable[[], Mapping[int, Mapping[float, float]]] | None = None,
+        version: int = 2,
     ) -> None:
         """Set how candidates are judged.
 
         Args:
             cost: Function that returns the cost of a candidate from its parameters alone; it is the study's other
-                objective. A proposal raises ValueError if the cost is not finite, or differs from that of a trial.
+                objective. It is given the parameters that a candidate has. A proposal raises ValueError if the cost is
+                not finite, or differs from that of a trial.
             seed: Random seed; together with the number of the trial, it determines each proposal.
             startup_trials: Number of proposals before anything is learned. They are spread evenly over the logarithm of
                 the cost.
             thrift: The expected gain of a candidate is divided by its cost to this power. 0 makes the most of each
                 proposal; 1 makes the most of what is spent, if trying a candidate takes as much as its cost.
             cost_index: Which of the study's two objectives is the cost: 0 or 1.
-            space: Distributions of the parameters; default: those that all earlier trials share, so the first proposal
-                is random.
+            space: Distributions of the parameters; default: those that earlier trials had, so the first proposal is
+                random.
             feasible: Function that tells which candidates may be proposed; default: all.
+            excess: Function that tells how far from feasible a candidate is, 0 where it is. Where few random candidates
+                are feasible, it leads to those that are.
             identity: Function that returns the identity of a candidate. Of candidates with equal identity, at most one
                 is proposed. Default: the parameters themselves.
             earlier: Trials of another study to learn from, with the same parameters and objectives.
@@ -88,6 +123,8 @@ class ParetoSampler(BaseSampler):
                 values by share of the training, above 0, with 1 for the whole. It is called before each proposal, and
                 replaces the values of the trials that it lists, whatever their state. How a part relates to the whole
                 is learned.
+            version: 2, or 1 for a study that was begun with the first version. That one reads accuracies above 1
+                otherwise than shares, and learns neither conditions nor failures nor measured bounds.
         """
         self._cost_by_user = cost
         self._seed = seed
@@ -96,19 +133,36 @@ class ParetoSampler(BaseSampler):
         self._cost_index = cost_index
         self._space = None if space is None else dict(space)
         self._feasible = feasible or (lambda parameters: True)
+        self._excess = excess
         self._identity = identity or (lambda parameters: tuple(sorted(parameters.items())))
         self._earlier = tuple(earlier)
         self._ignore = ignore or (lambda trial: False)
         self._partial = partial or dict
+        self._version = version
+        self._effort = _EFFORTS[version]
         self._fits: dict[bytes, Array] = {}
+        self._asked: dict[int, Parameters] = {}
+        self._checked: set[int] = set()
+        self._climbs: list[list[Parameters]] = []
+        self._told_exhausted = False
+        self._one_at_a_time = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the lock out, for another process."""
+        return {key: value for key, value in self.__dict__.items() if key != "_one_at_a_time"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a state, with a lock of its own."""
+        self.__dict__.update(state, _one_at_a_time=threading.RLock())
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the distributions of all parameters."""
         if self._space is not None:
             return self._space
         trials = [*self._earlier, *study.get_trials(deepcopy=False)]
-        shared = intersection_search_space([t for t in trials if t.state.is_finished()], include_pruned=True)
-        return {name: distribution for name, distribution in shared.items() if not distribution.single()}
+        finished = [t for t in trials if t.state.is_finished()]
+        found = intersection_search_space(finished, include_pruned=True) if self._version == 1 else _union(finished)
+        return {name: distribution for name, distribution in found.items() if not distribution.single()}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -125,81 +179,155 @@ class ParetoSampler(BaseSampler):
             raise ValueError(f"ParetoSampler needs a study of two objectives, but it has {len(study.directions)}")
         if not search_space:
             return {}
+        with self._one_at_a_time, cpu_threads(1):  # for matrices this small more of them only wait for each other
+            chosen = self._proposal(study, trial, search_space)
+            self._asked[trial.number] = chosen
+            return chosen
+
+    def _proposal(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]) -> Parameters:
         index = self._index(study, trial)
         random = np.random.default_rng(self._seed_of(index, "proposal"))
-        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number and not self._ignore(t)]
-        self._require_known_cost(others, search_space)
-        history = History.of(self._earlier, others, search_space, study.directions, self._cost_index, self._partial())
-        seen = {self._identity(parameters) for parameters in history.all}
+        trials = study.get_trials(deepcopy=False)
+        others = [self._as_asked(t) for t in trials if t.number != trial.number and not self._ignore(t)]
+        finished = [*self._earlier, *others]
+        conditions = Conditions(finished if self._version > 1 else (), space)
+        self._require_known_cost(others, space)
+        directions = study.directions
+        history = History.of(self._earlier, others, space, directions, self._cost_index, self._partial())
+        if self._version == 1:
+            absent = {name: values_at(distribution, [0.0])[0] for name, distribution in space.items()}
+            history = history.completed(absent)
+        search = _Search(space, conditions, random, {self._identity(parameters) for parameters in history.all})
+        sign = 1.0 if directions[self._cost_index] == StudyDirection.MINIMIZE else -1.0
         if index < self._startup or len(history.errors) < 2:
-            chosen = self._spread_out(search_space, index, seen, random)
+            chosen = self._spread_out(search, index)
         else:
-            with cpu_threads(1):  # for matrices this small more of them only wait for each other
-                chosen = self._most_promising(search_space, history, seen, random, study.directions)
+            chosen = self._most_promising(search, history, sign)
+        if search.unknown:
+            return search.unknown
+        if chosen is None or search.left == 1:
+            self._exhausted(study, nothing=chosen is None)
         return chosen or {}
 
-    def _spread_out(
-        self, space: dict[str, BaseDistribution], index: int, seen: set[Hashable], random: np.random.Generator
-    ) -> Parameters | None:
+    def _as_asked(self, trial: FrozenTrial) -> FrozenTrial:
+        """Return a running trial with what this sampler proposed for it, which may not have been asked for yet."""
+        if trial.state is not TrialState.RUNNING:
+            self._asked.pop(trial.number, None)
+            return trial
+        asked = self._asked.get(trial.number)
+        if not asked or self._version == 1:
+            return trial
+        known = copy.copy(trial)
+        known.params = {**asked, **trial.params}
+        return known
+
+    def _exhausted(self, study: Study, *, nothing: bool) -> None:
+        """Say once that no candidate is left, and end the study's loop where it has one."""
+        if self._version == 1:
+            return
+        if nothing and not self._told_exhausted:
+            self._told_exhausted = True
+            _LOG.warning("ParetoSampler: no candidate is left that is feasible and new; proposals are random from here")
+        with suppress(RuntimeError):  # of a study that is asked and told
+            study.stop()
+
+    def _spread_out(self, search: _Search, index: int) -> Parameters | None:
         """Return a candidate whose cost lies in the stratum of the proposal's index."""
-        pool = self._candidates(drawn_points(space, _STRATA_DRAWN, random), seen)
+        pool = self._candidates(search, drawn_points(search.space, _STRATA_DRAWN, search.random))
+        pool = pool or self._climbed(search)
         if not pool:
             return None
-        costs = np.log(np.maximum([candidate.cost for candidate in pool], 1e-300))
+        costs = np.array([candidate.cost for candidate in pool])
+        costs = cost_axis(costs)(costs) if self._version > 1 else np.log(np.maximum(costs, 1e-300))
         strata = np.random.default_rng(self._seed).permutation(max(1, self._startup))
-        share = (strata[index % len(strata)] + random.random()) / len(strata)
+        share = (strata[index % len(strata)] + search.random.random()) / len(strata)
         wanted = costs.min() + share * (costs.max() - costs.min())
         return pool[int(np.abs(costs - wanted).argmin())].parameters
 
-    def _most_promising(
-        self,
-        space: dict[str, BaseDistribution],
-        history: History,
-        seen: set[Hashable],
-        random: np.random.Generator,
-        directions: Sequence[StudyDirection],
-    ) -> Parameters | None:
-        sign = 1.0 if directions[self._cost_index] == StudyDirection.MINIMIZE else -1.0
-        known_costs = np.array([self._cost_of(parameters) for parameters in history.known])
-        if len(known_costs) > _LEARNED_FROM:
-            history = history.take(telling(sign * known_costs, history.errors, _LEARNED_FROM))
-            known_costs = np.array([self._cost_of(parameters) for parameters in history.known])
+    def _most_promising(self, search: _Search, history: History, sign: float) -> Parameters | None:
+        costs = self._known_costs(history)
+        most = self._effort.learned_from
+        if len(costs) > most:
+            history = history.take(telling(sign * costs, self._ranked_errors(history), most))
+            costs = self._known_costs(history)
+        space = search.space
         encode = Encoder(space, smallest_share=float(history.shares.min()))
-        log_errors = np.log(history.errors)
-        points = encode(history.known, known_costs, history.shares)
-        errors = clipped(sign * known_costs, log_errors, history.shares)
+        points = encode(history.known, costs, history.shares)
+        seen_errors = history.errors if self._version == 1 else as_errors(history.losses, points, encode.categorical)
+        log_errors = np.log(seen_errors)
+        errors = clipped(sign * costs, log_errors, history.shares)
         process = GaussianProcess(points, errors, categorical=encode.categorical)
         process.parameters = self._fitted(points, errors, encode.categorical)
         whole = np.ones(len(points))
-        believed = process.predict(encode(history.known, known_costs, whole)).mean
-        limit = reference(sign * known_costs, log_errors if (history.shares == 1).all() else believed)
-        members = front_members(sign * known_costs, believed)
-        mutants = (mutant for index in members for mutant in mutations(history.known[index], space, random))
-        pool = self._candidates([*mutants, *drawn_points(space, _DRAWN, random)], seen)
+        believed = process.predict(encode(history.known, costs, whole)).mean
+        limit = reference(sign * costs, log_errors if (history.shares == 1).all() else believed)
+        members = front_members(sign * costs, believed)
+        chances = self._chances(history, encode)
+
+        def beside(parameters: Parameters) -> list[Parameters]:
+            return mutations(search.completed(parameters), space, search.random)
+
+        spread = members[:: math.ceil(len(members) / self._effort.members)]
+        mutants = (mutant for index in spread for mutant in beside(history.known[index]))
+        pool = self._candidates(search, [*mutants, *drawn_points(space, self._effort.drawn, search.random)])
+        if len(pool) < _FEW:
+            pool += self._climbed(search)
+        search.left = len(pool)
         if not pool:
             return None
         running_costs = np.array([self._cost_of(parameters) for parameters in history.running])
         process = process.believing(encode(history.running, running_costs, np.ones(len(running_costs))))
-        scale = CostScale.over(np.concatenate([known_costs, [candidate.cost for candidate in pool]]), sign)
-        steps = front_steps(scale(known_costs), np.exp(believed), reference_cost=1.0, reference_error=math.exp(limit))
+        scale = CostScale.over(np.concatenate([costs, [candidate.cost for candidate in pool]]), sign)
+        steps = front_steps(scale(costs), np.exp(believed), reference_cost=1.0, reference_error=math.exp(limit))
 
         def promises(candidates: Sequence[_Candidate]) -> Array:
             costs = np.array([candidate.cost for candidate in candidates])
             encoded = encode([candidate.parameters for candidate in candidates], costs, np.ones(len(costs)))
-            gains = expected_improvement(steps, scale(costs), process.predict(encoded))
-            return gains / np.maximum(costs, 1e-300) ** self._thrift if self._thrift else gains
+            gains = expected_improvement(steps, scale(costs), process.predict(encoded)) * chances(encoded)
+            return gains / np.maximum(np.abs(costs), 1e-300) ** self._thrift if self._thrift else gains
 
         gains = promises(pool)
         for _ in range(_CLIMBS):
-            best = [pool[index].parameters for index in np.argsort(-gains, kind="stable")[:_CLIMBERS]]
-            beside = self._candidates((m for point in best for m in mutations(point, space, random)), seen)
-            if not beside:
+            best = [pool[index].parameters for index in np.argsort(-gains, kind="stable")[: self._effort.climbers]]
+            others = self._candidates(search, (mutant for point in best for mutant in beside(point)))
+            if not others:
                 break
             highest = gains.max()
-            pool, gains = [*pool, *beside], np.concatenate([gains, promises(beside)])
+            pool, gains = [*pool, *others], np.concatenate([gains, promises(others)])
             if gains.max() <= highest:
                 break
+        search.left = len(pool)
         return pool[int(gains.argmax())].parameters
+
+    def _ranked_errors(self, history: History) -> Array:
+        """Return errors that only their ratios above a front are asked of, to choose what tells most."""
+        if self._version == 1:
+            return history.errors
+        spread = float(np.quantile(history.losses, 0.5) - history.losses.min()) or 1.0
+        errors: Array = (history.losses - history.losses.min()) / spread + 0.1
+        return errors
+
+    def _chances(self, history: History, encode: Encoder) -> Chances:
+        """Return what is known of failures and of bounds that are measured."""
+        chances = Chances(encode.categorical)
+        if self._version == 1:
+            return chances
+
+        def points(listed: Sequence[Parameters]) -> Array:
+            costs = np.array([self._cost_of(parameters) for parameters in listed])
+            return encode(listed, costs, np.ones(len(listed)))
+
+        most = self._effort.fitted_most
+        if history.failed:
+            whole = [parameters for parameters, share in zip(history.known, history.shares, strict=True) if share == 1]
+            tried = [*history.failed[-most:], *whole[-most:]]
+            failed = np.arange(len(tried)) < len(history.failed[-most:])
+            chances.learn_failures(points(tried), failed)
+        measured = [(p, values) for p, values in history.constraints if self._feasible(p)][-most:]
+        for key, indices in bounds_of([values for _, values in measured]).items():
+            values = np.array([measured[index][1][key] for index in indices])
+            chances.learn_bound(points([measured[index][0] for index in indices]), values)
+        return chances
 
     def _fitted(self, points: Array, values: Array, categorical: npt.NDArray[np.bool_]) -> Array:
         """Return the kernel's parameters by the first of the values: they are fitted anew when a tenth more are there.
@@ -209,12 +337,16 @@ class ParetoSampler(BaseSampler):
         count = len(points)
         if count > _FITTED_EACH:
             count = math.floor(_FITTED_EACH * 1.1 ** math.floor(math.log(count / _FITTED_EACH, 1.1) + 1e-9) + 1e-9)
-        chosen = np.unique(np.linspace(0, count - 1, min(count, _FITTED_MOST)).round().astype(int))
+        chosen = np.unique(np.linspace(0, count - 1, min(count, self._effort.fitted_most)).round().astype(int))
         points, values = points[chosen], values[chosen]
         key = hashlib.blake2b(points.tobytes() + values.tobytes(), digest_size=16).digest()
         if key not in self._fits:
             self._fits = {key: GaussianProcess(points, values, categorical=categorical).fit().parameters}
         return self._fits[key]
+
+    def _known_costs(self, history: History) -> Array:
+        told = zip(history.known, history.costs, strict=True)
+        return np.array([cost if math.isfinite(cost) else self._cost_of(known) for known, cost in told])
 
     def _cost_of(self, parameters: Parameters) -> float:
         cost = float(self._cost_by_user(parameters))
@@ -223,9 +355,11 @@ class ParetoSampler(BaseSampler):
         return cost
 
     def _require_known_cost(self, trials: Sequence[FrozenTrial], space: dict[str, BaseDistribution]) -> None:
-        """Raise ValueError where a trial of all these parameters had another cost than its parameters tell."""
-        for trial in trials:
-            if trial.state is not TrialState.COMPLETE or not space.keys() <= trial.params.keys():
+        """Raise ValueError where one of the last trials had another cost than its parameters tell."""
+        for trial in trials[-_CHECKED:]:
+            if trial.state is not TrialState.COMPLETE or trial.number in self._checked or not trial.params:
+                continue
+            if self._version == 1 and not space.keys() <= trial.params.keys():
                 continue
             told, known = trial.values[self._cost_index], self._cost_of(trial.params)
             if not math.isclose(told, known, rel_tol=1e-6, abs_tol=1e-12):
@@ -233,18 +367,43 @@ class ParetoSampler(BaseSampler):
                     f"objective {self._cost_index} of trial {trial.number} was {told:g}, but the cost of its parameters"
                     f" is {known:g}: the cost must depend on the parameters alone; see cost and cost_index"
                 )
+            self._checked.add(trial.number)
 
-    def _candidates(self, drawn: Iterable[Parameters], seen: set[Hashable]) -> list[_Candidate]:
+    def _candidates(self, search: _Search, drawn: Iterable[Parameters]) -> list[_Candidate]:
         """Return what is feasible, each once and none that was seen; from now on it was."""
         pool = []
-        for parameters in drawn:
+        for flat in drawn:
+            parameters = search.conditions.own(flat)
             if not self._feasible(parameters):
                 continue
             identity = self._identity(parameters)
-            if identity not in seen:
-                seen.add(identity)
-                pool.append(_Candidate(parameters, self._cost_of(parameters)))
+            if identity not in search.seen:
+                search.seen.add(identity)
+                try:
+                    pool.append(_Candidate(parameters, self._cost_of(parameters)))
+                except KeyError as error:
+                    # a choice that no trial made may bring parameters that no trial had
+                    unmade = search.conditions.unmade(parameters)
+                    if self._version == 1 or not (unmade or error.args[0] in search.space):
+                        raise
+                    search.unknown = unmade or search.unknown
         return pool
+
+    def _climbed(self, search: _Search) -> list[_Candidate]:
+        """Return new candidates from ever further climbs to what is feasible; the climbs depend on the seed alone."""
+        if self._excess is None or self._version == 1:
+            return []
+        for index in range(_CLIMBS_TO_FEASIBLE):
+            if index == len(self._climbs):
+                random = np.random.default_rng(self._seed_of(index, "climb"))
+                self._climbs.append(self._climb(search, random))
+            if found := self._candidates(search, self._climbs[index]):
+                return found
+        return []
+
+    def _climb(self, search: _Search, random: np.random.Generator) -> list[Parameters]:
+        excess, own = self._excess or (lambda parameters: 0.0), search.conditions.own
+        return climb(search.space, lambda p: excess(own(p)), lambda p: self._identity(own(p)), random)
 
     def _index(self, study: Study, trial: FrozenTrial) -> int:
         """Return how many trials that count came before."""
@@ -253,6 +412,44 @@ class ParetoSampler(BaseSampler):
     def _seed_of(self, index: int, purpose: str) -> int:
         key = hashlib.blake2b(f"{self._seed}/{index}/{purpose}".encode(), digest_size=4).digest()
         return int.from_bytes(key, "big")
+
+
+@dataclass
+class _Search:
+    """What one proposal is looked for in.
+
+    Attributes:
+        space: All parameters that a candidate may have.
+        conditions: Which of them it has.
+        random: Draws.
+        seen: Identities that are not proposed any more.
+        left: Candidates that were there to choose from.
+        unknown: Choices that no trial made and whose cost cannot be told before one does.
+    """
+
+    space: dict[str, BaseDistribution]
+    conditions: Conditions
+    random: np.random.Generator
+    seen: set[Hashable]
+    left: int = 0
+    unknown: Parameters = field(default_factory=dict)
+
+    def completed(self, parameters: Parameters) -> Parameters:
+        """Return parameters with random values for those that do not apply, which a step may make apply."""
+        lacking = [name for name in self.space if name not in parameters]
+        drawn = {name: values_at(self.space[name], [self.random.random()])[0] for name in lacking}
+        return {name: parameters.get(name, drawn.get(name)) for name in self.space}
+
+
+def _union(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
+    """Return the parameters that any of some trials had, always over the same values."""
+    found = dict[str, list[BaseDistribution]]()
+    for trial in trials:
+        for name, distribution in trial.distributions.items():
+            known = found.setdefault(name, [])
+            if distribution not in known:
+                known.append(distribution)
+    return {name: known[0] for name, known in sorted(found.items()) if len(known) == 1}
 
 
 @dataclass(frozen=True, slots=True)

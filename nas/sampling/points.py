@@ -93,9 +93,16 @@ def _on_step(distribution: FloatDistribution, index: int) -> float:
 
 
 def mutations(
-    parameters: Parameters, space: dict[str, BaseDistribution], random: np.random.Generator
+    parameters: Parameters, space: dict[str, BaseDistribution], random: np.random.Generator, *, near: float = 0.1
 ) -> list[Parameters]:
-    """Return the parameters with one dimension changed, to each of its values or to some near and some anywhere."""
+    """Return the parameters with one dimension changed, to each of its values or to some near and some anywhere.
+
+    Args:
+        parameters: One value for each dimension.
+        space: The dimensions.
+        random: Draws the values.
+        near: Standard deviation of those near, as a share of the dimension.
+    """
     found = []
     for name, distribution in space.items():
         grid = _grid(distribution)
@@ -103,7 +110,7 @@ def mutations(
             values = grid
         else:
             at = float(unit(np.array([distribution.to_internal_repr(parameters[name])]), distribution)[0])
-            near = np.clip(at + random.normal(0, 0.1, 6), 0, 1)
-            values = values_at(distribution, (*near.tolist(), *random.random(4).tolist()))
+            beside = np.clip(at + random.normal(0, near, 6), 0, 1)
+            values = values_at(distribution, (*beside.tolist(), *random.random(4).tolist()))
         found += [{**parameters, name: value} for value in values if value != parameters[name]]
     return found

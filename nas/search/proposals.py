@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial
 
 from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
@@ -32,11 +33,22 @@ class ImageKind(Protocol):
 
 
 class Network(NamedTuple):
-    """A proposal's network, as far as a sampler needs to know it; ``allowed`` by the budget's bounds of closed form."""
+    """A proposal's network, as far as a sampler needs to know it.
+
+    Attributes:
+        digest: Of the network.
+        flops: Of one image.
+        excess: Largest share of a bound of closed form by which it is missed; 0 where the budget allows the network.
+    """
 
     digest: str
     flops: int
-    allowed: bool
+    excess: float
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the network is within the bounds of closed form."""
+        return self.excess <= 0
 
 
 class Networks:
@@ -45,17 +57,27 @@ class Networks:
     def __init__(self, config: StudyConfig, dataset: ImageKind) -> None:
         """Keep what decides about a network."""
 
-        @lru_cache(maxsize=100_000)
         def find(items: tuple[tuple[str, Any], ...]) -> Network:
             architecture = architecture_of(config.search, dict(items), dataset)
             cost = count_cost(architecture)
-            return Network(architecture.digest, cost.flops, config.budget.allows(cost))
+            excess = max(0.0, *config.budget.violations(cost).values(), 0.0)
+            return Network(architecture.digest, cost.flops, excess)
 
-        self._find = find
+        self._find = lru_cache(maxsize=100_000)(find)
+        self._known = dict[tuple[tuple[str, Any], ...], Network]()
 
     def __call__(self, parameters: Mapping[str, Any]) -> Network:
         """Return the network of some parameters."""
-        return self._find(tuple(sorted(parameters.items())))
+        items = tuple(sorted(parameters.items()))
+        return self._known.get(items) or self._find(items)
+
+    def remember(self, trials: Iterable[FrozenTrial], records: Mapping[int, TrialRecord]) -> None:
+        """Take over the networks of trials, given their records by number, so that they are not realised again."""
+        for trial in trials:
+            if (record := records.get(trial.number)) is not None:
+                missed = [value for key, value in trial.constraints.items() if not key.startswith("latency")]
+                known = Network(record.digest, record.flops, max(0.0, *missed, 0.0))
+                self._known[tuple(sorted(trial.params.items()))] = known
 
     def all_allowed(self, distributions: Mapping[str, BaseDistribution]) -> frozenset[str] | None:
         """Return the digests of all networks within the bounds, or None where there are too many points to try them."""

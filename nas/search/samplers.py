@@ -22,7 +22,8 @@ from nas.search.proposals import Networks, distributions
 from nas.search.storage.optuna_study import counts_for_nothing
 
 THRIFT = 0.5
-"""Of a study's proposals: between the most for each network and the most for each FLOP of its training."""
+"""Of the proposals of studies begun with the sampler's first version. Later ones make the most of each network: thrift
+saved compute on two of four tables and cost some of the last front on as many (studies/results/search)."""
 
 
 def make_sampler(
@@ -43,12 +44,14 @@ def make_sampler(
             lambda parameters: networks(parameters).flops,
             seed=search.seed,
             startup_trials=search.startup_trials,
-            thrift=THRIFT,
+            thrift=THRIFT if search.sampler_version == 1 else 0.0,
             space=distributions(search),
             feasible=lambda parameters: networks(parameters).allowed,
+            excess=lambda parameters: networks(parameters).excess,
             identity=lambda parameters: networks(parameters).digest,
             ignore=counts_for_nothing,
             partial=partial,
+            version=search.sampler_version,
         )
     makers: dict[str, Callable[[int], BaseSampler]] = {"random": RandomSampler, "tpe": lambda s: _tpe(s, search)}
     return ReproducibleSampler(makers[search.sampler], seed=search.seed)

@@ -68,9 +68,31 @@ def test_trials_outside_of_the_space_or_without_parameters_do_not_count() -> Non
     assert found.known == found.all == [POINT] and found.running == []
 
 
-def test_a_parameter_that_a_trial_lacks_is_its_first_value_and_others_are_left_out() -> None:
+def test_a_trial_has_its_own_parameters_and_those_outside_of_the_space_are_left_out() -> None:
     found = history([trial([0.5, 1.0], family=None, rate=None), trial([0.5, 1.0], extra=4)])
-    assert found.known == [{"family": "plain", "depth": 3, "rate": pytest.approx(0.01)}, POINT]
+    assert found.known == found.all == [{"depth": 3}, POINT]
+    absent = {"family": "plain", "depth": 2, "rate": 0.5}
+    whole = found.completed(absent)
+    assert whole.known == whole.all == [{"family": "plain", "depth": 3, "rate": 0.5}, POINT]
+    encode = Encoder(SPACE, smallest_share=1.0)
+    points = encode([{"depth": 3}, {**absent, "depth": 3, "rate": 0.01}], np.ones(2), np.ones(2))
+    np.testing.assert_allclose(points[0], points[1])  # what a trial lacks is there as its first value
+
+
+def test_what_failed_and_what_was_measured() -> None:
+    measured = optuna.trial.create_trial(
+        params={"depth": 4},
+        distributions={"depth": SPACE["depth"]},
+        state=TrialState.PRUNED,
+        system_attrs={"constraints:latency": 0.25},
+    )
+    states = {2: TrialState.FAIL, 3: TrialState.RUNNING, 5: TrialState.PRUNED}
+    trials = [trial(state=state, depth=depth) for depth, state in states.items()]
+    endless = trial([float("inf"), 1.0], depth=6)
+    found = history([*trials, measured, endless, trial([0.5, 8.0])])
+    assert [point["depth"] for point in found.failed] == [2, 6]
+    assert found.constraints == [({"depth": 4}, {"latency": 0.25})]
+    assert found.known == [POINT] and found.losses.tolist() == [-0.5] and found.costs.tolist() == [8.0]
 
 
 def test_earlier_trials_are_known_and_not_proposed() -> None:

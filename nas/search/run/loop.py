@@ -45,6 +45,7 @@ def run_trials(
     everything = networks.all_allowed(distributions(search)) if search.sampler == "pareto" else None
     sampler = make_sampler(search, networks, partial=trainer.partial_accuracies if trainer.rungs else None)
     optuna_study = study.optuna(sampler)
+    networks.remember(optuna_study.get_trials(deepcopy=False), {trial.number: trial for trial in store.trials()})
     objective = Objective(study, trainer)
     waiting = iter(tickets)
     while not limits.time_is_up():
