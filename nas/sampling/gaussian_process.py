@@ -95,7 +95,7 @@ class GaussianProcess:
                 self._solved = factor, torch.cholesky_solve(self._values[:, None], factor)[:, 0]
             factor, weights = self._solved
             # some at a time: all their differences at once may be a gigabyte
-            for others in torch.from_numpy(np.ascontiguousarray(points)).split(_AT_ONCE):
+            for others in torch.split(torch.from_numpy(np.ascontiguousarray(points)), _AT_ONCE):
                 cross = self._kernel(theta, _differences(others, self._points, self._categorical))
                 explained = torch.linalg.solve_triangular(factor, cross.T, upper=False).square().sum(dim=0)
                 variance = (theta[-3].exp() + theta[-2].exp() - explained).clamp_min(1e-12)

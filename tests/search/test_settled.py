@@ -47,6 +47,7 @@ def test_a_key_left_out_stays_and_a_key_given_counts(section: str, key: str) -> 
     other = {"batch_size": 7, "learning_rate": 0.7, "weight_decay": 0.7, "flip": True, "startup_trials": 77}
     other |= {
         "repeat_by": "raw",
+        "sampler_version": 1,
         "sampler": "random",
         "norm_statistics": "running",
         "ema_warm_up": False,

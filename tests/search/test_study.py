@@ -184,7 +184,7 @@ def test_a_changed_definition_is_refused_with_what_changed(
 def test_other_images_are_refused(tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     run_study(tiny_config, trials=1)
     monkeypatch.setattr("nas.data.sources.Dataset.fingerprint", "0" * 16)
-    with pytest.raises(StudyError, match="images, their classes or their number"):
+    with pytest.raises(StudyError, match="have changed since it was run: the images are the same, but their classes"):
         run_study(tiny_config)
 
 

@@ -12,8 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from nas.config.study import StudyConfig
+from nas.data.batches import ImageBatches
 from nas.errors import ConfigError
 from nas.fronts.growth import front_history, recent_growth
 from nas.fronts.halving import promotable
@@ -25,7 +27,7 @@ from nas.search.run.start import run_study
 from nas.search.storage.store import Store
 from nas.search.study import find_study
 from nas.training import job
-from nas.training.result import Score, TrainingResult
+from nas.training.result import TrainingResult, Validation
 
 
 def changed(config: StudyConfig, **sections: Any) -> StudyConfig:
@@ -55,8 +57,12 @@ def alike(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def halving(wide: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> StudyConfig:
     """Return a study that halves after one epoch of two, each validation a little worse than the one before."""
-    scores = (Score(1.0, 0.9 - 0.01 * index) for index in itertools.count())
-    monkeypatch.setattr("nas.training.run.evaluate", lambda *arguments, **keywords: next(scores))
+    accuracies = (0.9 - 0.01 * index for index in itertools.count())
+
+    def evaluate(model: object, images: ImageBatches, **keywords: Any) -> Validation:
+        return Validation(1.0, next(accuracies), torch.zeros(len(images), dtype=torch.int64))
+
+    monkeypatch.setattr("nas.training.run.evaluate", evaluate)
     return changed(wide, search={"halving": {"first": 1, "factor": 2}}, recipe={"epochs": 2})
 
 
