@@ -4,7 +4,7 @@ Percent: accuracies in percent and as shares, and scores times and plus anything
 fewer than 10 of 60 trials in a corner that always fails. Bounds: fewer than 15 of 60 trials miss a bound that only
 measuring tells. Conditions: 95 % of the hypervolume after 100 trials where a family decides which parameters there are.
 Threads: none of 60 proposals repeats with ``n_jobs=4``. Each beside Optuna's multivariate TPE and random proposals,
-and the first version of the sampler.
+and the first version of the sampler. On the tables of ``search.py`` the second version is no worse than the first.
 
 Run as ``python tests/benchmarks/sampler.py [--seeds 20] [-o studies/results/search/STUDIES.md]``.
 """
@@ -15,6 +15,7 @@ import argparse
 import itertools
 import platform
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from nas.fronts.geometry import hypervolume
+from nas.replay.problem import Entry, Problem, Yardstick
+from nas.replay.simulate import cost_of
 from nas.sampling.pareto import ParetoSampler
 
 Cost = Callable[[dict[str, Any]], float]
@@ -201,6 +204,43 @@ PROBLEMS: dict[str, tuple[Callable[[Make, int], float], str, str]] = {
 }
 
 
+def shares_on_tables(seeds: int) -> list[str]:
+    """Return a table: the share of the hypervolume after so many proposals, of both versions of the sampler."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    import search
+
+    tables = {
+        "scaling table": lambda: search.scaling_table(search.TABLE),
+        "categorical": search.categorical,
+        "interactions": search.interactions,
+    }
+    lines = ["| problem | version | 25 | 50 | 100 |", "|---|---|---|---|---|"]
+    for name, load in tables.items():
+        problem = load()
+        for version, factor in ((1, 1.0), (1, 100.0), (2, 1.0)):
+            runs = [shares_of(problem, seed, version, factor) for seed in range(seeds)]
+            quartiles = np.quantile(runs, (0.25, 0.5, 0.75), axis=0).T
+            cells = [f"{median:.3f} [{low:.3f}, {high:.3f}]" for low, median, high in quartiles]
+            label = f"{version}{', in percent' if factor == 100 else ''}"
+            lines.append(f"| {name} | {label} | {' | '.join(cells)} |")
+            print(lines[-1], flush=True)
+    return lines
+
+
+def shares_of(problem: Problem, seed: int, version: int, factor: float) -> list[float]:
+    """Return the shares after 25, 50 and 100 proposals."""
+    yardstick, done, shares = Yardstick(problem), list[Entry](), list[float]()
+    known = {"space": problem.space, "identity": problem.identity, "feasible": problem.allowed}
+    study = study_with(ParetoSampler(cost_of(problem), seed=seed, version=version, **known))
+    for index in range(100):
+        trial = study.ask(dict(problem.space))
+        done.append(problem.entries[problem.identity(trial.params)])
+        study.tell(trial, [factor * done[-1].accuracies[-1], done[-1].cost])
+        if index + 1 in (25, 50, 100):
+            shares.append(yardstick.share(done))
+    return shares
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("-o", "--output", type=Path, default=Path("studies/results/search/STUDIES.md"))
@@ -226,6 +266,9 @@ def main() -> None:
             cells.append(f"{statistics.mean(values):.3g} ± {statistics.pstdev(values):.2g}")
             print(name, label, cells[-1], flush=True)
         lines.append(f"| {name}: {what} | {goal} | {' | '.join(cells)} |")
+    lines += ["", "## On tables", "", "Share of the hypervolume after so many proposals, median [quartiles]:", ""]
+    lines += shares_on_tables(given.seeds)
+    lines += ["", "The second version makes the same proposals for percent."]
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
