@@ -159,7 +159,7 @@ def check_study(study: Named, *, device: str = "auto") -> CheckReport:
         trainings=trainings,
         total_seconds=trainings * statistics.mean(seconds),
         skipped=dataset.skipped,
-        notes=(*dataset.notes, *_advice(config.recipe, dataset)),
+        notes=(*dataset.notes, *_advice(config.recipe, dataset), *_halving_advice(config.search)),
     )
 
 
@@ -174,6 +174,16 @@ def _advice(recipe: Recipe, dataset: Dataset) -> list[str]:
         f"class {dataset.classes[largest]} has {times:.1f} times its equal share of the images, so always answering it"
         f" has an accuracy of {100 * counts[largest] / counts.sum():.0f} %: consider recipe.metric: balanced_accuracy"
         " (or macro_f1) and recipe.class_weights: balanced"
+    ]
+
+
+def _halving_advice(search: SearchConfig) -> list[str]:
+    """Say where early stopping was measured not to pay."""
+    if search.halving is None or search.sampler != "pareto":
+        return []
+    return [
+        "search.halving saved no compute with the sampler pareto where it was measured (docs/early_stopping.md):"
+        " consider leaving it out"
     ]
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from nas.architecture.cost import count_cost
 from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
+from nas.config.search import Halving
 from nas.config.study import StudyConfig
 from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError, ConfigError
@@ -241,3 +242,12 @@ def test_steps_of_one_image_are_refused_before_anything_is_trained() -> None:
         with pytest.raises(ConfigError, match=r"recipe.batch_size: steps of 1 image are too small: .* at least 2"):
             ask(config)
     assert not Path("studies").exists()
+
+
+def test_halving_is_advised_against_where_it_did_not_pay(tiny_config: StudyConfig) -> None:
+    def told(**changes: Any) -> list[str]:
+        return check._halving_advice(tiny_config.search.model_copy(update=changes))
+
+    (line,) = told(halving=Halving(first=1, factor=3))
+    assert "leaving it out" in line
+    assert told() == told(halving=Halving(first=1, factor=3), sampler="random") == []
