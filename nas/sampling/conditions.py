@@ -93,3 +93,14 @@ def _gate_of(name: str, complete: Sequence[Parameters], space: Mapping[str, Base
         elif max(opens) < min(closes):
             return _Gate(other, limit=(max(opens) + min(closes)) / 2, above=False)
     return None
+
+
+def asked_for(trials: Iterable[FrozenTrial]) -> dict[str, BaseDistribution]:
+    """Return the parameters that any of some trials had, always over the same values."""
+    found = dict[str, list[BaseDistribution]]()
+    for trial in trials:
+        for name, distribution in trial.distributions.items():
+            known = found.setdefault(name, [])
+            if distribution not in known:
+                known.append(distribution)
+    return {name: known[0] for name, known in sorted(found.items()) if len(known) == 1}

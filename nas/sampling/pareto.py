@@ -11,9 +11,8 @@ import copy
 import hashlib
 import math
 import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,13 +26,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.fronts.geometry import Array, front_members, front_steps
 from nas.processes.threads import cpu_threads
+from nas.sampling.candidates import Candidate, Rules, Search, by_parameters, everywhere
 from nas.sampling.chances import Chances, bounds_of
-from nas.sampling.conditions import Conditions
-from nas.sampling.feasible import climb
+from nas.sampling.conditions import Conditions, asked_for
 from nas.sampling.gaussian_process import GaussianProcess
 from nas.sampling.history import CostScale, Encoder, History, clipped, cost_axis, reference, telling
 from nas.sampling.improvement import expected_improvement
-from nas.sampling.points import Parameters, drawn_points, mutations, values_at
+from nas.sampling.points import Parameters, all_points, drawn_points, mutations, values_at
 from nas.sampling.scores import as_errors
 
 _CLIMBS = 8  # times at most, as long as there is a better one
@@ -126,17 +125,19 @@ class ParetoSampler(BaseSampler):
             version: 2, or 1 for a study that was begun with the first version. That one reads accuracies above 1
                 otherwise than shares, and learns neither conditions nor failures nor measured bounds.
         """
-        self._cost_by_user = cost
         self._seed = seed
         self._startup = startup_trials
         self._thrift = thrift
         self._cost_index = cost_index
         self._space = None if space is None else dict(space)
-        self._feasible = feasible or (lambda parameters: True)
-        self._excess = excess
-        self._identity = identity or (lambda parameters: tuple(sorted(parameters.items())))
+        self._rules = Rules(
+            cost,
+            feasible or everywhere,
+            excess,
+            identity or by_parameters,
+        )
         self._earlier = tuple(earlier)
-        self._ignore = ignore or (lambda trial: False)
+        self._ignore = ignore or _none
         self._partial = partial or dict
         self._version = version
         self._effort = _EFFORTS[version]
@@ -161,7 +162,7 @@ class ParetoSampler(BaseSampler):
             return self._space
         trials = [*self._earlier, *study.get_trials(deepcopy=False)]
         finished = [t for t in trials if t.state.is_finished()]
-        found = intersection_search_space(finished, include_pruned=True) if self._version == 1 else _union(finished)
+        found = intersection_search_space(finished, include_pruned=True) if self._version == 1 else asked_for(finished)
         return {name: distribution for name, distribution in found.items() if not distribution.single()}
 
     def sample_independent(
@@ -197,16 +198,17 @@ class ParetoSampler(BaseSampler):
         if self._version == 1:
             absent = {name: values_at(distribution, [0.0])[0] for name, distribution in space.items()}
             history = history.completed(absent)
-        search = _Search(space, conditions, random, {self._identity(parameters) for parameters in history.all})
+        seen = {self._rules.identity(parameters) for parameters in history.all}
+        search = Search(self._rules, space, conditions, random, seen)
         sign = 1.0 if directions[self._cost_index] == StudyDirection.MINIMIZE else -1.0
         if index < self._startup or len(history.errors) < 2:
-            chosen = self._spread_out(search, index)
+            chosen = self._spread_out(search, index, sign)
         else:
             chosen = self._most_promising(search, history, sign)
         if search.unknown:
             return search.unknown
         if chosen is None or search.left == 1:
-            self._exhausted(study, nothing=chosen is None)
+            self._exhausted(study, nothing=chosen is None, whole=all_points(space) is not None)
         return chosen or {}
 
     def _as_asked(self, trial: FrozenTrial) -> FrozenTrial:
@@ -221,30 +223,31 @@ class ParetoSampler(BaseSampler):
         known.params = {**asked, **trial.params}
         return known
 
-    def _exhausted(self, study: Study, *, nothing: bool) -> None:
-        """Say once that no candidate is left, and end the study's loop where it has one."""
+    def _exhausted(self, study: Study, *, nothing: bool, whole: bool) -> None:
+        """Say once that no candidate is left; where all points were candidates, end the study's loop if it has one."""
         if self._version == 1:
             return
         if nothing and not self._told_exhausted:
             self._told_exhausted = True
             _LOG.warning("ParetoSampler: no candidate is left that is feasible and new; proposals are random from here")
-        with suppress(RuntimeError):  # of a study that is asked and told
-            study.stop()
+        if whole:
+            with suppress(RuntimeError):  # of a study that is asked and told
+                study.stop()
 
-    def _spread_out(self, search: _Search, index: int) -> Parameters | None:
+    def _spread_out(self, search: Search, index: int, sign: float) -> Parameters | None:
         """Return a candidate whose cost lies in the stratum of the proposal's index."""
-        pool = self._candidates(search, drawn_points(search.space, _STRATA_DRAWN, search.random))
+        pool = search.candidates(drawn_points(search.space, _STRATA_DRAWN, search.random))
         pool = pool or self._climbed(search)
         if not pool:
             return None
         costs = np.array([candidate.cost for candidate in pool])
-        costs = cost_axis(costs)(costs) if self._version > 1 else np.log(np.maximum(costs, 1e-300))
+        costs = sign * cost_axis(costs)(costs) if self._version > 1 else np.log(np.maximum(costs, 1e-300))
         strata = np.random.default_rng(self._seed).permutation(max(1, self._startup))
         share = (strata[index % len(strata)] + search.random.random()) / len(strata)
         wanted = costs.min() + share * (costs.max() - costs.min())
         return pool[int(np.abs(costs - wanted).argmin())].parameters
 
-    def _most_promising(self, search: _Search, history: History, sign: float) -> Parameters | None:
+    def _most_promising(self, search: Search, history: History, sign: float) -> Parameters | None:
         costs = self._known_costs(history)
         most = self._effort.learned_from
         if len(costs) > most:
@@ -269,18 +272,18 @@ class ParetoSampler(BaseSampler):
 
         spread = members[:: math.ceil(len(members) / self._effort.members)]
         mutants = (mutant for index in spread for mutant in beside(history.known[index]))
-        pool = self._candidates(search, [*mutants, *drawn_points(space, self._effort.drawn, search.random)])
+        pool = search.candidates([*mutants, *drawn_points(space, self._effort.drawn, search.random)])
         if len(pool) < _FEW:
             pool += self._climbed(search)
         search.left = len(pool)
         if not pool:
             return None
-        running_costs = np.array([self._cost_of(parameters) for parameters in history.running])
+        running_costs = np.array([self._rules.cost_of(parameters) for parameters in history.running])
         process = process.believing(encode(history.running, running_costs, np.ones(len(running_costs))))
         scale = CostScale.over(np.concatenate([costs, [candidate.cost for candidate in pool]]), sign)
         steps = front_steps(scale(costs), np.exp(believed), reference_cost=1.0, reference_error=math.exp(limit))
 
-        def promises(candidates: Sequence[_Candidate]) -> Array:
+        def promises(candidates: Sequence[Candidate]) -> Array:
             costs = np.array([candidate.cost for candidate in candidates])
             encoded = encode([candidate.parameters for candidate in candidates], costs, np.ones(len(costs)))
             gains = expected_improvement(steps, scale(costs), process.predict(encoded)) * chances(encoded)
@@ -289,7 +292,7 @@ class ParetoSampler(BaseSampler):
         gains = promises(pool)
         for _ in range(_CLIMBS):
             best = [pool[index].parameters for index in np.argsort(-gains, kind="stable")[: self._effort.climbers]]
-            others = self._candidates(search, (mutant for point in best for mutant in beside(point)))
+            others = search.candidates(mutant for point in best for mutant in beside(point))
             if not others:
                 break
             highest = gains.max()
@@ -314,7 +317,7 @@ class ParetoSampler(BaseSampler):
             return chances
 
         def points(listed: Sequence[Parameters]) -> Array:
-            costs = np.array([self._cost_of(parameters) for parameters in listed])
+            costs = np.array([self._rules.cost_of(parameters) for parameters in listed])
             return encode(listed, costs, np.ones(len(listed)))
 
         most = self._effort.fitted_most
@@ -323,7 +326,7 @@ class ParetoSampler(BaseSampler):
             tried = [*history.failed[-most:], *whole[-most:]]
             failed = np.arange(len(tried)) < len(history.failed[-most:])
             chances.learn_failures(points(tried), failed)
-        measured = [(p, values) for p, values in history.constraints if self._feasible(p)][-most:]
+        measured = [(p, values) for p, values in history.constraints if self._rules.feasible(p)][-most:]
         for key, indices in bounds_of([values for _, values in measured]).items():
             values = np.array([measured[index][1][key] for index in indices])
             chances.learn_bound(points([measured[index][0] for index in indices]), values)
@@ -346,13 +349,7 @@ class ParetoSampler(BaseSampler):
 
     def _known_costs(self, history: History) -> Array:
         told = zip(history.known, history.costs, strict=True)
-        return np.array([cost if math.isfinite(cost) else self._cost_of(known) for known, cost in told])
-
-    def _cost_of(self, parameters: Parameters) -> float:
-        cost = float(self._cost_by_user(parameters))
-        if not math.isfinite(cost):
-            raise ValueError(f"the cost of {parameters} must be a finite number, but is {cost}")
-        return cost
+        return np.array([cost if math.isfinite(cost) else self._rules.cost_of(known) for known, cost in told])
 
     def _require_known_cost(self, trials: Sequence[FrozenTrial], space: dict[str, BaseDistribution]) -> None:
         """Raise ValueError where one of the last trials had another cost than its parameters tell."""
@@ -361,7 +358,7 @@ class ParetoSampler(BaseSampler):
                 continue
             if self._version == 1 and not space.keys() <= trial.params.keys():
                 continue
-            told, known = trial.values[self._cost_index], self._cost_of(trial.params)
+            told, known = trial.values[self._cost_index], self._rules.cost_of(trial.params)
             if not math.isclose(told, known, rel_tol=1e-6, abs_tol=1e-12):
                 raise ValueError(
                     f"objective {self._cost_index} of trial {trial.number} was {told:g}, but the cost of its parameters"
@@ -369,41 +366,17 @@ class ParetoSampler(BaseSampler):
                 )
             self._checked.add(trial.number)
 
-    def _candidates(self, search: _Search, drawn: Iterable[Parameters]) -> list[_Candidate]:
-        """Return what is feasible, each once and none that was seen; from now on it was."""
-        pool = []
-        for flat in drawn:
-            parameters = search.conditions.own(flat)
-            if not self._feasible(parameters):
-                continue
-            identity = self._identity(parameters)
-            if identity not in search.seen:
-                search.seen.add(identity)
-                try:
-                    pool.append(_Candidate(parameters, self._cost_of(parameters)))
-                except KeyError as error:
-                    # a choice that no trial made may bring parameters that no trial had
-                    unmade = search.conditions.unmade(parameters)
-                    if self._version == 1 or not (unmade or error.args[0] in search.space):
-                        raise
-                    search.unknown = unmade or search.unknown
-        return pool
-
-    def _climbed(self, search: _Search) -> list[_Candidate]:
+    def _climbed(self, search: Search) -> list[Candidate]:
         """Return new candidates from ever further climbs to what is feasible; the climbs depend on the seed alone."""
-        if self._excess is None or self._version == 1:
+        if self._rules.excess is None or self._version == 1:
             return []
         for index in range(_CLIMBS_TO_FEASIBLE):
             if index == len(self._climbs):
                 random = np.random.default_rng(self._seed_of(index, "climb"))
-                self._climbs.append(self._climb(search, random))
-            if found := self._candidates(search, self._climbs[index]):
+                self._climbs.append(search.climb(random))
+            if found := search.candidates(self._climbs[index]):
                 return found
         return []
-
-    def _climb(self, search: _Search, random: np.random.Generator) -> list[Parameters]:
-        excess, own = self._excess or (lambda parameters: 0.0), search.conditions.own
-        return climb(search.space, lambda p: excess(own(p)), lambda p: self._identity(own(p)), random)
 
     def _index(self, study: Study, trial: FrozenTrial) -> int:
         """Return how many trials that count came before."""
@@ -414,45 +387,5 @@ class ParetoSampler(BaseSampler):
         return int.from_bytes(key, "big")
 
 
-@dataclass
-class _Search:
-    """What one proposal is looked for in.
-
-    Attributes:
-        space: All parameters that a candidate may have.
-        conditions: Which of them it has.
-        random: Draws.
-        seen: Identities that are not proposed any more.
-        left: Candidates that were there to choose from.
-        unknown: Choices that no trial made and whose cost cannot be told before one does.
-    """
-
-    space: dict[str, BaseDistribution]
-    conditions: Conditions
-    random: np.random.Generator
-    seen: set[Hashable]
-    left: int = 0
-    unknown: Parameters = field(default_factory=dict)
-
-    def completed(self, parameters: Parameters) -> Parameters:
-        """Return parameters with random values for those that do not apply, which a step may make apply."""
-        lacking = [name for name in self.space if name not in parameters]
-        drawn = {name: values_at(self.space[name], [self.random.random()])[0] for name in lacking}
-        return {name: parameters.get(name, drawn.get(name)) for name in self.space}
-
-
-def _union(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """Return the parameters that any of some trials had, always over the same values."""
-    found = dict[str, list[BaseDistribution]]()
-    for trial in trials:
-        for name, distribution in trial.distributions.items():
-            known = found.setdefault(name, [])
-            if distribution not in known:
-                known.append(distribution)
-    return {name: known[0] for name, known in sorted(found.items()) if len(known) == 1}
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    parameters: Parameters
-    cost: float
+def _none(trial: FrozenTrial) -> bool:
+    return False
