@@ -33,17 +33,20 @@ class Conditions:
 
     A parameter that some complete trials lack is taken to depend on the one parameter that tells those trials apart: on
     its choice or, where it is a number, on its size. Where there is none, it is taken to apply always. One that no
-    trial had yet may belong to a choice that no trial made yet, and to nothing else.
+    trial had yet may belong to a choice that no trial made yet, and to nothing else. A trial that failed tells what it
+    had and which choices it made, not what it lacks.
     """
 
     def __init__(self, trials: Iterable[FrozenTrial], space: Mapping[str, BaseDistribution]) -> None:
-        """Learn from the complete trials."""
-        complete = [trial.params for trial in trials if trial.state is TrialState.COMPLETE and trial.params]
-        had = {name for params in complete for name in params}
-        gates = {name: _gate_of(name, complete, space) for name in space}
+        """Learn from the trials; of those that still run, only which choices they made."""
+        tried = [trial for trial in trials if trial.params]
+        ended = [trial.params for trial in tried if trial.state.is_finished()]
+        complete = [trial.params for trial in tried if trial.state is TrialState.COMPLETE]
+        gates = {name: _gate_of(name, ended, complete, space) for name in space}
         self._gates = {name: gate for name, gate in gates.items() if gate is not None}
+        had = {name for params in ended for name in params}
         self._made = {
-            name: {params[name] for params in complete if name in params}
+            name: {trial.params[name] for trial in tried if name in trial.params}
             for name, distribution in space.items()
             if isinstance(distribution, CategoricalDistribution) and name in had
         }
@@ -54,7 +57,7 @@ class Conditions:
         return bool(self._gates or self._never)
 
     def unmade(self, parameters: Parameters) -> Parameters:
-        """Return those choices among some parameters that no complete trial made."""
+        """Return those choices among some parameters that no trial made."""
         return {
             name: parameters[name]
             for name, made in self._made.items()
@@ -74,8 +77,10 @@ class Conditions:
         return own
 
 
-def _gate_of(name: str, complete: Sequence[Parameters], space: Mapping[str, BaseDistribution]) -> _Gate | None:
-    having = [params for params in complete if name in params]
+def _gate_of(
+    name: str, ended: Sequence[Parameters], complete: Sequence[Parameters], space: Mapping[str, BaseDistribution]
+) -> _Gate | None:
+    having = [params for params in ended if name in params]
     lacking = [params for params in complete if name not in params]
     if not having or not lacking:
         return None

@@ -130,12 +130,7 @@ class ParetoSampler(BaseSampler):
         self._thrift = thrift
         self._cost_index = cost_index
         self._space = None if space is None else dict(space)
-        self._rules = Rules(
-            cost,
-            feasible or everywhere,
-            excess,
-            identity or by_parameters,
-        )
+        self._rules = Rules(cost, feasible or everywhere, excess, identity or by_parameters)
         self._earlier = tuple(earlier)
         self._ignore = ignore or _none
         self._partial = partial or dict
@@ -368,8 +363,8 @@ class ParetoSampler(BaseSampler):
 
     def _climbed(self, search: Search) -> list[Candidate]:
         """Return new candidates from ever further climbs to what is feasible; the climbs depend on the seed alone."""
-        if self._rules.excess is None or self._version == 1:
-            return []
+        if self._rules.excess is None or self._version == 1 or all_points(search.space) is not None:
+            return []  # where all points were candidates, none is left to find
         for index in range(_CLIMBS_TO_FEASIBLE):
             if index == len(self._climbs):
                 random = np.random.default_rng(self._seed_of(index, "climb"))

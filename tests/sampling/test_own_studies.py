@@ -96,6 +96,42 @@ def test_a_cost_is_asked_about_the_parameters_of_the_candidate(space: dict[str, 
     assert {trial.params["family"] for trial in study.trials} == set(FURTHER)
 
 
+def nested_study(fails: Any, trials: int) -> optuna.Study:
+    """Return a study in which a cost cannot be told of what a candidate lacks, and some trials fail."""
+
+    def nested(parameters: dict[str, Any]) -> float:
+        further = FURTHER[parameters["family"]]
+        return float(parameters["width"] ** 2 * np.prod([parameters[name] for name in further]))
+
+    def objective(trial: optuna.Trial) -> tuple[float, float]:
+        parameters = suggest(trial, NESTED, "family", "width")
+        parameters |= suggest(trial, NESTED, *FURTHER[parameters["family"]])
+        if fails(trial.number, parameters["family"]):
+            raise RuntimeError("diverges")
+        return 0.9 - 0.4 * nested(parameters) ** -0.3, nested(parameters)
+
+    study = study_with(ParetoSampler(nested))
+    study.optimize(objective, n_trials=trials, catch=(RuntimeError,))
+    return study
+
+
+def test_a_choice_that_always_fails_is_not_tried_for_ever() -> None:
+    study = nested_study(lambda number, family: family == "deep", 30)
+    families = [trial.params["family"] for trial in study.trials]
+    assert families.count("deep") < 15 and families[20:].count("deep") <= 3  # half of what is drawn
+
+
+def test_a_choice_that_failed_once_is_tried_again() -> None:
+    seen = list[str]()
+
+    def fails(number: int, family: str) -> bool:
+        seen.append(family)
+        return family == "deep" and seen.count("deep") == 1
+
+    study = nested_study(fails, 30)
+    assert sum(trial.params["family"] == "deep" and trial.values is not None for trial in study.trials) > 3
+
+
 def test_a_cost_that_lacks_what_is_no_parameter_says_so() -> None:
     study = study_with(ParetoSampler(lambda parameters: parameters["missing"], space=SPACE))
     with pytest.raises(KeyError, match="missing"):

@@ -1,4 +1,4 @@
-"""ClassNumbers as few bytes: which class each image has, or was given."""
+"""Class numbers as few bytes: which class each image has, or was given."""
 
 from __future__ import annotations
 
