@@ -33,8 +33,8 @@ class Conditions:
 
     A parameter that some complete trials lack is taken to depend on the one parameter that tells those trials apart: on
     its choice or, where it is a number, on its size. Where there is none, it is taken to apply always. One that no
-    trial had yet may belong to a choice that no trial made yet, and to nothing else. A trial that failed tells what it
-    had and which choices it made, not what it lacks.
+    trial had yet may belong to a choice that no trial made yet, and to nothing else. Trials that failed count too, but
+    for what they lack where a number would decide: they may have failed before they asked for it.
     """
 
     def __init__(self, trials: Iterable[FrozenTrial], space: Mapping[str, BaseDistribution]) -> None:
@@ -81,21 +81,23 @@ def _gate_of(
     name: str, ended: Sequence[Parameters], complete: Sequence[Parameters], space: Mapping[str, BaseDistribution]
 ) -> _Gate | None:
     having = [params for params in ended if name in params]
-    lacking = [params for params in complete if name not in params]
-    if not having or not lacking:
+    if not having or all(name in params for params in ended):
         return None
     # choices decide more often than numbers do
     for other, distribution in sorted(space.items(), key=lambda one: not isinstance(one[1], CategoricalDistribution)):
         if other == name or any(other not in params for params in having):
             continue
+        choices = isinstance(distribution, CategoricalDistribution)
+        # one that failed early enough lacks what it would have had: its numbers would mislead
+        lacking = [params for params in (ended if choices else complete) if name not in params]
         opens = {params[other] for params in having}
         closes = {params[other] for params in lacking if other in params}
-        if isinstance(distribution, CategoricalDistribution):
+        if choices:
             if not opens & closes:
                 return _Gate(other, choices=frozenset(opens))
-        elif not closes or min(opens) > max(closes):
+        elif lacking and (not closes or min(opens) > max(closes)):
             return _Gate(other, limit=(min(opens) + max(closes)) / 2 if closes else min(opens) - 1)
-        elif max(opens) < min(closes):
+        elif lacking and max(opens) < min(closes):
             return _Gate(other, limit=(max(opens) + min(closes)) / 2, above=False)
     return None
 

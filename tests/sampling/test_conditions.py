@@ -73,6 +73,21 @@ def test_what_no_trial_had_belongs_to_choices_that_none_made() -> None:
     assert conditions.own({**first, "family": "a"}).keys() == SPACE.keys()
 
 
-def test_only_complete_trials_tell() -> None:
-    conditions = Conditions([tried(point, TrialState.FAIL) for point in WHOLE], SPACE)
-    assert not conditions and conditions.own(WHOLE[0]) == WHOLE[0]
+def test_a_trial_that_failed_early_does_not_mislead() -> None:
+    complete = [tried(point) for point in WHOLE if point["family"] == "b" and point["layers"] > 2]
+    early = optuna.trial.create_trial(
+        params={"family": "b", "layers": 1},
+        distributions={name: SPACE[name] for name in ("family", "layers")},
+        state=TrialState.FAIL,
+    )
+    point = {**WHOLE[0], "family": "b", "layers": 1}
+    assert "b_size" in Conditions([*complete, early], SPACE).own(point)
+
+
+def test_trials_that_failed_tell_too() -> None:
+    failed = [tried(point, TrialState.FAIL) for point in WHOLE if point["family"] == "a"]
+    complete = [tried(point) for point in WHOLE if point["family"] == "b"]
+    conditions = Conditions([*failed, *complete], SPACE)
+    for point in WHOLE:
+        if point["family"] != "c":
+            assert conditions.own(point) == own(point)
