@@ -59,6 +59,14 @@ class Rules:
             raise ValueError(f"the cost of {parameters} must be a finite number, but is {cost}")
         return cost
 
+    def tells_cost(self, parameters: Parameters) -> bool:
+        """Tell whether the cost of parameters is known: those of a trial that failed early may not be all."""
+        try:
+            self.cost_of(parameters)
+        except KeyError:
+            return False
+        return True
+
 
 @dataclass
 class Search:

@@ -49,6 +49,15 @@ class History:
         values = {key: getattr(self, key)[chosen] for key in ("losses", "errors", "shares", "costs")}
         return replace(self, known=known, **values)
 
+    def where(self, whole: Callable[[Parameters], bool]) -> History:
+        """Return this without what did not ask for all of its parameters, beyond that it was proposed."""
+        return replace(
+            self,
+            running=[parameters for parameters in self.running if whole(parameters)],
+            failed=[parameters for parameters in self.failed if whole(parameters)],
+            constraints=[(parameters, told) for parameters, told in self.constraints if whole(parameters)],
+        )
+
     def completed(self, absent: Parameters) -> History:
         """Return this with a value, given by name, for each parameter that a trial lacks."""
 

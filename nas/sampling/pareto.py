@@ -193,6 +193,7 @@ class ParetoSampler(BaseSampler):
         if self._version == 1:
             absent = {name: values_at(distribution, [0.0])[0] for name, distribution in space.items()}
             history = history.completed(absent)
+        history = history.where(self._rules.tells_cost)
         seen = {self._rules.identity(parameters) for parameters in history.all}
         search = Search(self._rules, space, conditions, random, seen)
         sign = 1.0 if directions[self._cost_index] == StudyDirection.MINIMIZE else -1.0

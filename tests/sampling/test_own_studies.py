@@ -139,6 +139,20 @@ def test_a_cost_that_lacks_what_is_no_parameter_says_so() -> None:
         study.ask(SPACE)
 
 
+def test_trials_that_did_not_ask_for_all_are_no_obstacle() -> None:
+    study = study_with(ParetoSampler(cost))
+    study.optimize(lambda trial: (score(point := suggest(trial, SPACE)), cost(point)), n_trials=6)
+    early = study.ask()
+    early.suggest_int("depth", 1, 8)
+    study.tell(early, state=TrialState.FAIL)
+    running = study.ask()
+    running._suggest("width", SPACE["width"])
+    running.set_constraint("latency", 1.0)
+    other = ParetoSampler(cost)  # of another process, which does not know what was asked for
+    study.sampler = other
+    assert cost(suggest(study.ask(), SPACE)) > 0
+
+
 def test_threads_do_not_repeat_each_other() -> None:
     def objective(trial: optuna.Trial) -> tuple[float, float]:
         time.sleep(0.01)  # before anything is asked for

@@ -29,6 +29,11 @@ def forget_answers(study: Study) -> None:
         connection.execute(ANSWER.delete())
 
 
+def keep_answers(study: Study, number: int, repeat: int, given: ClassNumbers) -> None:
+    with study.database.engine.begin() as connection:
+        study.store._add_answers(connection, number, repeat, given)
+
+
 def train_again(study: Study, *, with_answers: bool = True) -> None:
     """Keep two more trainings of each network of the front, and what all three answered."""
     labels = study.val_labels()
@@ -41,7 +46,7 @@ def train_again(study: Study, *, with_answers: bool = True) -> None:
                 accuracy = float((given == labels).mean())
                 study.store.finish_repeat(Repeat(trial.number, repeat, "trained", repeat, accuracy=accuracy))
             if with_answers:
-                study.store.keep_answers(trial.number, repeat, given)
+                keep_answers(study, trial.number, repeat, given)
 
 
 def test_paired_answers_reach_the_judgement(own_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +83,7 @@ def test_the_noise_of_another_metric_is_that_of_its_answers(own_study: Study) ->
     assumed = study.judgement().noise.std
     for trial in study.trials():
         if trial.state == "trained":
-            study.store.keep_answers(trial.number, 0, answers(labels, share=0.95, seed=trial.number))
+            keep_answers(study, trial.number, 0, answers(labels, share=0.95, seed=trial.number))
     assert study.judgement().noise.std < 0.8 * assumed  # these answers are better than the trial's accuracies
     assert study.judgement().noise.assumed
 

@@ -30,18 +30,8 @@ from nas.search.storage.study_row import StudyRow
 class Store(StudyRow):
     """Reads and writes one study's rows."""
 
-    def keep_answers(self, number: int, repeat: int, answers: ClassNumbers) -> None:
-        """Write which class a training's network gave to each validation image, unless that is there.
-
-        Args:
-            number: Of the trial.
-            repeat: Of the training; the trial's own is 0.
-            answers: int64 of shape (images,).
-        """
-        with self._engine.begin() as connection:
-            self._add_answers(connection, number, repeat, answers)
-
     def _add_answers(self, connection: sa.Connection, number: int, repeat: int, answers: ClassNumbers | None) -> None:
+        """Write which class a training's network gave to each validation image; the trial's own training is 0."""
         if answers is not None:
             row = {"study": self.study, "number": number, "repeat": repeat, "answers": pack(answers)}
             self._insert_if_new(connection, ANSWER, row)
