@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,11 +13,11 @@ from typing import Any, Self, TypeVar
 import optuna
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from nas.errors import StudyError
-from nas.search.storage.owned_trials import OwnedTrials
 from nas.search.storage.schema import SCHEMA_VERSION, create_tables, stored_version
 
 ResultT = TypeVar("ResultT")
@@ -109,16 +108,17 @@ class Database:
     def exists(self) -> bool:
         """Tell whether there may be something: a file of SQLite can be looked for, a server cannot."""
         path, is_uri = self._address.database, "uri" in self._address.query
-        return not self._is_sqlite or is_uri or bool(path and Path(path).is_file())
+        return not self.is_sqlite or is_uri or bool(path and Path(path).is_file())
 
     @property
-    def _is_sqlite(self) -> bool:
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of SQLite, in which one search works at a time."""
         return self._address.get_backend_name() == "sqlite"
 
     @property
     def _engine_options(self) -> dict[str, Any]:
-        """Keyword arguments of ``create_engine``; SQLite waits a minute for other workers."""
-        return {"connect_args": {"timeout": 60}} if self._is_sqlite else {"pool_pre_ping": True}
+        """Keyword arguments of ``create_engine``; SQLite waits for whoever is just writing."""
+        return {"connect_args": {"timeout": 5}} if self.is_sqlite else {"pool_pre_ping": True}
 
     @cached_property
     def engine(self) -> Engine:
@@ -128,7 +128,7 @@ class Database:
         return engine
 
     @cached_property
-    def optunas(self) -> OwnedTrials:
+    def optunas(self) -> RDBStorage:
         """Optuna's storage.
 
         Raises:
@@ -136,11 +136,7 @@ class Database:
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
-                storage = OwnedTrials(
-                    self.url, engine_kwargs=self._engine_options, heartbeat_interval=30, grace_period=180
-                )
+            storage = RDBStorage(self.url, engine_kwargs=self._engine_options)
         except RuntimeError as error:
             raise StudyError(f"{self}: {' '.join(str(error).split())}") from None
         self._opened.callback(storage.engine.dispose)

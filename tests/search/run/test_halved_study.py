@@ -31,7 +31,7 @@ from nas.fronts.halving import promotable
 from nas.processes.owners import process_identity
 from nas.records import TrialRecord
 from nas.search.disk import CHECKPOINTS, FilesOnDisk, prune_checkpoints
-from nas.search.run import loop as searching
+from nas.search.run import coordinator as searching
 from nas.search.run.claims import go_on
 from nas.search.run.events import EpochFinished, Event, TrialFinished
 from nas.search.run.recovery import release_abandoned
