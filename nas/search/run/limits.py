@@ -32,7 +32,7 @@ class Limits:
     until_stagnant: bool = False
     hours: float = math.inf
     hand_hours: float = math.inf
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: time.monotonic(), compare=False)
 
     def seconds_left(self, busy_seconds: float, *, hands: int = 1) -> float:
         """Return how many seconds one more training may take.

@@ -174,8 +174,7 @@ class Reports:
             self._conclude(ended, replace(training.trial, state=state, error=reason, accuracy=None))
         else:
             self._conclude_repeat(ended, replace(training.repeat, state=state, error=reason))
-        if state == "failed":
-            self._note_failure(reason)
+        self._note_failure(reason)
 
     def _conclude(self, training: Training, record: TrialRecord, ended: Ended | None = None) -> None:
         answers = ended.answers if ended is not None and not ended.paused else None

@@ -19,6 +19,8 @@ import torch
 import yaml
 from conftest import Outcome, scaled
 from halved import EPOCHS, FACTOR, RUNGS, document, essence, halved, told
+from nas.search.run.claims import go_on
+from nas.search.run.trainer import Trainer
 
 from nas.analysis.pareto import pareto_front
 from nas.analysis.plots import curves_info, plot_curves
@@ -32,11 +34,9 @@ from nas.processes.owners import process_identity
 from nas.records import TrialRecord
 from nas.search.disk import CHECKPOINTS, FilesOnDisk, prune_checkpoints
 from nas.search.run import coordinator as searching
-from nas.search.run.claims import go_on
 from nas.search.run.events import EpochFinished, Event, TrialFinished
 from nas.search.run.recovery import release_abandoned
 from nas.search.run.start import run_study
-from nas.search.run.trainer import Trainer
 from nas.search.storage.database import Database
 from nas.search.storage.optuna_study import ERROR, PROMOTED
 from nas.search.storage.store import Store
