@@ -329,9 +329,7 @@ def test_a_latency_budget_is_measured_before_training_and_once_for_a_network(
         timed.append(architecture.digest)
         flops = count_cost(architecture).flops
         facts = {"device": describe_device(device), "versions": describe_versions(), "repeats": 10, "peak_memory": None}
-        return Latency(
-            backend, threads=threads, batch=batch, median_ms=flops / 1e5, p10_ms=0.0, p90_ms=9.0, **facts
-        )
+        return Latency(backend, threads=threads, batch=batch, median_ms=flops / 1e5, p10_ms=0.0, p90_ms=9.0, **facts)
 
     monkeypatch.setattr(work, "time_inference", measure)
     config = changed(tiny_config, "budget", latency_ms={"max": 4.0, "batch": 2})
