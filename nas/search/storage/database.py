@@ -18,7 +18,8 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from nas.errors import StudyError
-from nas.search.storage.schema import SCHEMA_VERSION, create_tables, stored_version
+from nas.search.storage.creation import bring_up_to_date, foreign_table, is_up_to_date, stored_version
+from nas.search.storage.schema import SCHEMA_VERSION
 
 ResultT = TypeVar("ResultT")
 
@@ -66,11 +67,17 @@ class Database:
                 "storage is not a database URL; write for example sqlite:///study.db or"
                 " postgresql+psycopg://user@host/db"
             ) from None
+        if self._is_sqlite and self._address.database in (None, "", ":memory:"):
+            raise StudyError(
+                f"{self}: a database in memory ends with the process, and workers would not see it; name a file, for"
+                " example sqlite:///study.db"
+            )
         if (driver := self._address.drivername.partition("+")[2]) in _ASYNCHRONOUS:
             raise StudyError(
                 f"{self}: the driver {driver!r} is asynchronous, which Optuna's storage is not; use another"
             )
         self.url = url
+        self._prepared = False
         self._opened = ExitStack()
         self.close = weakref.finalize(self, self._opened.close)
         """Close what was opened; it happens by itself once nobody holds the database any more."""
@@ -129,14 +136,16 @@ class Database:
 
     @cached_property
     def optunas(self) -> RDBStorage:
-        """Optuna's storage.
+        """Optuna's storage, whose tables are brought up to date before.
 
         Raises:
-            StudyError: It was written by a version of Optuna that this one cannot read.
+            StudyError: The database is of another program, or was written by a version of nas or Optuna that this one
+                cannot read.
         """
+        self.prepare()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         try:
-            storage = RDBStorage(self.url, engine_kwargs=self._engine_options)
+            storage = RDBStorage(self.url, engine_kwargs=self._engine_options, skip_table_creation=True)
         except RuntimeError as error:
             raise StudyError(f"{self}: {' '.join(str(error).split())}") from None
         self._opened.callback(storage.engine.dispose)
@@ -144,34 +153,39 @@ class Database:
         return storage
 
     def prepare(self) -> None:
-        """Create our tables where they are missing; a database that has them all need not be writable.
+        """Bring the database up to date, once: a complete one need not be writable.
 
         Raises:
-            StudyError: The database is of another program or of a later version, or cannot be reached.
+            StudyError: The database is of another program or of a later version, cannot be reached or brought up to
+                date.
         """
+        if self._prepared:
+            return
         with self.errors():
-            tables = set(sa.inspect(self.engine).get_table_names())
-            ours, optunas = "nas_schema" in tables, {"studies", "version_info"} <= tables
-            if tables and not ours and not optunas:
-                raise StudyError(f"{self}: belongs to another program (it has a table {min(tables)!r})")
-            version = stored_version(self.engine)
-            if version is None:
-                version = retry_creation(lambda: create_tables(self.engine))
-            elif version < SCHEMA_VERSION:
-                self._upgrade(version)
-            if version > SCHEMA_VERSION:
+            with self.engine.connect() as connection:
+                if (table := foreign_table(connection)) is not None:
+                    raise StudyError(f"{self}: belongs to another program (it has a table {table!r})")
+                complete, version = is_up_to_date(connection), stored_version(connection)
+            if version is not None and version > SCHEMA_VERSION:
                 raise StudyError(
                     f"{self}: was written by a later version of nas (schema {version}, this one reads"
                     f" {SCHEMA_VERSION}); upgrade nas"
                 )
+            if not complete:
+                self._bring_up_to_date(version)
+        self._prepared = True
 
-    def _upgrade(self, version: int) -> None:
+    def _bring_up_to_date(self, version: int | None) -> None:
         try:
-            retry_creation(lambda: create_tables(self.engine))
+            retry_creation(lambda: bring_up_to_date(self.engine))
         except DBAPIError as error:
+            if version is None:
+                raise
+            what = f"was written by an earlier version of nas (schema {version}, this one reads {SCHEMA_VERSION})"
+            what = "was left half-made" if version == SCHEMA_VERSION else what
             raise StudyError(
-                f"{self}: was written by an earlier version of nas (schema {version}, this one reads {SCHEMA_VERSION})"
-                f" and cannot be brought up to date: {' '.join(str(error.orig).split())}; make it writable, or copy it"
+                f"{self}: {what} and cannot be brought up to date: {' '.join(str(error.orig).split())}; make it"
+                " writable, or copy it"
             ) from None
 
     @contextmanager

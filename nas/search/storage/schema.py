@@ -1,34 +1,47 @@
-"""The tables of this project, in the same database as Optuna's, and how older ones are brought up to date."""
+"""The tables of this project, in the same database as Optuna's.
+
+What a database lacks of them, ``creation.py`` makes: tables, columns and indices. So that a column can be added to rows
+that are there, it allows NULL or has a ``server_default``.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.dialects import mysql
 
-SCHEMA_VERSION = 6
-"""Raised when a reader of an earlier version could misread newer tables; older ones are brought up to date."""
+VERSIONS = {
+    1: "studies, networks, trials, curves, further trainings, latencies",
+    2: "choices of a trial",
+    3: "micro-batches and the data path's share of a trial",
+    4: "epochs and owner of a trial that goes on, number of validation images",
+    5: "answers, looks at test images, what the images of a study were, noisy latencies",
+    6: "trainings that are wanted and under which attempt they are made, who works on a study and who leads it",
+}
+"""What each version has more. One is added when a reader of an earlier version could misread newer tables."""
+SCHEMA_VERSION = max(VERSIONS)
 
 METADATA = sa.MetaData()
+LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")  # there, a TEXT ends at 64 KB
+LONG_BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 SCHEMA = sa.Table("nas_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
 STUDY = sa.Table(
     "nas_study",
     METADATA,
     sa.Column("name", sa.String(200), primary_key=True),
-    sa.Column("config", sa.Text, nullable=False),
+    sa.Column("config", LONG_TEXT, nullable=False),
     sa.Column("fingerprint", sa.String(16), nullable=False),
     sa.Column("val_images", sa.Integer),  # since version 4
     sa.Column("content", sa.String(16)),  # since version 5, as the next
     sa.Column("pixels", sa.String(16)),
-    sa.Column("decoders", sa.Text),  # JSON, as the next
-    sa.Column("image_notes", sa.Text),
-    sa.Column("val_labels", sa.LargeBinary),  # packed, as the answers
+    sa.Column("decoders", LONG_TEXT),  # JSON, as the next
+    sa.Column("image_notes", LONG_TEXT),
+    sa.Column("val_labels", LONG_BYTES),  # packed, as the answers
 )
 NETWORK = sa.Table(
     "nas_network",
     METADATA,
     sa.Column("digest", sa.String(16), primary_key=True),
-    sa.Column("architecture", sa.Text, nullable=False),
+    sa.Column("architecture", LONG_TEXT, nullable=False),
     sa.Column("flops", sa.BigInteger, nullable=False),
     sa.Column("params", sa.BigInteger, nullable=False),
     sa.Column("activations", sa.BigInteger, nullable=False),
@@ -40,19 +53,19 @@ TRIAL = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("digest", sa.ForeignKey(NETWORK.c.digest), nullable=False, index=True),
     sa.Column("space", sa.String(200), nullable=False),
-    sa.Column("width", sa.Float, nullable=False),
-    sa.Column("depth", sa.Float, nullable=False),
+    sa.Column("width", sa.Double, nullable=False),
+    sa.Column("depth", sa.Double, nullable=False),
     sa.Column("resolution", sa.Integer, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("seed", sa.BigInteger),
     sa.Column("device", sa.String(200)),
-    sa.Column("accuracy", sa.Float),
-    sa.Column("train_seconds", sa.Float),
+    sa.Column("accuracy", sa.Double),
+    sa.Column("train_seconds", sa.Double),
     sa.Column("repeat_of", sa.Integer),
-    sa.Column("error", sa.Text),
-    sa.Column("choices", sa.Text),  # JSON; since version 2
+    sa.Column("error", LONG_TEXT),
+    sa.Column("choices", LONG_TEXT),  # JSON; since version 2
     sa.Column("micro_batch", sa.Integer),  # since version 3, as the next
-    sa.Column("data_share", sa.Float),
+    sa.Column("data_share", sa.Double),
     sa.Column("epochs", sa.Integer),  # since version 4, as the next
     sa.Column("owner", sa.String(200)),
 )
@@ -62,11 +75,11 @@ EPOCH = sa.Table(
     sa.Column("study", sa.String(200), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("train_loss", sa.Float, nullable=False),
-    sa.Column("train_accuracy", sa.Float, nullable=False),
-    sa.Column("val_loss", sa.Float, nullable=False),
-    sa.Column("val_accuracy", sa.Float, nullable=False),
-    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("train_loss", sa.Double, nullable=False),
+    sa.Column("train_accuracy", sa.Double, nullable=False),
+    sa.Column("val_loss", sa.Double, nullable=False),
+    sa.Column("val_accuracy", sa.Double, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
     sa.ForeignKeyConstraint(["study", "number"], [TRIAL.c.study, TRIAL.c.number]),
 )
 REPEAT = sa.Table(
@@ -79,10 +92,10 @@ REPEAT = sa.Table(
     sa.Column("owner", sa.String(200)),
     sa.Column("seed", sa.BigInteger, nullable=False),
     sa.Column("device", sa.String(200)),
-    sa.Column("accuracy", sa.Float),
-    sa.Column("train_seconds", sa.Float),
-    sa.Column("error", sa.Text),
-    sa.Column("curve", sa.Text),  # JSON
+    sa.Column("accuracy", sa.Double),
+    sa.Column("train_seconds", sa.Double),
+    sa.Column("error", LONG_TEXT),
+    sa.Column("curve", LONG_TEXT),  # JSON
     sa.ForeignKeyConstraint(["study", "number"], [TRIAL.c.study, TRIAL.c.number]),
 )
 ANSWER = sa.Table(  # since version 5
@@ -91,7 +104,7 @@ ANSWER = sa.Table(  # since version 5
     sa.Column("study", sa.String(200), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("repeat", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("answers", sa.LargeBinary, nullable=False),
+    sa.Column("answers", LONG_BYTES, nullable=False),
     sa.ForeignKeyConstraint(["study", "number"], [TRIAL.c.study, TRIAL.c.number]),
 )
 TEST_LOOK = sa.Table(  # since version 5
@@ -101,7 +114,7 @@ TEST_LOOK = sa.Table(  # since version 5
     sa.Column("study", sa.String(200), nullable=False, index=True),
     sa.Column("digest", sa.String(16), nullable=False),
     sa.Column("command", sa.String(20), nullable=False),
-    sa.Column("accuracy", sa.Float, nullable=False),
+    sa.Column("accuracy", sa.Double, nullable=False),
     sa.Column("looked_at", sa.String(40), nullable=False),
 )
 LATENCY = sa.Table(
@@ -114,12 +127,12 @@ LATENCY = sa.Table(
     sa.Column("device", sa.String(200), nullable=False),
     sa.Column("threads", sa.Integer, nullable=False),
     sa.Column("batch", sa.Integer, nullable=False),
-    sa.Column("median_ms", sa.Float, nullable=False),
-    sa.Column("p10_ms", sa.Float, nullable=False),
-    sa.Column("p90_ms", sa.Float, nullable=False),
+    sa.Column("median_ms", sa.Double, nullable=False),
+    sa.Column("p10_ms", sa.Double, nullable=False),
+    sa.Column("p90_ms", sa.Double, nullable=False),
     sa.Column("repeats", sa.Integer, nullable=False),
     sa.Column("peak_memory", sa.BigInteger),
-    sa.Column("versions", sa.Text, nullable=False),
+    sa.Column("versions", LONG_TEXT, nullable=False),
     sa.Column("measured_at", sa.String(40), nullable=False),
     sa.Column("noisy", sa.Boolean),  # since version 5
 )
@@ -143,8 +156,8 @@ COORDINATOR = sa.Table(  # since version 6; who works on a study, by the databas
     sa.Column("study", sa.String(200), primary_key=True),
     sa.Column("holder", sa.String(200), primary_key=True),
     sa.Column("hands", sa.Integer, nullable=False),
-    sa.Column("since", sa.Float, nullable=False),
-    sa.Column("expires", sa.Float, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("expires", sa.Double, nullable=False),
     sa.Column("left_off", sa.Boolean, nullable=False),
     sa.Column("waited", sa.Float),  # share of its hands' time in which they had nothing to do
 )
@@ -154,60 +167,3 @@ LEAD = sa.Table(  # since version 6; who of them proposes and decides
     sa.Column("study", sa.String(200), primary_key=True),
     sa.Column("holder", sa.String(200), nullable=False),
 )
-
-
-def stored_version(engine: Engine) -> int | None:
-    """Return the version that a database has; None where our tables are not there yet."""
-    if not sa.inspect(engine).has_table(SCHEMA.name):
-        return None
-    with engine.connect() as connection:
-        version: int | None = connection.execute(sa.select(SCHEMA.c.version)).scalar()
-        return version
-
-
-def create_tables(engine: Engine) -> int:
-    """Create our tables where they are missing, and return the version that the database has."""
-    METADATA.create_all(engine)
-    with engine.begin() as connection:
-        version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
-        if version is None:
-            connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
-            version = SCHEMA_VERSION
-    if version < SCHEMA_VERSION:
-        _upgrade(engine, int(version))
-        version = SCHEMA_VERSION
-    return int(version)
-
-
-_ADDED = {
-    2: (("nas_trial", "choices TEXT"),),
-    3: (("nas_trial", "micro_batch INTEGER"), ("nas_trial", "data_share FLOAT")),
-    4: (
-        ("nas_trial", "epochs INTEGER"),
-        ("nas_trial", "owner VARCHAR(200)"),
-        ("nas_study", "val_images INTEGER"),
-    ),
-    5: (
-        ("nas_study", "content VARCHAR(16)"),
-        ("nas_study", "pixels VARCHAR(16)"),
-        ("nas_study", "decoders TEXT"),
-        ("nas_study", "image_notes TEXT"),
-        ("nas_study", "val_labels {bytes}"),
-        ("nas_latency", "noisy BOOLEAN"),
-    ),
-}
-"""Tables and columns that a version has more."""
-
-
-def _upgrade(engine: Engine, version: int) -> None:
-    """Add what later versions have more; another worker may do so at the same moment."""
-    for table, column in (added for later, columns in _ADDED.items() if later > version for added in columns):
-        try:
-            with engine.begin() as connection:
-                named = column.format(bytes=sa.LargeBinary().compile(engine.dialect))
-                connection.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {named}"))
-        except DBAPIError:
-            if column.split()[0] not in {found["name"] for found in sa.inspect(engine).get_columns(table)}:
-                raise
-    with engine.begin() as connection:
-        connection.execute(SCHEMA.update().values(version=SCHEMA_VERSION))
