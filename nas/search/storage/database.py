@@ -67,7 +67,7 @@ class Database:
                 "storage is not a database URL; write for example sqlite:///study.db or"
                 " postgresql+psycopg://user@host/db"
             ) from None
-        if self._is_sqlite and self._address.database in (None, "", ":memory:"):
+        if self.is_sqlite and self._address.database in (None, "", ":memory:"):
             raise StudyError(
                 f"{self}: a database in memory ends with the process, and workers would not see it; name a file, for"
                 " example sqlite:///study.db"
