@@ -21,6 +21,7 @@ from nas.models.backends import Latency
 from nas.processes.owners import process_is_gone
 from nas.records import ClassNumbers, Epoch, ImageDigests, Purpose, Repeat, TestLook, TrialRecord
 from nas.search.disk import weights_folder
+from nas.search.storage.coordinators import Coordinator, Coordinators
 from nas.search.storage.database import Database
 from nas.search.storage.images import require_same_images
 from nas.search.storage.optuna_study import UNFINISHED, open_optuna_study
@@ -167,6 +168,12 @@ class Study:
         """Return what the last part of the search has added to the front; None if the search is too short to tell."""
         with self.database.errors():
             return read_growth(self.store, self.optuna(), startup_trials=self.config.search.startup_trials)
+
+    def searches(self) -> tuple[list[Coordinator], str | None]:
+        """Return who works on the study or did last, and who of them leads it."""
+        with self.database.errors():
+            rows = Coordinators(self.database.engine, self.name)
+            return rows.all(), rows.leader()
 
     def missing_trials(self) -> int:
         """Return how many trials the study still needs, besides those that have ended or are running."""

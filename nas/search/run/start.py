@@ -18,7 +18,7 @@ from nas.executors.processes import Processes
 from nas.executors.task import Executor
 from nas.models.device import devices_of
 from nas.processes.interrupts import Interrupts
-from nas.search.bounds import require_memory, require_rungs, require_satisfiable
+from nas.search.bounds import require_hands, require_memory, require_rungs, require_satisfiable
 from nas.search.disk import prune_checkpoints
 from nas.search.run.clock import HandClock
 from nas.search.run.coordinator import Coordinator
@@ -88,7 +88,7 @@ def run_study(
     with _hands(chosen, found, devices, interrupted) as hands:
         if trials != 0:
             hands.prepare(workers if trials is None else min(workers, trials))
-        _require_possible(found, devices[0])
+        _require_possible(found, devices)
         _make_folder(found.directory)
         found.database.prepare()
         with found.database.errors():
@@ -153,11 +153,12 @@ def _hands(name: str, study: Study, devices: Sequence[torch.device], stop: Calla
         hands.close()
 
 
-def _require_possible(study: Study, chosen: torch.device) -> None:
+def _require_possible(study: Study, devices: Sequence[torch.device]) -> None:
     """Raise UserError where device, images, budget, memory or halving do not allow the search."""
     require_batch(study.config.recipe, len(study.dataset.train))
     require_satisfiable(study.config, study.dataset)
-    require_memory(study.config, study.dataset, chosen)
+    require_memory(study.config, study.dataset, devices[0])
+    require_hands(study.config, study.dataset, devices)
     require_rungs(study.config, study.dataset)
 
 
