@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 import optuna
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
@@ -135,8 +136,8 @@ class Database:
         return engine
 
     @cached_property
-    def optunas(self) -> OwnedTrials:
-        """Optuna's storage, whose tables are brought up to date before.
+    def optunas(self) -> BaseStorage:
+        """Optuna's storage, whose tables are brought up to date before; it reads a trial that has ended once.
 
         Raises:
             StudyError: The database is of another program, or was written by a version of nas or Optuna that this one
@@ -158,7 +159,7 @@ class Database:
             raise StudyError(f"{self}: {' '.join(str(error).split())}") from None
         self._opened.callback(storage.engine.dispose)
         self._opened.callback(storage.remove_session)
-        return storage
+        return optuna.storages.get_storage(storage)
 
     def prepare(self) -> None:
         """Bring the database up to date, once: a complete one need not be writable.
