@@ -12,6 +12,7 @@ NasError                    everything this package raises on purpose
 │   └── ExportError         a folder that cannot be written
 ├── Interrupted             Ctrl-C; the message says what is kept and how to continue: exit code 130
 ├── TrainingDiverged        a loss that is no longer finite: the trial fails, the study goes on
+├── TrainingStopped         a training that was told to stop; it goes on from its checkpoint
 └── MeasurementError        a cost that cannot be measured honestly (an operator nobody counted)
 """
 
@@ -62,6 +63,10 @@ class Interrupted(NasError):
 
 class TrainingDiverged(NasError):
     """The training loss is no longer finite."""
+
+
+class TrainingStopped(NasError):
+    """A training was told to stop; its checkpoint is written."""
 
 
 class MeasurementError(NasError):

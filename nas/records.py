@@ -22,7 +22,7 @@ Purpose: TypeAlias = Literal["budget", "front"]
 """Why a latency was measured: for the budget (in the searching process) or to rank the front (in its own process)."""
 
 TrialState: TypeAlias = Literal[
-    "running", "trained", "stopped", "repeated", "infeasible", "diverged", "failed", "interrupted"
+    "waiting", "running", "trained", "stopped", "repeated", "infeasible", "diverged", "failed", "interrupted"
 ]
 
 
@@ -81,7 +81,8 @@ class TrialRecord:
         activations: Number of output elements of all convolutions and linear layers for one image.
         state: ``trained``; ``stopped`` (paused by halving, may continue later); ``repeated`` (the network was proposed
             before, and its accuracy is used again); ``infeasible`` (outside the budget, never trained); ``diverged``
-            (the loss was not finite; the curve until then is kept); ``failed``; ``interrupted``; ``running``.
+            (the loss was not finite; the curve until then is kept); ``failed``; ``waiting`` (to be trained);
+            ``running``; ``interrupted`` (it goes on before all others).
         seed: Random seed of the training.
         device: Name of the device that trained the network.
         accuracy: Accuracy on the validation images after the last epoch, in 0 to 1. For a stopped trial, after the
@@ -135,7 +136,7 @@ class Repeat:
     Attributes:
         number: Number of the trial.
         repeat: Number of the training, from 1; the trial's own training is 0.
-        state: ``running``, ``trained``, ``diverged`` or ``failed``.
+        state: ``waiting``, ``running``, ``interrupted``, ``trained``, ``diverged`` or ``failed``.
         seed: Random seed of the training.
         device: Name of the device that trained the network.
         accuracy: Accuracy on the validation images after the last epoch, in 0 to 1.

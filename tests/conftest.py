@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 # before NumPy is loaded, here and in what tests start: more threads than free cores wait for each other, so that small
 # matrices take three times the CPU time and on a busy machine six times as long
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a process for each training takes seconds to load; the tests that are about them ask for them
+os.environ.setdefault("NAS_EXECUTOR", "inline")
 
 import pytest
 import torch

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
     *("errors", "files", "units", "schema", "records", "processes"),
     *("architecture", "data", "models", "training", "config", "fronts", "sampling"),
-    *("search", "replay", "analysis", "export", "cli", "__main__"),
+    *("executors", "search", "replay", "analysis", "export", "cli", "__main__"),
 )
 """From the ground up: a room imports only from rooms that stand before it."""
 ONLY = {

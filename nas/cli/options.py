@@ -13,7 +13,6 @@ import typer
 
 from nas.cli.output import say
 from nas.errors import ConfigError, Interrupted
-from nas.processes.interrupts import interruptible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -108,13 +107,8 @@ def shown_search(
     from nas.cli.progress import SearchProgress
 
     try:
-        with interruptible() as check, SearchProgress(console, total=planned, epochs=epochs) as progress:
-
-            def show(event: Event) -> None:
-                check()
-                progress(event)
-
-            yield show
+        with SearchProgress(console, total=planned, epochs=epochs) as progress:
+            yield progress
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept. Continue with: {command}") from None
 

@@ -33,6 +33,17 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device("cuda:0" if name == "cuda" else name)
 
 
+def devices_of(name: str, count: int) -> list[torch.device]:
+    """Return the devices of so many trainings at the same time: ``auto`` spreads them over all GPUs.
+
+    Raises:
+        DeviceError: There is no such device on this machine.
+    """
+    first = resolve_device(name)
+    gpus = torch.cuda.device_count() if name == "auto" and first.type == "cuda" else 0
+    return [torch.device(f"cuda:{place % gpus}") if gpus else first for place in range(count)]
+
+
 class Memory(NamedTuple):
     """Bytes of a device's memory: of all, and of those that nothing holds."""
 

@@ -7,9 +7,11 @@ reference it is printed and dropped, and a long search would go on as if nothing
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from typing import Any, Self
 
 
 @contextmanager
@@ -38,6 +40,39 @@ def interruptible(*, once: bool = False) -> Iterator[Callable[[], None]]:
     finally:
         if not (once and pressed):
             signal.signal(signal.SIGINT, before)
+
+
+class Interrupts:
+    """Notes Ctrl-C in a ``with`` block, so that work can end where it does no harm; the second time it is raised.
+
+    In a thread other than the main one nothing is noted: Python raises it in the main thread.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self.pressed = False
+        self._before: Any = None
+
+    def __call__(self) -> bool:
+        """Tell whether it was pressed."""
+        return self.pressed
+
+    def __enter__(self) -> Self:
+        """Begin to note it."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Raise it at once again, as before."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def _note(self, signum: int, frame: object) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+        self.pressed = True
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What a study takes on disk, and what of it nobody needs any more.
 
 Weights stay until ``nas prune``. A checkpoint stays while the training that wrote it may go on: it is removed when that
-ends, and at the start of a search where the network has been trained since, or its training failed.
+was kept, and at the start of a search where no training goes on from it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from nas.search.storage.store import Store
 
 CHECKPOINTS = "unfinished"
 """Sub-folder of the weights for interrupted and paused trainings, which go on from there."""
+_GOING_ON = ("waiting", "running", "interrupted", "stopped")
 _STALE_SECONDS = 3600  # of a half-written file: its writer was killed
 
 
@@ -52,17 +53,10 @@ def prune_checkpoints(weights: Path, trials: Sequence[TrialRecord], repeats: Seq
     states = {trial.digest: trial.state for trial in trials if trial.state not in ("repeated", "infeasible")}  # newest
     trained = {trial.digest for trial in trials if trial.state == "trained"}
     digests = {trial.number: trial.digest for trial in trials}
-    repeated = {repeat_name(digests[r.number], r.repeat) for r in repeats if r.state != "running"}
+    going_on = {digest for digest, state in states.items() if state in _GOING_ON and digest not in trained}
+    going_on |= {repeat_name(digests[r.number], r.repeat) for r in repeats if r.state in _GOING_ON}
     folder = weights / CHECKPOINTS
-    ended = [
-        path
-        for path in folder.glob("*.safetensors")
-        if (
-            path.stem in repeated
-            if "." in path.stem
-            else path.stem in trained or states.get(path.stem) not in ("running", "interrupted", "stopped")
-        )
-    ]
+    ended = [path for path in folder.glob("*.safetensors") if path.stem not in going_on]
     return _remove([*ended, *_half_written(weights), *_half_written(folder)])
 
 

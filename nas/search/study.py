@@ -11,7 +11,6 @@ from typing import Self, TypeAlias
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
 
 from nas.architecture.spec import Architecture
 from nas.config.study import StudyConfig, load_study_config, settled
@@ -20,12 +19,12 @@ from nas.errors import StudyError
 from nas.fronts.growth import Ended, Growth
 from nas.fronts.judged import Judgement
 from nas.models.backends import Latency
+from nas.processes.owners import process_is_gone
 from nas.records import ClassNumbers, Epoch, ImageDigests, Purpose, Repeat, TestLook, TrialRecord
 from nas.search.disk import weights_folder
 from nas.search.storage.database import Database
 from nas.search.storage.images import require_same_images
-from nas.search.storage.optuna_study import counts_for_nothing, open_optuna_study
-from nas.search.storage.owned_trials import owner_is_gone
+from nas.search.storage.optuna_study import UNFINISHED, open_optuna_study
 from nas.search.storage.reading import images_behind, read_ended, read_growth, read_judgement, stored_ends
 from nas.search.storage.store import Store
 
@@ -180,13 +179,10 @@ class Study:
         if not self.was_run():
             return self.config.search.trials
         with self.database.errors():
-            trials = self.optuna().get_trials(deepcopy=False)
-
-        def left(trial: FrozenTrial) -> bool:
-            return trial.state is TrialState.RUNNING and owner_is_gone(trial)
-
-        done = [trial for trial in trials if not counts_for_nothing(trial) and not left(trial)]
-        return max(0, self.config.search.trials - len(done))
+            trials, owners = self.store.trials(), self.store.owners()
+        running = [trial for trial in trials if (owner := owners.get(trial.number)) and not process_is_gone(owner)]
+        ended = [trial for trial in trials if trial.state not in UNFINISHED]
+        return max(0, self.config.search.trials - len(ended) - len(running))
 
     def architecture(self, trial: TrialRecord) -> Architecture:
         """Return a trial's network."""

@@ -25,7 +25,8 @@ class Job:
         architecture: Of the network.
         recipe: How it is trained.
         seed: Of the training.
-        checkpoint: File to go on from and to write to; it is left where the training pauses or is interrupted.
+        checkpoint: File to go on from and to write to. It is there at the end too, so that a result that nobody kept
+            is there again at once; whoever keeps it removes the file.
         weights: File for the trained weights; without it they are not kept.
     """
 
@@ -71,6 +72,7 @@ def do_job(
     device: torch.device,
     on_epoch: Callable[[Epoch], None],
     go_on: Callable[[Epoch], bool] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Trained:
     """Train to the end, or to the first epoch after which ``go_on`` says no.
 
@@ -80,9 +82,11 @@ def do_job(
         device: Where.
         on_epoch: Called after each epoch, and first with those gone on from.
         go_on: Asked after each epoch but the last.
+        stop: Asked after each step whether to end here.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
+        TrainingStopped: ``stop`` said so; the checkpoint is written.
         StudyError: Checkpoint or weights cannot be written.
         DeviceError: There is not memory for the smallest step.
     """
@@ -94,7 +98,9 @@ def do_job(
         device=device,
         on_epoch=on_epoch,
         checkpoint=job.checkpoint,
+        keep_checkpoint=True,
         go_on=go_on,
+        stop=stop,
     )
     if job.weights is not None and not result.paused:
         save_weights(result.model, job.weights)

@@ -15,7 +15,7 @@ from torch import Tensor
 from nas.architecture.spec import Architecture
 from nas.data.batches import ImageBatches, standardisation
 from nas.data.sources import Dataset
-from nas.errors import TrainingDiverged
+from nas.errors import TrainingDiverged, TrainingStopped
 from nas.records import Epoch
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.norms import chosen_images
@@ -55,6 +55,7 @@ def train(
     initial: Mapping[str, Tensor] | None = None,
     on_step: Callable[[StepDone], None] | None = None,
     go_on: Callable[[Epoch], bool] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> TrainingResult:
     """Train a network from scratch, or continue an interrupted training from its checkpoint.
 
@@ -76,9 +77,11 @@ def train(
         on_step: Called after each step.
         go_on: Called after each epoch except the last, and with the last epoch of the checkpoint. If it returns false,
             training pauses and its checkpoint stays, so that the same training can continue from there.
+        stop: Asked after each step. If it returns true, the checkpoint is written and the training ends.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
+        TrainingStopped: ``stop`` said so.
         StudyError: The checkpoint cannot be written.
         DataError: The recipe needs an augmentation whose library is not installed.
         DeviceError: There is not enough memory for the smallest step.
@@ -94,6 +97,9 @@ def train(
             saver.sometimes()
             if on_step is not None:
                 on_step(StepDone(*run.steps, run.train_accuracy))
+            if stop is not None and stop():
+                saver.save()
+                raise TrainingStopped("it goes on from its checkpoint")
 
         images = _Images(dataset, recipe, device=device, resolution=architecture.resolution, seed=seed)
         paused = _train_epochs(run, images, saver, tell=on_epoch, after_step=after_step, go_on=go_on)
@@ -213,7 +219,9 @@ class _Saver:
         self._saved = time.monotonic()
 
     def restore(self) -> None:
-        if self._path is not None and (state := load_checkpoint(self._path, key=self._key)) is not None:
+        if self._path is None or (state := load_checkpoint(self._path, key=self._key)) is None:
+            return
+        if self._run.can_restore(state):
             self._run.restore(state)
 
     def save(self) -> None:

@@ -250,6 +250,10 @@ class Run:
         }
         return State(tensors, facts)
 
+    def can_restore(self, state: State) -> bool:
+        """Tell whether a state's random numbers go on here: those of a GPU do not on a CPU, nor the other way."""
+        return ("random.device" in state.tensors) == (self._generator.device.type == "cuda")
+
     def restore(self, state: State) -> None:
         """Go on from a state of a run with the same network, recipe and number of images."""
         tensors, facts = state

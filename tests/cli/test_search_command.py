@@ -76,7 +76,7 @@ def test_a_search_says_why_it_ends_early(nas_command: Command, monkeypatch: pyte
     hours = nas_command("search", "mine.yaml", "--max-hours", "1e-9")
     assert hours.code == 0 and "up after 1e-09 h: nothing new is started\n" in hours.out and "#0" not in hours.out
     reasons = iter([None, None, "stagnant: the last part added too little"])
-    monkeypatch.setattr("nas.search.run.loop.stagnation", lambda *arguments, **keywords: next(reasons))
+    monkeypatch.setattr("nas.search.run.proposing.stagnation", lambda *arguments, **keywords: next(reasons))
     stagnant = nas_command("search", "mine.yaml", "--until", "stagnant")
     assert stagnant.code == 0 and "\nstagnant: the last part added too little\n" in stagnant.out
     assert "#1 " in stagnant.out and "#2 " not in stagnant.out and "has all its trials" not in stagnant.out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,8 +13,9 @@ from nas.fronts import judged
 from nas.fronts.images import image_noise
 from nas.fronts.posterior import ImageNoise
 from nas.records import ClassNumbers, Repeat
-from nas.search.run.claims import _networks, claim_repeat
-from nas.search.storage.schema import ANSWER
+from nas.search.run.wanted import _networks, next_repeat
+from nas.search.storage.packing import pack
+from nas.search.storage.schema import ANSWER, REPEAT
 from nas.search.study import Study
 
 
@@ -30,8 +31,15 @@ def forget_answers(study: Study) -> None:
 
 
 def keep_answers(study: Study, number: int, repeat: int, given: ClassNumbers) -> None:
+    row = {"study": study.name, "number": number, "repeat": repeat, "answers": pack(given)}
     with study.database.engine.begin() as connection:
-        study.store._add_answers(connection, number, repeat, given)
+        connection.execute(ANSWER.insert().prefix_with("OR REPLACE").values(row))
+
+
+def keep_repeat(study: Study, repeat: Repeat) -> None:
+    row = {**asdict(repeat), "study": study.name, "curve": "[]"}
+    with study.database.engine.begin() as connection:
+        connection.execute(REPEAT.insert().values(row))
 
 
 def train_again(study: Study, *, with_answers: bool = True) -> None:
@@ -42,9 +50,8 @@ def train_again(study: Study, *, with_answers: bool = True) -> None:
         for repeat in range(3):
             given = answers(labels, share=0.8, seed=10 * trial.number + repeat)
             if repeat:
-                study.store.claim_repeat(trial.number, repeat, seed=repeat, owner="me")
                 accuracy = float((given == labels).mean())
-                study.store.finish_repeat(Repeat(trial.number, repeat, "trained", repeat, accuracy=accuracy))
+                keep_repeat(study, Repeat(trial.number, repeat, "trained", repeat, accuracy=accuracy))
             if with_answers:
                 keep_answers(study, trial.number, repeat, given)
 
@@ -99,9 +106,9 @@ def test_who_is_trained_again_goes_by_what_the_study_says(own_study: Study, by: 
         assert [network.shrunk for network in networks] == [network.mean for network in networks]
     else:
         assert {network.trial: network.shrunk for network in networks} == expected
-    claimed = claim_repeat(study)
+    claimed = next_repeat(study)
     assert claimed is not None
     likeliest = max(networks, key=lambda network: network.probability)
-    assert claimed[0] == likeliest.trial
-    assert claim_repeat(study) is None  # one network, two seeds
-    assert replace(claimed[1], seed=0).repeat == 1
+    assert (claimed.trial, claimed.repeat) == (likeliest.trial, 1)
+    keep_repeat(study, Repeat(claimed.trial.number, 1, "trained", claimed.seed, accuracy=0.5))
+    assert next_repeat(study) is None  # one network, two seeds

@@ -24,6 +24,7 @@ from nas.architecture.spec import Architecture
 from nas.config.study import StudyConfig, load_study_config
 from nas.data.sources import load_data
 from nas.errors import BudgetError, DeviceError, NasError, StudyError, TrainingDiverged
+from nas.executors import work
 from nas.models.backends import Latency
 from nas.models.build import build_model
 from nas.models.device import Memory, describe_device, describe_versions
@@ -32,7 +33,6 @@ from nas.search.bounds import measured_alike
 from nas.search.check import check_study
 from nas.search.disk import CHECKPOINTS, FilesOnDisk, disk_use, prune_checkpoints
 from nas.search.proposals import Networks
-from nas.search.run import objective
 from nas.search.run.events import EpochFinished, Event, NothingLeft, TrialFinished
 from nas.search.run.start import run_study
 from nas.search.samplers import ReproducibleSampler, make_sampler
@@ -211,7 +211,7 @@ def test_failed_trials_are_kept_with_their_reason_and_three_in_a_row_end_the_sea
 
     monkeypatch.setattr(job, "train", diverge)
     everything = changed(tiny_config, "budget", flops={"max": "1G"})
-    with pytest.raises(NasError, match="3 trials in a row failed, the last with: TrainingDiverged: the loss is inf"):
+    with pytest.raises(NasError, match="3 trainings in a row failed, the last with: TrainingDiverged: the loss is inf"):
         run_study(everything)
     trials = open_study(everything).trials()
     assert [trial.state for trial in trials] == ["diverged"] * 3
@@ -325,15 +325,13 @@ def test_a_latency_budget_is_measured_before_training_and_once_for_a_network(
 ) -> None:
     timed: list[str] = []
 
-    def measure(limit: Any, architecture: Architecture, *, threads: int, device: torch.device) -> Latency:
+    def measure(architecture: Architecture, *, backend: Any, device: torch.device, batch: int, threads: int) -> Latency:
         timed.append(architecture.digest)
         flops = count_cost(architecture).flops
         facts = {"device": describe_device(device), "versions": describe_versions(), "repeats": 10, "peak_memory": None}
-        return Latency(
-            limit.backend, threads=threads, batch=limit.batch, median_ms=flops / 1e5, p10_ms=0.0, p90_ms=9.0, **facts
-        )
+        return Latency(backend, threads=threads, batch=batch, median_ms=flops / 1e5, p10_ms=0.0, p90_ms=9.0, **facts)
 
-    monkeypatch.setattr(objective, "measure_for_budget", measure)
+    monkeypatch.setattr(work, "time_inference", measure)
     config = changed(tiny_config, "budget", latency_ms={"max": 4.0, "batch": 2})
     study = run_study(config)
     trials = study.trials()
@@ -356,12 +354,12 @@ def test_a_latency_of_a_busy_machine_is_measured_again(
 ) -> None:
     coming = [(9.0, noisy), (2.0, False)]
 
-    def measure(limit: Any, architecture: Architecture, *, threads: int, device: torch.device) -> Latency:
+    def measure(architecture: Architecture, *, device: torch.device, **keywords: Any) -> Latency:
         median, marked = coming.pop(0)
         facts = {"device": describe_device(device), "versions": describe_versions(), "repeats": 10, "peak_memory": None}
         return Latency("eager", threads=1, batch=1, median_ms=median, p10_ms=1.0, p90_ms=9.0, noisy=marked, **facts)
 
-    monkeypatch.setattr(objective, "measure_for_budget", measure)
+    monkeypatch.setattr(work, "time_inference", measure)
     narrow = changed(tiny_config, "search", width=0.25, depth=0.25, spaces=["resnet_small"])
     study = run_study(changed(narrow, "budget", latency_ms={"max": 4.0}), trials=2)
     assert [trial.state for trial in study.trials()] == ["infeasible", "trained" if noisy else "infeasible"]
@@ -378,11 +376,11 @@ def test_a_real_latency_decides(tiny_config: StudyConfig) -> None:
 def test_another_devices_latency_and_a_later_one_of_the_front_decide_nothing(
     tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measure(limit: Any, architecture: Architecture, *, threads: int, device: torch.device) -> Latency:
+    def measure(architecture: Architecture, *, device: torch.device, threads: int, **keywords: Any) -> Latency:
         facts = {"device": describe_device(device), "versions": describe_versions(), "repeats": 10, "peak_memory": None}
         return Latency("eager", threads=threads, batch=1, median_ms=2.0, p10_ms=2.0, p90_ms=2.0, **facts)
 
-    monkeypatch.setattr(objective, "measure_for_budget", measure)
+    monkeypatch.setattr(work, "time_inference", measure)
     narrow = changed(tiny_config, "search", width=0.25, depth=0.25, spaces=["resnet_small"], trials=1)
     config = changed(narrow, "budget", latency_ms={"max": 4.0})
     study = run_study(config)
@@ -404,8 +402,8 @@ def test_a_latency_below_or_above_its_bounds_is_out(
     median: float, state: str, tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        objective,
-        "measure_for_budget",
+        work,
+        "time_inference",
         lambda *a, **k: Latency("eager", "d", 1, 1, median, median, median, 10, None, "v"),
     )
     study = run_study(changed(tiny_config, "budget", latency_ms={"min": 0.5, "max": 2.0}, flops=None), trials=1)
@@ -471,7 +469,7 @@ def test_conditional_dimensions_are_modelled_apart(group: bool, tiny_config: Stu
 def test_a_network_that_diverges_keeps_its_curve_and_leaves_no_checkpoint(tiny_config: StudyConfig) -> None:
     wild = {**TINY["recipe"], "epochs": 4, "learning_rate": 1e18, "warmup": 0.6}
     study_config = changed(changed(tiny_config, "budget", flops={"max": "1G"}), "recipe", **wild)
-    with pytest.raises(NasError, match="3 trials in a row failed, the last with: TrainingDiverged"):
+    with pytest.raises(NasError, match="3 trainings in a row failed, the last with: TrainingDiverged"):
         run_study(study_config)
     study = open_study(study_config)
     trials, curves = study.trials(), study.curves()
@@ -545,7 +543,7 @@ def test_a_disk_that_is_full_stops_the_search_and_costs_no_trial(
     blocked.write_text("no folder")  # as a full disk would, it lets no checkpoint be written
     with pytest.raises(StudyError, match="the checkpoint cannot be written"):
         run_study(tiny_config, trials=4, workers=workers)
-    assert {trial.state for trial in study.trials()[1:]} <= {"interrupted", "infeasible", "repeated"}
+    assert {trial.state for trial in study.trials()[1:]} <= {"interrupted", "waiting", "infeasible", "repeated"}
     blocked.unlink()
     continued = run_study(tiny_config)
     assert essence(continued.trials()) == essence(finished_study.trials())

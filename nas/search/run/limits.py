@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from nas.errors import ConfigError
+from nas.records import TrialRecord
 
 STAGNANT = "stagnant"
 ENDLESS = 2**31 - 1
 """Number of trials of a search that only its limits end."""
+_SIMILAR, _FEW = 1.5, 3
+"""Networks are of similar cost within this factor; so many tell how long one like them takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +24,40 @@ class Limits:
 
     Attributes:
         until_stagnant: Make no new proposal once the study is stagnant (``nas/fronts/growth.py``).
-        hours: Of the run, for people; None for as many as it takes.
-        deadline: Begin nothing new from this time on, in seconds since the epoch.
+        hours: Of the run.
+        hand_hours: That its hands train, all together.
+        began: When the run began, on the monotonic clock, in seconds.
     """
 
     until_stagnant: bool = False
-    hours: float | None = None
-    deadline: float = math.inf
+    hours: float = math.inf
+    hand_hours: float = math.inf
+    began: float = field(default_factory=lambda: time.monotonic(), compare=False)
 
-    def time_is_up(self) -> bool:
-        """Tell whether nothing new may begin."""
-        return time.time() >= self.deadline
+    def seconds_left(self, busy_seconds: float, *, hands: int = 1) -> float:
+        """Return how many seconds one more training may take.
+
+        Args:
+            busy_seconds: That the hands have trained, all together.
+            hands: That train beside, which use up their hours too.
+        """
+        clock = 3600 * self.hours - (time.monotonic() - self.began)
+        return min(clock, (3600 * self.hand_hours - busy_seconds) / hands)
+
+    @property
+    def are_hours(self) -> bool:
+        """Whether the time is limited."""
+        return min(self.hours, self.hand_hours) < math.inf
+
+    @property
+    def reason(self) -> str:
+        """Why nothing new begins, for people."""
+        given = [f"{self.hours:g} h"] if self.hours < math.inf else []
+        given += [f"{self.hand_hours:g} h of training"] if self.hand_hours < math.inf else []
+        return f"time is up after {' or '.join(given)}: nothing new is started"
 
 
-def make_limits(*, until: str | None, max_hours: float | None) -> Limits:
+def make_limits(*, until: str | None, max_hours: float | None, max_gpu_hours: float | None = None) -> Limits:
     """Return the limits of a search that begins now.
 
     Raises:
@@ -40,8 +65,23 @@ def make_limits(*, until: str | None, max_hours: float | None) -> Limits:
     """
     if until not in (None, STAGNANT):
         raise ConfigError(f"--until: unknown condition {until!r}; known: {STAGNANT}")
-    if max_hours is None:
-        return Limits(until == STAGNANT)
-    if not 0 < max_hours < math.inf:
-        raise ConfigError(f"--max-hours must be a number above 0, but is {max_hours:g}")
-    return Limits(until == STAGNANT, max_hours, time.time() + 3600 * max_hours)
+    for option, hours in (("--max-hours", max_hours), ("--max-gpu-hours", max_gpu_hours)):
+        if hours is not None and not 0 < hours < math.inf:
+            raise ConfigError(f"{option} must be a number above 0, but is {hours:g}")
+    return Limits(until == STAGNANT, max_hours or math.inf, max_gpu_hours or math.inf)
+
+
+def typical_seconds(trials: Sequence[TrialRecord], *, like: int) -> float:
+    """Return the median training time of a study's networks of similar cost; 0 where there are too few.
+
+    Args:
+        trials: Of the study.
+        like: Number of the trial whose network is to be trained.
+    """
+    flops = next(trial.flops for trial in trials if trial.number == like)
+    seconds = [
+        trial.train_seconds
+        for trial in trials
+        if trial.state == "trained" and trial.train_seconds and flops / _SIMILAR <= trial.flops <= flops * _SIMILAR
+    ]
+    return statistics.median(seconds) if len(seconds) >= _FEW else 0.0

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
+
+import torch
 
 from nas.config.study import StudyConfig, earlier_ways
 from nas.data.sources import Dataset
-from nas.errors import StudyError
-from nas.models.device import resolve_device
+from nas.errors import ConfigError, StudyError
+from nas.executors.inline import Inline
+from nas.executors.processes import Processes
+from nas.executors.task import Executor
+from nas.models.device import devices_of
+from nas.processes.interrupts import Interrupts
 from nas.search.bounds import require_memory, require_rungs, require_satisfiable
 from nas.search.disk import prune_checkpoints
+from nas.search.run.clock import HandClock
+from nas.search.run.coordinator import Coordinator
 from nas.search.run.events import Event, ImagesLoaded, Noted
+from nas.search.run.lease import Lease
 from nas.search.run.limits import ENDLESS, make_limits
-from nas.search.run.loop import run_trials
-from nas.search.run.pool import run_workers
-from nas.search.run.recovery import release_abandoned
 from nas.search.storage.database import retry_creation
+from nas.search.storage.outage import Patience
 from nas.search.study import Named, Study, find_study
 from nas.training.preparing import flips, mirror_note, require_batch
+
+ExecutorName: TypeAlias = Literal["processes", "inline"]
+EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
+"""Where trainings may run."""
 
 
 def run_study(
@@ -31,6 +44,9 @@ def run_study(
     storage: str | None = None,
     until: Literal["stagnant"] | None = None,
     max_hours: float | None = None,
+    max_gpu_hours: float | None = None,
+    executor: ExecutorName | None = None,
+    patience: float = 3600.0,
     on_event: Callable[[Event], None] | None = None,
 ) -> Study:
     """Run a study, or continue it.
@@ -39,50 +55,106 @@ def run_study(
         study: A study file, the name of a shipped study, a definition (its folder is ``./studies/NAME``), or an opened
             study.
         trials: Number of further trials; default: as many as the study still needs or, with ``until``, no limit.
-        workers: Number of processes that train at the same time.
+        workers: Number of trainings at the same time.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. ``auto`` spreads the workers over all GPUs.
         storage: Database URL; default: an SQLite database in the study's folder.
         until: ``stagnant`` makes no new proposals once the last third of the compute has added less than 1 % to the
             hypervolume of the front (``nas/fronts/growth.py``). Paused trainings that are among the best still
             continue.
-        max_hours: Start nothing new after this many hours; running trainings are finished. Default: no limit.
+        max_hours: Start nothing that is likely to end after this many hours. Default: no limit.
+        max_gpu_hours: The same for the hours that all trainings of this run take together.
+        executor: ``processes`` trains in processes of their own, also where there is one, so that a crash ends one
+            training and not the search; ``inline`` in this one, for debugging. Default: what the environment variable
+            ``NAS_EXECUTOR`` says, and else ``processes``.
+        patience: How many seconds a database that does not answer is waited for.
         on_event: Called with each event, such as a finished epoch or trial.
 
     Returns:
         The study.
 
     Raises:
-        UserError: The study, budget, data, device, memory or database does not allow a search. Nothing was changed.
-        NasError: Several trials in a row failed.
-        KeyboardInterrupt: You pressed Ctrl-C. Finished trials are kept; run the study again to continue.
+        UserError: The study, budget, data, device, memory or database does not allow a search.
+        NasError: Several trainings in a row failed, or all that were made.
+        KeyboardInterrupt: You pressed Ctrl-C. Trainings are saved; run the study again to continue.
+        Exception: Whatever ``on_event`` raises; trainings are saved.
     """
-    limits = make_limits(until=until, max_hours=max_hours)
+    limits = make_limits(until=until, max_hours=max_hours, max_gpu_hours=max_gpu_hours)
+    chosen = _executor_name(executor, workers)
+    emit = on_event or (lambda event: None)
     given = find_study(study, storage=storage)
     found = given.as_begun()
-    _require_possible(found, device)
-    _make_folder(found.directory)
-    found.database.prepare()
-    with found.database.errors():
-        begun, told = _begin(found)
-        if on_event is not None:
-            on_event(ImagesLoaded(begun.dataset))
-            for line in told:
-                on_event(Noted(line))
-            if note := mirror_note(given.config.data, begun.dataset, given.config.recipe):
-                on_event(Noted(note))
-            if ways := earlier_ways(given.config, begun.config):
-                on_event(Noted(f"this study goes on as it began: {'; '.join(ways)}"))
-        count = trials if trials is not None else ENDLESS if until else begun.missing_trials()
-        if workers > 1:
-            run_workers(begun, trials=count, workers=workers, device=device, limits=limits, on_event=on_event)
-        else:
-            run_trials(begun, tickets=range(count), device=device, limits=limits, on_event=on_event)
+    devices = devices_of(device, workers)
+    interrupted = Interrupts()
+    with _hands(chosen, found, devices, interrupted) as hands:
+        if trials != 0:
+            hands.prepare(workers if trials is None else min(workers, trials))
+        _require_possible(found, devices[0])
+        _make_folder(found.directory)
+        found.database.prepare()
+        with found.database.errors():
+            begun = _open(found, given, emit)
+            clock = HandClock(workers)
+            with Lease(begun.database, begun.name, hands=workers, waited=clock.waited) as lease:
+                prune_checkpoints(begun.weights_folder(), begun.store.trials(), begun.store.repeats())
+                coordinator = Coordinator(
+                    begun,
+                    hands,
+                    lease=lease,
+                    devices=devices,
+                    trials=ENDLESS if trials is None and until else trials,
+                    limits=limits,
+                    emit=emit,
+                    patience=Patience(patience, note=lambda line: emit(Noted(line)), interrupted=interrupted),
+                    interrupted=interrupted,
+                    clock=clock,
+                )
+                with interrupted:
+                    coordinator.run()
     return begun
 
 
-def _require_possible(study: Study, device: str) -> None:
+def _open(found: Study, given: Study, emit: Callable[[Event], None]) -> Study:
+    """Write a study's definition or compare it with the one written, and tell what there is to tell of its images."""
+    begun, told = _begin(found)
+    emit(ImagesLoaded(begun.dataset))
+    if note := mirror_note(given.config.data, begun.dataset, given.config.recipe):
+        told.append(note)
+    if ways := earlier_ways(given.config, begun.config):
+        told.append(f"this study goes on as it began: {'; '.join(ways)}")
+    for line in told:
+        emit(Noted(line))
+    return begun
+
+
+def _executor_name(given: str | None, workers: int) -> str:
+    """Return where to train.
+
+    Raises:
+        ConfigError: There is no such executor, or it has not so many hands.
+    """
+    name = given or os.environ.get("NAS_EXECUTOR") or "processes"
+    if name not in EXECUTORS:
+        raise ConfigError(f"--executor: unknown executor {name!r}; known: {', '.join(EXECUTORS)}")
+    if name == "inline" and workers > 1 and given is not None:
+        raise ConfigError(f"--executor inline trains one network at a time, but --workers is {workers}")
+    return "processes" if name == "inline" and workers > 1 else name
+
+
+@contextmanager
+def _hands(name: str, study: Study, devices: Sequence[torch.device], stop: Callable[[], bool]) -> Iterator[Executor]:
+    """Give what trains, and end it at last, whatever happens."""
+    if name == "inline":
+        hands: Executor = Inline(lambda: study.dataset, device=devices[0], stop=stop)
+    else:
+        hands = Processes(study.config.data, lambda: study.dataset, devices=[str(device) for device in devices])
+    try:
+        yield hands
+    finally:
+        hands.close()
+
+
+def _require_possible(study: Study, chosen: torch.device) -> None:
     """Raise UserError where device, images, budget, memory or halving do not allow the search."""
-    chosen = resolve_device(device)
     require_batch(study.config.recipe, len(study.dataset.train))
     require_satisfiable(study.config, study.dataset)
     require_memory(study.config, study.dataset, chosen)
@@ -100,8 +172,7 @@ def _begin(study: Study) -> tuple[Study, list[str]]:
     labels, images = dataset.validation.labels, dataset.identity
     told = retry_creation(lambda: store.register(config, images=images, val_labels=labels, notes=dataset.notes))
     begun = study.settled(config, dataset.fingerprint)
-    release_abandoned(retry_creation(begun.optuna), store)
-    prune_checkpoints(begun.weights_folder(), store.trials(), store.repeats())
+    retry_creation(begun.optuna)
     return begun, told
 
 

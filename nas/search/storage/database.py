@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from nas.errors import StudyError
 from nas.search.storage.creation import bring_up_to_date, foreign_table, is_up_to_date, stored_version
-from nas.search.storage.owned_trials import OwnedTrials
+from nas.search.storage.optuna_rows import QuickStorage
 from nas.search.storage.schema import SCHEMA_VERSION
 
 ResultT = TypeVar("ResultT")
@@ -69,7 +68,7 @@ class Database:
                 "storage is not a database URL; write for example sqlite:///study.db or"
                 " postgresql+psycopg://user@host/db"
             ) from None
-        if self._is_sqlite and self._address.database in (None, "", ":memory:"):
+        if self.is_sqlite and self._address.database in (None, "", ":memory:"):
             raise StudyError(
                 f"{self}: a database in memory ends with the process, and workers would not see it; name a file, for"
                 " example sqlite:///study.db"
@@ -117,16 +116,17 @@ class Database:
     def exists(self) -> bool:
         """Tell whether there may be something: a file of SQLite can be looked for, a server cannot."""
         path, is_uri = self._address.database, "uri" in self._address.query
-        return not self._is_sqlite or is_uri or bool(path and Path(path).is_file())
+        return not self.is_sqlite or is_uri or bool(path and Path(path).is_file())
 
     @property
-    def _is_sqlite(self) -> bool:
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of SQLite, in which one search works at a time."""
         return self._address.get_backend_name() == "sqlite"
 
     @property
     def _engine_options(self) -> dict[str, Any]:
-        """Keyword arguments of ``create_engine``; SQLite waits a minute for other workers."""
-        return {"connect_args": {"timeout": 60}} if self._is_sqlite else {"pool_pre_ping": True}
+        """Keyword arguments of ``create_engine``; SQLite waits for whoever is just writing."""
+        return {"connect_args": {"timeout": 5}} if self.is_sqlite else {"pool_pre_ping": True}
 
     @cached_property
     def engine(self) -> Engine:
@@ -146,15 +146,7 @@ class Database:
         self.prepare()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
-                storage = OwnedTrials(
-                    self.url,
-                    engine_kwargs=self._engine_options,
-                    heartbeat_interval=30,
-                    grace_period=180,
-                    skip_table_creation=True,
-                )
+            storage = QuickStorage(self.url, engine_kwargs=self._engine_options, skip_table_creation=True)
         except RuntimeError as error:
             raise StudyError(f"{self}: {' '.join(str(error).split())}") from None
         self._opened.callback(storage.engine.dispose)

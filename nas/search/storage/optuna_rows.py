@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Container
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
 _TABLES = models.BaseModel.metadata.tables
@@ -30,6 +32,22 @@ class TrialEnd(NamedTuple):
     number: int
     complete: datetime | None
     attributes: dict[str, Any]
+
+
+class QuickStorage(RDBStorage):
+    """Optuna's storage, which reads all trials of a study in a tenth of the time."""
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        if states is not None or trial_id_greater_than > -1:
+            return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+        with self.engine.connect() as connection:
+            return read_trials(connection, study_id)
 
 
 def read_ends(connection: Connection, study: str, attributes: tuple[str, ...]) -> list[TrialEnd]:

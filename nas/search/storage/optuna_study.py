@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import optuna
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.records import TrialRecord
@@ -20,6 +21,9 @@ PROMOTED = "nas:promoted"
 """User attribute of a copy, made when a paused trial was trained to the end: that trial's number."""
 
 
+UNFINISHED = ("waiting", "running", "interrupted")
+"""States of trials that are still to be trained."""
+
 METRICS = ["validation accuracy", "FLOPs"]
 """The two objectives, as people read them."""
 
@@ -27,6 +31,34 @@ METRICS = ["validation accuracy", "FLOPs"]
 def note_error(study: optuna.Study, trial: FrozenTrial, error: str | None) -> None:
     """Write that a running trial failed by itself, and why."""
     study._storage.set_trial_user_attr(trial._trial_id, ERROR, error)
+
+
+def note_constraints(study: optuna.Study, trial_id: int, violations: Mapping[str, float]) -> None:
+    """Write by how much a running trial violates bounds; at most 0 is within them."""
+    for key, violation in violations.items():
+        study._storage.set_trial_system_attr(trial_id, f"{_CONSTRAINTS_KEY}:{key}", violation)
+
+
+def tell(study: optuna.Study, record: TrialRecord, trained: TrialRecord) -> None:
+    """Tell Optuna what became of a trial, unless it knows; one that has not ended is not told.
+
+    Args:
+        study: As Optuna has it.
+        record: Of the trial.
+        trained: The same, or the trial whose network it repeats.
+    """
+    trial = study.get_trials(deepcopy=False)[record.number]
+    if trial.state.is_finished() or record.state in UNFINISHED:
+        return
+    if record.state in ("failed", "diverged"):
+        note_error(study, trial, record.error)
+    study._storage.set_trial_user_attr(trial._trial_id, ENDED, time.time())
+    if record.state in ("failed", "diverged"):
+        study.tell(record.number, state=TrialState.FAIL, skip_if_finished=True)
+    elif trained.state == "trained" and trained.accuracy is not None:
+        study.tell(record.number, [trained.accuracy, float(record.flops)], skip_if_finished=True)
+    else:
+        study.tell(record.number, state=TrialState.PRUNED, skip_if_finished=True)
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:

@@ -15,6 +15,7 @@ VERSIONS = {
     3: "micro-batches and the data path's share of a trial",
     4: "epochs and owner of a trial that goes on, number of validation images",
     5: "answers, looks at test images, what the images of a study were, noisy latencies",
+    6: "trainings that are wanted and under which attempt they are made, who works on a study and who leads it",
 }
 """What each version has more. One is added when a reader of an earlier version could misread newer tables."""
 SCHEMA_VERSION = max(VERSIONS)
@@ -134,4 +135,35 @@ LATENCY = sa.Table(
     sa.Column("versions", LONG_TEXT, nullable=False),
     sa.Column("measured_at", sa.String(40), nullable=False),
     sa.Column("noisy", sa.Boolean),  # since version 5
+)
+TRAINING = sa.Table(  # since version 6; each training that a study wants or has made, once
+    "nas_training",
+    METADATA,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("digest", sa.String(16), primary_key=True),
+    sa.Column("repeat", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.Integer, nullable=False, index=True),
+    sa.Column("source", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("left_off", sa.Boolean, nullable=False),
+    sa.Column("owner", sa.String(200)),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("deaths", sa.Integer, nullable=False),
+)
+COORDINATOR = sa.Table(  # since version 6; who works on a study, by the database's clock
+    "nas_coordinator",
+    METADATA,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("holder", sa.String(200), primary_key=True),
+    sa.Column("hands", sa.Integer, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("expires", sa.Double, nullable=False),
+    sa.Column("left_off", sa.Boolean, nullable=False),
+    sa.Column("waited", sa.Float),  # share of its hands' time in which they had nothing to do
+)
+LEAD = sa.Table(  # since version 6; who of them proposes and decides
+    "nas_lead",
+    METADATA,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("holder", sa.String(200), nullable=False),
 )

@@ -15,7 +15,6 @@ from typing import Any
 
 import optuna
 import pytest
-import torch
 import yaml
 from conftest import Outcome, scaled
 from halved import EPOCHS, FACTOR, RUNGS, document, essence, halved, told
@@ -23,23 +22,19 @@ from halved import EPOCHS, FACTOR, RUNGS, document, essence, halved, told
 from nas.analysis.pareto import pareto_front
 from nas.analysis.plots import curves_info, plot_curves
 from nas.analysis.report import render_report
-from nas.architecture.cost import count_cost
 from nas.config.study import StudyConfig
-from nas.errors import NasError, StudyError, TrainingDiverged
+from nas.errors import StudyError, TrainingDiverged
 from nas.export.bundle import choose_trial
-from nas.fronts.halving import promotable
-from nas.processes.owners import process_identity
-from nas.records import TrialRecord
-from nas.search.disk import CHECKPOINTS, FilesOnDisk, prune_checkpoints
-from nas.search.run import loop as searching
-from nas.search.run.claims import go_on
+from nas.fronts.halving import Reached, promotable
+from nas.records import Epoch, TrialRecord
+from nas.search.disk import CHECKPOINTS, FilesOnDisk
+from nas.search.run import proposing
 from nas.search.run.events import EpochFinished, Event, TrialFinished
-from nas.search.run.recovery import release_abandoned
 from nas.search.run.start import run_study
-from nas.search.run.trainer import Trainer
+from nas.search.storage.coordinators import Coordinators
 from nas.search.storage.database import Database
-from nas.search.storage.optuna_study import ERROR, PROMOTED
-from nas.search.storage.store import Store
+from nas.search.storage.optuna_study import PROMOTED
+from nas.search.storage.trainings import Claim, NotLeading, Outdated, Trainings
 from nas.search.study import Study, find_study, open_study
 from nas.training import job
 
@@ -178,7 +173,6 @@ def test_ctrl_c_changes_nothing_for_samplers_that_learn(whole: Study) -> None:
     assert essence(study) == essence(whole) and told(study) == told(whole)
 
 
-@pytest.mark.usefixtures("quick_workers")
 def test_workers_share_rungs_and_leave_nothing_that_should_go_on(tmp_path: Path, by_chance: Study) -> None:
     path = tmp_path / "shared.yaml"
     path.write_text(yaml.safe_dump(document("shared", "random")))
@@ -204,52 +198,46 @@ def test_workers_share_rungs_and_leave_nothing_that_should_go_on(tmp_path: Path,
         assert all(a == b for a, b in zip(ours, theirs, strict=False))
 
 
-def test_of_many_that_claim_a_paused_trial_one_gets_it(by_chance: Study, tmp_path: Path) -> None:
+def test_of_many_that_take_a_promoted_trial_one_gets_it(by_chance: Study, tmp_path: Path) -> None:
     copy = copied(by_chance, tmp_path)
-    store = copy.store
-    number = next(trial.number for trial in store.trials() if trial.state == "stopped")
+    number = next(trial.number for trial in copy.trials() if trial.state == "stopped")
+    assert Coordinators(copy.database.engine, copy.name).lead("h/0/0", after=None)
+    assert Trainings(copy.database.engine, copy.name, owner="h/0/0").promote(number)
+    with pytest.raises(NotLeading):
+        Trainings(copy.database.engine, copy.name, owner="h/1/0").promote(number)
+    assert copy.store.reached(RUNGS) == [r._replace(paused=r.paused and r.number != number) for r in reached(by_chance)]
 
-    def claim(owner: int) -> bool:
+    def take(owner: int) -> Claim | None:
         with Database(copy.storage) as own:
-            return Store(own, copy.name).claim(number, f"h/{owner}/0")
+            return Trainings(own.engine, copy.name, owner=f"h/{owner}/0").take()
 
     with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(claim, range(16)))
-    assert taken.count(True) == 1
-    assert store.owners()[0] == {number: f"h/{taken.index(True)}/0"}
-    store.wait_again(number, "h/99/0")
-    store.interrupt(number)
-    assert store.trial(number).state == "running"  # it is another's
-    store.wait_again(number, f"h/{taken.index(True)}/0")
-    assert store.trial(number) == by_chance.trials()[[t.number for t in by_chance.trials()].index(number)]
+        (claim,) = filter(None, pool.map(take, range(16)))
+    assert (claim.number, claim.source, claim.attempt) == (number, "promoted", 2)
+    assert copy.store.owners() == {number: claim.owner}
+    other = Trainings(copy.database.engine, copy.name, owner="h/99/0")
+    for outdated in (replace(claim, owner="h/99/0"), replace(claim, attempt=0)):
+        with pytest.raises(Outdated):
+            other.leave(outdated)
+        with pytest.raises(Outdated):
+            other.end_trial(outdated, copy.store.trial(number))
+        with pytest.raises(Outdated):
+            other.add_epoch(outdated, Epoch(9, 1.0, 1.0, 1.0, 1.0, 1.0))
+    assert copy.store.trial(number).state == "running" and len(copy.curves()[number]) < 9
+    assert other.release(claim.owner) == 1
+    assert copy.store.trial(number).state == "interrupted"  # and goes on first
+    again = other.take()
+    assert again is not None and (again.number, again.attempt) == (number, 3)
+
+
+def reached(study: Study) -> list[Reached]:
+    return study.store.reached(RUNGS)
 
 
 def copied(study: Study, folder: Path) -> Study:
     """Return a study with a copy of its database in another folder."""
     shutil.copy(study.directory / "study.db", folder / "study.db")
     return Study(study.config, folder, Database.in_folder(folder))
-
-
-def test_what_another_process_does_meanwhile_is_left_alone(by_chance: Study, tmp_path: Path) -> None:
-    copy = copied(by_chance, tmp_path)
-    store, study = copy.store, copy.optuna()
-    number = next(trial.number for trial in store.trials() if trial.state == "stopped")
-    assert store.claim(number, process_identity())
-    release_abandoned(study, store)
-    assert store.trial(number).state == "running"  # this process lives
-    store.wait_again(number, process_identity())
-    before, elsewhere = store.trials(), store.owners
-
-    def claimed_now() -> Any:
-        found = elsewhere()
-        store.claim(number, "another-host/1/0")
-        return found
-
-    store.owners = claimed_now  # type: ignore[method-assign]
-    release_abandoned(study, store)
-    assert store.trial(number).state == "running"
-    store.wait_again(number, "another-host/1/0")
-    assert store.trials() == before
 
 
 class Broken:
@@ -282,7 +270,9 @@ def test_a_promoted_training_that_fails_is_kept_as_that_and_the_search_goes_on(
         assert len(study.curves()[trial.number]) in RUNGS
     optunas = study.optuna()
     assert {optunas.trials[trial.number].state for trial in broken} == {Done.PRUNED} and not copies(study)
-    assert prune_checkpoints(study.weights_folder(), trials).count == len(broken)  # nobody goes on from theirs
+    waiting = {trial.digest for trial in trials if trial.state == "stopped"}
+    kept = {path.stem for path in checkpoint(study, broken[0]).parent.glob("*")}
+    assert kept == waiting  # nobody goes on from those that failed
     assert all(checkpoint(study, trial).exists() for trial in trials if trial.state == "stopped")
 
 
@@ -293,8 +283,7 @@ def test_a_full_disk_leaves_a_promoted_training_waiting(by_chance: Study, monkey
         with pytest.raises(StudyError, match="the checkpoint cannot be written"):
             run_study(config)
     trials = open_study(config).trials()
-    assert {trial.state for trial in trials} <= {"trained", "stopped", "repeated", "infeasible"}
-    assert len(trials) < 10
+    assert [trial.state for trial in trials].count("interrupted") == 1 and len(trials) < 10
     study = run_study(config)
     assert essence(study) == essence(by_chance) and told(study) == told(by_chance)
 
@@ -310,35 +299,13 @@ def test_a_lost_checkpoint_costs_time_and_nothing_else(by_chance: Study) -> None
     assert essence(study) == essence(by_chance) and told(study) == told(by_chance)
 
 
-def test_networks_that_two_workers_began_at_once_are_one_when_they_go_on(by_chance: Study, tmp_path: Path) -> None:
-    copy = copied(by_chance, tmp_path)
-    store, study = copy.store, copy.optuna()
-    first = next(trial for trial in store.trials() if trial.state == "stopped")
-    twin = replace(first, number=len(study.trials), state="running")
-    study.add_trial(optuna.trial.create_trial(state=Done.PRUNED))
-    architecture = store.architecture(first.digest)
-    store.begin(twin, architecture, count_cost(architecture))
-    store.finish(twin.number, "stopped", accuracy=first.accuracy, epochs=first.epochs)
-    made = Trainer(copy, device=torch.device("cpu"), emit=lambda event: None)
-    for trial in (twin, first):
-        assert store.claim(trial.number, process_identity())
-    assert store.known(first.digest) == store.trial(first.number)  # proposed now it would not be trained either
-    done = go_on(store.trial(twin.number), study, store, made)
-    assert (done.state, done.repeat_of, done.accuracy) == ("repeated", first.number, first.accuracy)
-    trained = store.trial(first.number)
-    while trained.state != "trained":
-        made.rungs = ()
-        trained = go_on(replace(trained, epochs=EPOCHS), study, store, made)
-    assert trained.accuracy is not None and store.trial(twin.number).accuracy == trained.accuracy
-
-
 def test_the_sampler_is_told_of_accuracies_on_the_way(
     tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[Any] = []
-    make = searching.make_sampler
+    make = proposing.make_sampler
     monkeypatch.setattr(
-        searching, "make_sampler", lambda *a, partial: given.append(partial) or make(*a, partial=partial)
+        proposing, "make_sampler", lambda *a, partial: given.append(partial) or make(*a, partial=partial)
     )
     study = run_study(halved("mine"))
     run_study(tiny_config, trials=0)
@@ -348,27 +315,6 @@ def test_the_sampler_is_told_of_accuracies_on_the_way(
         number: {epoch.epoch / EPOCHS: epoch.val_accuracy for epoch in curve if epoch.epoch in (*RUNGS, EPOCHS)}
         for number, curve in study.curves().items()
     }
-
-
-def test_copies_do_not_hide_that_three_trials_in_a_row_failed() -> None:
-    class Failing:
-        stopped = finished = None
-
-        def __call__(self, trial: optuna.Trial) -> float:
-            trial.set_user_attr(ERROR, "no kernel")
-            raise RuntimeError("no kernel")
-
-    class Errors:
-        def trials(self) -> list[TrialRecord]:
-            return [TrialRecord(n, "s", 1.0, 1.0, 8, "d", 1, 1, 1, error="no kernel") for n in range(9)]
-
-    study = optuna.create_study(directions=["maximize", "minimize"])
-    propose: Any = searching._propose
-    for _ in range(2):
-        propose(study, Failing(), Errors(), print)
-        study.add_trial(optuna.trial.create_trial(values=[1.0, 2.0], user_attrs={PROMOTED: 0}))
-    with pytest.raises(NasError, match="3 trials in a row failed, the last with: no kernel"):
-        propose(study, Failing(), Errors(), print)
 
 
 def test_looking_at_a_halved_study(nas_command: Callable[..., Outcome], whole: Study) -> None:

@@ -18,9 +18,9 @@ from halved import document, essence, told
 from sqlalchemy.engine.default import DefaultDialect
 
 from nas.cli import main
-from nas.search.run import trainer
+from nas.search.run import reports
 from nas.search.run.start import run_study
-from nas.search.storage.store import Store
+from nas.search.storage.trainings import Trainings
 from nas.search.study import Study, open_study
 from nas.training import job
 
@@ -32,16 +32,16 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "repeating": {**TINY, **SMALL, "budget": {"flops": {"max": "300k"}}, "search": {**TINY["search"], **REPEATED}},
 }
 HOOKS: dict[str, tuple[Any, str]] = {
-    "begun": (Store, "begin"),
-    "epoch": (Store, "add_epoch"),
-    "noted": (trainer, "EpochFinished"),
-    "claimed": (Store, "claim"),
-    "finished": (Store, "finish"),
+    "begun": (Trainings, "propose"),
+    "epoch": (Trainings, "add_epoch"),
+    "noted": (reports, "EpochFinished"),
+    "promoted": (Trainings, "promote"),
+    "finished": (Trainings, "end_trial"),
     "saved": (job, "save_weights"),
     "copied": (optuna.Study, "add_trial"),
     "told": (optuna.Study, "tell"),
-    "claimed again": (Store, "claim_repeat"),
-    "finished again": (Store, "finish_repeat"),
+    "wanted again": (Trainings, "want_repeat"),
+    "finished again": (Trainings, "end_repeat"),
 }
 KILLS = {
     "plain": [("epoch", 3)],  # in a training that is not the first
@@ -51,13 +51,13 @@ KILLS = {
         ("finished", 1),  # Optuna has not been told
         ("told", 1),  # now it has
         ("epoch", 5),  # of a promoted training, at its next rung
-        ("claimed", 1),
+        ("promoted", 1),
         ("epoch", 3),  # of the same, past the rungs
-        ("saved", 1),  # its checkpoint is gone, and it still counts as running
+        ("saved", 1),  # it still counts as running, and its checkpoint has its result
         ("finished", 1),  # it is trained, and Optuna has no copy
         ("copied", 1),
     ],
-    "repeating": [("noted", 7), ("claimed again", 2), ("finished again", 1)],  # the first after three whole trainings
+    "repeating": [("noted", 7), ("wanted again", 2), ("finished again", 1)],  # the first after three whole trainings
 }
 
 
@@ -145,8 +145,10 @@ def test_kill_9_at_chosen_moments_and_the_same_command_again(whole: Study, tmp_p
     for hook, count in KILLS[whole.name]:
         assert ended(search_until_called, path, hook, count) == -signal.SIGKILL
         study = open_study(path)
-        running = [one.state for one in [*study.trials(), *study.repeats()]].count("running")
-        assert running == (hook not in ("finished", "told", "copied", "finished again"))
+        states = [one.state for one in [*study.trials(), *study.repeats()]]
+        assert states.count("running") + states.count("waiting") == (
+            hook not in ("finished", "told", "copied", "finished again")
+        )
     assert ended(search, path) == 0
     assert all_of(open_study(path)) == all_of(whole)
     assert not any(trial.state == "running" for trial in open_study(path).trials())

@@ -16,12 +16,12 @@ from nas.config.search import Replicates
 from nas.config.study import StudyConfig
 from nas.errors import NasError, StudyError
 from nas.fronts.noise import WORTH_REPEATING
-from nas.processes.owners import process_identity
 from nas.records import Repeat
 from nas.search.disk import CHECKPOINTS, prune_checkpoints
-from nas.search.run import claims
 from nas.search.run.events import EpochFinished, Event, RepeatFinished, TrialFinished
 from nas.search.run.start import run_study
+from nas.search.storage.coordinators import Coordinators
+from nas.search.storage.trainings import Outdated, Trainings
 from nas.search.study import Study, find_study, open_study
 from nas.training import job
 from nas.training.loop import trial_seed
@@ -106,7 +106,7 @@ def test_an_interrupted_further_training_goes_on_to_the_same_end(tiny_config: St
     with pytest.raises(KeyboardInterrupt):
         run_study(cut, on_event=interrupt)
     study = open_study(cut)
-    assert study.repeats() == []  # it is free for others
+    assert [repeat.state for repeat in study.repeats()] == ["interrupted"]
     (checkpoint,) = (study.weights_folder() / CHECKPOINTS).glob("*")
     assert prune_checkpoints(study.weights_folder(), study.trials(), study.repeats()).count == 0
     epochs: list[int] = []
@@ -119,26 +119,31 @@ def test_the_further_training_of_a_process_that_is_no_more_is_made_again(tiny_co
     whole = run_study(repeating(tiny_config, "whole"))
     config = repeating(tiny_config, "left")
     silent = config.model_copy(update={"search": config.search.model_copy(update={"replicates": None})})
-    store = run_study(silent).store
-    gone, alive = (repeat for repeat in whole.repeats())
+    study = run_study(silent)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    assert store.claim_repeat(gone.number, 1, seed=1, owner=f"{socket.gethostname()}/{dead.pid}/1")
-    assert store.claim_repeat(alive.number, 1, seed=alive.seed, owner=process_identity())
-    assert not store.claim_repeat(alive.number, 1, seed=alive.seed, owner="another")
-    left = run_study(config)
-    assert outcomes(left.repeats())[0] == outcomes(whole.repeats())[0]
-    assert left.repeats()[1].state == "running"  # its owner lives
-    assert [len(owners) for owners in store.owners()] == [0, 1]
-    names = [f"{left.trials()[repeat.number].digest}.1.safetensors" for repeat in (gone, alive)]
-    folder = left.weights_folder() / CHECKPOINTS
+    (gone, *_), (trial, *_) = whole.repeats(), [t for t in study.trials() if t.number == whole.repeats()[0].number]
+    left = led(study, f"{socket.gethostname()}/{dead.pid}/1")
+    assert left.want_repeat(trial, 1, seed=gone.seed) and not left.want_repeat(trial, 1, seed=gone.seed)
+    claim = left.take()
+    assert claim is not None and study.repeats()[0].state == "running"
+    names = [f"{trial.digest}.{repeat}.safetensors" for repeat in (1, 2)]
+    folder = study.weights_folder() / CHECKPOINTS
     for name in names:
         (folder / name).write_bytes(b"12345")
-    prune_checkpoints(left.weights_folder(), left.trials(), left.repeats())
-    assert [path.name for path in folder.iterdir()] == names[1:]  # what runs may need its own
+    prune_checkpoints(study.weights_folder(), study.trials(), study.repeats())
+    assert [path.name for path in folder.iterdir()] == names[:1]  # what runs may need its own
+    assert outcomes(run_study(config).repeats()) == outcomes(whole.repeats())
+    with pytest.raises(Outdated, match="was given to another"):
+        left.end_repeat(claim, gone)
 
 
-@pytest.mark.usefixtures("quick_workers")
+def led(study: Study, holder: str) -> Trainings:
+    """Return the trainings of a study as one sees them who leads it."""
+    assert Coordinators(study.database.engine, study.name).lead(holder, after=None)
+    return Trainings(study.database.engine, study.name, owner=holder)
+
+
 def test_workers_never_train_the_same_twice(tiny_config: StudyConfig) -> None:
     config = repeating(tiny_config, "shared", seeds=4, networks=3)
     begun: list[tuple[int, int]] = []
@@ -161,29 +166,6 @@ def test_workers_never_train_the_same_twice(tiny_config: StudyConfig) -> None:
     assert both and all(expected[key] == found[key] for key in both)
 
 
-def test_of_two_that_want_the_same_one_takes_the_next(
-    tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = repeating(tiny_config)
-    silent = config.model_copy(update={"search": config.search.model_copy(update={"replicates": None})})
-    ran = run_study(silent)
-    store, study = ran.store, ran.settled(config, ran.fingerprint)
-    real = claims.wanted_repeats
-
-    def slow(*arguments: Any, **keywords: Any) -> Any:
-        wanted = real(*arguments, **keywords)
-        if len(wanted) == 2:  # between reading and claiming, another is faster
-            store.claim_repeat(wanted[0][0].number, wanted[0][1], seed=0, owner="another")
-        return wanted
-
-    monkeypatch.setattr(claims, "wanted_repeats", slow)
-    claimed = claims.claim_repeat(study)
-    assert claimed is not None
-    theirs, ours = store.repeats() if store.repeats()[1].number == claimed[0].number else store.repeats()[::-1]
-    assert (theirs.seed, ours.seed) == (0, claimed[1].seed) and ours.number != theirs.number
-    assert claims.claim_repeat(study) is None
-
-
 def test_a_further_training_that_fails_is_on_record_and_three_in_a_row_end_the_search(
     tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +177,7 @@ def test_a_further_training_that_fails_is_on_record_and_three_in_a_row_end_the_s
         raise RuntimeError("the device is gone")
 
     monkeypatch.setattr(job, "train", fail)
-    with pytest.raises(NasError, match="3 further trainings in a row failed, the last with: RuntimeError: the device"):
+    with pytest.raises(NasError, match="3 trainings in a row failed, the last with: RuntimeError: the device"):
         run_study(config)
     study = open_study(config)
     assert [repeat.state for repeat in study.repeats()] == ["failed"] * 3
@@ -208,7 +190,7 @@ def test_a_further_training_that_fails_is_on_record_and_three_in_a_row_end_the_s
     monkeypatch.setattr(job, "train", full)
     with pytest.raises(StudyError, match="the disk is full"):
         run_study(config)
-    assert len(study.repeats()) == 3  # the one that met it may be made again
+    assert [repeat.state for repeat in study.repeats()] == ["failed"] * 3 + ["interrupted"]  # it is no fault of its own
 
 
 def test_validation_images_are_noted_and_told_from_accuracies_where_they_were_not(tiny_config: StudyConfig) -> None:

@@ -1,78 +1,75 @@
-"""What a search does besides proposing: paused trainings that go on, and networks that are trained once more."""
+"""What a leader wants to be trained besides proposals: paused trainings that go on, and networks once more."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
-import optuna
 
 from nas.config.search import Replicates
-from nas.errors import StudyError
-from nas.fronts.halving import promotable
+from nas.fronts.halving import goes_on, promotable
 from nas.fronts.noise import WORTH_REPEATING, Measured, measured
-from nas.processes.owners import process_identity
-from nas.records import Repeat, TrialRecord
-from nas.search.run.trainer import Trainer
-from nas.search.storage.optuna_study import add_copies
+from nas.records import Epoch, Repeat, TrialRecord
 from nas.search.storage.reading import read_judgement
-from nas.search.storage.store import Store
 from nas.search.study import Study
 from nas.training.loop import trial_seed
 
 
-def claim_paused(study: Study, *, rungs: tuple[int, ...]) -> TrialRecord | None:
-    """Take the paused trial that should go on next; None where there is none.
+class Rungs:
+    """How a study halves: which trainings pause, and which go on."""
 
-    Args:
-        study: That is searched.
-        rungs: Epochs after which trainings may pause.
-    """
-    halving, store = study.config.search.halving, study.store
-    if halving is None:
-        return None
-    while (number := promotable(store.reached(rungs), factor=halving.factor)) is not None:
-        if store.claim(number, process_identity()):  # else another worker was faster
-            return store.trial(number)
-    return None
+    def __init__(self, study: Study) -> None:
+        """Keep the study."""
+        self._store, self._halving = study.store, study.config.search.halving
+        self.epochs = study.config.recipe.total_epochs(len(study.dataset.train))
+        self.all = () if self._halving is None else self._halving.rungs(self.epochs)
 
+    def left(self, trial: TrialRecord) -> tuple[int, ...]:
+        """Return the rungs that a trial has not been let pass."""
+        return tuple(rung for rung in self.all if rung > (trial.epochs or 0))
 
-def go_on(trial: TrialRecord, optuna_study: optuna.Study, store: Store, trainer: Trainer) -> TrialRecord:
-    """Train a paused trial further, and return what became of it.
+    def goes_on(self, trial: TrialRecord, epoch: Epoch) -> bool:
+        """Tell whether a trial goes on after an epoch."""
+        if self._halving is None or epoch.epoch not in self.left(trial):
+            return True
+        return goes_on(self._store.reached(self.all), trial.number, factor=self._halving.factor)
 
-    Raises:
-        StudyError: Checkpoint or weights cannot be written; the trial waits again.
-    """
+    def promotable(self) -> int | None:
+        """Return the number of the paused trial that should go on next; None where there is none."""
+        if self._halving is None:
+            return None
+        return promotable(self._store.reached(self.all), factor=self._halving.factor)
 
-    def work() -> TrialRecord:
-        twin = store.known(trial.digest, before=trial.number)  # two workers had proposed it at the same moment
-        if twin is not None:
-            return replace(trial, state="repeated", accuracy=twin.accuracy, repeat_of=twin.number)
-        return trainer.train(trial, store.architecture(trial.digest))
-
-    try:
-        record = trainer.conclude(trial, work, give_up=lambda: store.wait_again(trial.number, process_identity()))
-    except StudyError:
-        raise
-    except Exception:
-        return store.trial(trial.number)
-    add_copies(optuna_study, [record])
-    return record
+    def partial_accuracies(self) -> dict[int, dict[float, float]]:
+        """Return the accuracies of the study's trials at rungs and at the end, by the share of the training."""
+        shares = [rung / self.epochs for rung in self.all]
+        found = {t.number: dict(zip(shares, t.accuracies, strict=False)) for t in self._store.reached(self.all)}
+        for trial in self._store.trials():
+            if trial.state == "trained" and trial.accuracy is not None:
+                found.setdefault(trial.number, {})[1.0] = trial.accuracy
+        return found
 
 
-def claim_repeat(study: Study) -> tuple[TrialRecord, Repeat] | None:
-    """Take a further training that the study asks for; None where all were made or are being made."""
+class WantedRepeat(NamedTuple):
+    """A further training that a study asks for, counted from 1, and its seed."""
+
+    trial: TrialRecord
+    repeat: int
+    seed: int
+
+
+def next_repeat(study: Study) -> WantedRepeat | None:
+    """Return the further training that a study asks for first; None where all were made or are being made."""
     search, store = study.config.search, study.store
     if search.replicates is None:
         return None
-    while wanted := wanted_repeats(search.replicates, store.trials(), store.repeats(), _networks(study)):
-        trial, repeat = wanted[0]
-        seed = trial_seed(search.seed, trial.digest, repeat)
-        if store.claim_repeat(trial.number, repeat, seed=seed, owner=process_identity()):
-            return trial, Repeat(trial.number, repeat, seed=seed)
-    return None
+    wanted = wanted_repeats(search.replicates, store.trials(), store.repeats(), _networks(study))
+    if not wanted:
+        return None
+    trial, repeat = wanted[0]
+    return WantedRepeat(trial, repeat, trial_seed(search.seed, trial.digest, repeat))
 
 
 def _networks(study: Study) -> list[Measured]:

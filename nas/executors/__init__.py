@@ -1,0 +1,1 @@
+"""Where a training runs: in this process, in processes of its own, on a cluster. Knows no database and no search."""

@@ -1,0 +1,125 @@
+"""A process that trains: it reads tasks, one JSON line each, from standard input, and tells on standard output.
+
+Run as ``python -m nas.executors.hand``. It ends when its standard input does, within ten seconds, so that none outlives
+the search that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from queue import Queue
+from typing import Any, TextIO
+
+from nas.executors.task import Task, Told, asks, task_from_json, told_to_json
+
+SECONDS_TO_END = 8.0
+"""A hand without its coordinator saves and ends; one that cannot in this time ends anyway."""
+
+Work = Callable[[Task, Callable[[Told], bool], Callable[[], bool]], bool]
+"""Does a task, given how to tell and whether to stop; tells whether the process can do another."""
+
+
+class Hand:
+    """Speaks with the coordinator."""
+
+    def __init__(self, orders: TextIO, reports: TextIO) -> None:
+        """Begin to listen."""
+        self._reports = reports
+        self._stopped = threading.Event()
+        self._tasks = Queue[Mapping[str, Any] | None]()
+        self._answers = Queue[bool]()
+        threading.Thread(target=self._listen, args=(orders,), daemon=True).start()
+
+    def _listen(self, orders: TextIO) -> None:
+        for line in orders:
+            order = json.loads(line)
+            if "answer" in order:
+                self._answers.put(order["answer"])
+            elif "stop" in order:
+                self._stopped.set()
+                self._answers.put(False)
+            else:
+                self._tasks.put(order)
+        self._stopped.set()  # nobody is there any more
+        self._answers.put(False)
+        self._tasks.put(None)
+        time.sleep(SECONDS_TO_END)
+        os._exit(1)
+
+    def next_order(self) -> Mapping[str, Any] | None:
+        """Wait for an order; None where there will be none."""
+        return self._tasks.get()
+
+    def stopped(self) -> bool:
+        """Tell whether to end."""
+        return self._stopped.is_set()
+
+    def report(self, document: Mapping[str, Any]) -> None:
+        """Tell something."""
+        self._reports.write(json.dumps(document) + "\n")
+        self._reports.flush()
+
+    def tell(self, told: Told) -> bool:
+        """Tell what came of a task; where that asks, wait for the answer."""
+        self.report(told_to_json(told))
+        return self._answers.get() if asks(told) else True
+
+    def serve(self, work: Work) -> None:
+        """Do tasks until there are no more."""
+        self.report({"ready": os.getpid()})
+        while (order := self.next_order()) is not None and not self.stopped():
+            if not work(task_from_json(order["task"]), self.tell, self.stopped):
+                os._exit(1)
+
+
+def connect() -> Hand:
+    """Return this process's way to its coordinator; whatever else is printed goes to standard error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what Ctrl-C means
+    reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return Hand(sys.stdin, reports)
+
+
+def main() -> None:
+    """Import what trains, load the images that the first order names, then do tasks."""
+    hand = connect()
+    try:
+        from nas.executors import work  # takes seconds, in which the search reads its images too
+
+        order = hand.next_order()
+        if order is None:
+            return
+        train = _prepare(order, work.work)
+    except BaseException as error:
+        hand.report({"broken": " ".join(str(error).split()) or type(error).__name__, "type": type(error).__name__})
+        raise
+    hand.serve(train)
+
+
+def _prepare(order: Mapping[str, Any], work: Callable[..., bool]) -> Work:
+    """Read the images, and return what trains on them.
+
+    Raises:
+        DataError: They cannot be read.
+        StudyError: They are not those that the search has read.
+    """
+    import torch
+
+    from nas.data.sources import DataConfig, load_data
+    from nas.errors import StudyError
+
+    device = torch.device(order["device"])
+    dataset = load_data(DataConfig.model_validate_json(json.dumps(order["data"])))
+    if (dataset.fingerprint, dataset.content_digest()) != (order["fingerprint"], order["content"]):
+        raise StudyError(f"{dataset.name}: a training process reads other images than the search did")
+    return lambda task, tell, stop: work(task, dataset, device=device, tell=tell, stop=stop)
+
+
+if __name__ == "__main__":
+    main()

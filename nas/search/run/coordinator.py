@@ -1,0 +1,258 @@
+"""The loop of a search: hands train what is wanted, and one coordinator decides what that is.
+
+A leader makes proposals, lets paused trainings go on and wants networks once more; each of these becomes a wanted
+training, and whoever has a hand free takes the next. On a server further coordinators train for the leader.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+
+import torch
+
+from nas.executors.task import Executor
+from nas.records import TrialRecord
+from nas.search.run.clock import HandClock
+from nas.search.run.events import Event, NothingLeft, Stagnant, TimeIsUp, TrialFinished
+from nas.search.run.lease import Lease
+from nas.search.run.limits import Limits, typical_seconds
+from nas.search.run.proposing import Proposer
+from nas.search.run.recovery import reconcile, recover, release_gone
+from nas.search.run.reports import Reports
+from nas.search.run.wanted import Rungs, next_repeat
+from nas.search.storage.optuna_study import UNFINISHED
+from nas.search.storage.outage import Patience
+from nas.search.storage.trainings import Claim, NotLeading, Trainings
+from nas.search.study import Study
+
+SECONDS_TO_STOP = 5.0
+_GLANCE, _LOOK = 0.05, 0.5
+"""Seconds to wait for the hands: where something else may come, and where nothing will."""
+
+
+class Coordinator:
+    """Runs a study, or trains for who leads it."""
+
+    def __init__(
+        self,
+        study: Study,
+        executor: Executor,
+        *,
+        lease: Lease,
+        devices: Sequence[torch.device],
+        trials: int | None,
+        limits: Limits,
+        emit: Callable[[Event], None],
+        patience: Patience,
+        interrupted: Callable[[], bool],
+        clock: HandClock,
+    ) -> None:
+        """Keep what it works with.
+
+        Args:
+            study: That is searched.
+            executor: Has the hands.
+            lease: Tells who leads.
+            devices: On which hands train.
+            trials: How many proposals to make; None for as many as the study still needs.
+            limits: When to begin nothing more.
+            emit: Called with each event.
+            patience: Waits for the database.
+            interrupted: Tells whether Ctrl-C was pressed.
+            clock: Of the hands.
+        """
+        self._study, self._executor, self._lease, self._trials = study, executor, lease, trials
+        self._limits, self._emit, self._patience, self._interrupted = limits, emit, patience, interrupted
+        self._clock = clock
+        self._trainings = Trainings(study.database.engine, study.name, owner=lease.holder)
+        self._rungs = Rungs(study)
+        self._proposer = Proposer(study, self._trainings, self._rungs, devices=devices)
+        parts = (study, self._trainings, self._proposer, self._rungs)
+        self._reports = Reports(*parts, emit=emit, patience=patience, clock=clock)
+        self._tickets = 0
+        self._looked_around = -math.inf
+        self._leads = self._proposals_ended = self._up = False
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="proposals")
+        self._proposal: Future[TrialRecord] | None = None
+
+    def run(self) -> None:
+        """Train until there is no more to do.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed; what was being trained is saved and goes on first next time.
+            NasError: Several trainings in a row failed, or all did, or what is around them does not allow any.
+            Exception: Whatever the listener raised.
+        """
+        try:
+            while not (self._interrupted() or self._reports.fault):
+                self._look_around()
+                self._fill()
+                if not (self._executor.running or self._proposal or self._others_train()):
+                    break
+                self._executor.wait(self._reports.hear, seconds=_GLANCE if self._may_begin_more() else _LOOK)
+        finally:
+            self._stop()
+        if self._interrupted():
+            raise KeyboardInterrupt
+        if self._reports.fault is not None:
+            raise self._reports.fault
+        self._reports.require_something()
+
+    def _stop(self) -> None:
+        """Let the hands save, and give back what they have not ended."""
+        self._ahead.shutdown(wait=not self._interrupted(), cancel_futures=True)
+        try:
+            self._executor.stop(self._reports.last_words, seconds=SECONDS_TO_STOP)
+        finally:
+            self._executor.close()
+            self._reports.give_back()
+
+    # who leads
+
+    def _look_around(self) -> None:
+        """Find out who leads, and put right what others left, now and then."""
+        if self._leads and self._lease.alone:
+            return
+        now = time.monotonic()
+        if now - self._looked_around >= self._lease.seconds / 60:
+            self._looked_around = now
+            self._patience(self._look)
+
+    def _look(self) -> None:
+        led, self._leads = self._leads, self._lease.take_lead()
+        if self._leads and not led:
+            recover(self._proposer.optuna, self._study.store, self._trainings, self._lease)
+            self._tickets = self._count_tickets()
+        elif self._leads:
+            release_gone(self._trainings, self._lease)
+            reconcile(self._proposer.optuna, self._study.store)
+
+    def _count_tickets(self) -> int:
+        """Return how many new proposals to make; those that wait for their training count among the asked ones."""
+        asked = self._study.missing_trials() if self._trials is None else self._trials
+        waiting = [trial for trial in self._study.store.trials() if trial.state in ("waiting", "interrupted")]
+        reserved = sum(self._study.store.reserved(trial.digest) == trial.number for trial in waiting)
+        return max(0, asked - reserved)
+
+    def _others_train(self) -> bool:
+        """Tell whether to stay because others are at work on the study."""
+        if self._lease.alone:
+            return False
+        return self._patience(lambda: not self._leads or bool(self._trainings.owners()))
+
+    # what is begun
+
+    def _may_begin_more(self) -> bool:
+        return len(self._executor.running) < self._executor.hands or self._proposal is not None
+
+    def _fill(self) -> None:
+        """Give each free hand something to do, and have the next ready."""
+        self._collect()
+        while len(self._executor.running) < self._executor.hands and not self._interrupted():
+            claim = self._next()
+            if claim is None:
+                return
+            if not self._ends_in_time(claim):
+                return
+            self._executor.start(self._patience(partial(self._reports.begin, claim)))
+        self._think_ahead()
+
+    def _next(self) -> Claim | None:
+        """Return the training to begin next; None where there is nothing to begin now."""
+        while not self._time_is_up():
+            claim = self._patience(self._trainings.take)
+            if claim is not None:
+                return claim
+            with suppress(NotLeading):
+                if self._leads and self._want_more():
+                    continue
+            return None
+        return None
+
+    def _time_is_up(self, seconds: float = 0.0) -> bool:
+        """Tell whether there is no time for a training of so many seconds; if not, nothing more begins."""
+        beside = 1 + len(self._executor.running)
+        if not self._up and self._limits.seconds_left(self._clock.busy_seconds, hands=beside) <= seconds:
+            self._up = True
+            self._emit(TimeIsUp(self._limits.reason))
+        return self._up
+
+    def _ends_in_time(self, claim: Claim) -> bool:
+        """Tell whether a training is likely to end in time; one that is not is given back."""
+        if not self._limits.are_hours:
+            return True
+        trials = self._patience(self._study.store.trials)
+        if not self._time_is_up(typical_seconds(trials, like=claim.number)):
+            return True
+        self._patience(lambda: self._trainings.leave(claim))
+        return False
+
+    def _want_more(self) -> bool:
+        """Decide on one more training, or on a proposal; tell whether to look again what there is to begin."""
+        number = self._patience(self._rungs.promotable)
+        if number is not None:
+            return self._patience(lambda: self._trainings.promote(number))
+        if not self._no_more_proposals():
+            return self._propose()
+        if self._proposal is not None or self._patience(self._trials_unfinished):
+            return False
+        wanted = self._patience(lambda: next_repeat(self._study))
+        if wanted is None:
+            return False
+        return self._patience(lambda: self._trainings.want_repeat(wanted.trial, wanted.repeat, seed=wanted.seed))
+
+    def _no_more_proposals(self) -> bool:
+        if not self._proposals_ended and (end := self._patience(self._end_of_proposals)) is not None:
+            self._proposals_ended = True
+            self._emit(end)
+        return self._proposals_ended or self._tickets <= 0
+
+    def _end_of_proposals(self) -> Event | None:
+        """Return why to propose nothing more, but for the tickets that are used up."""
+        if (networks := self._proposer.all_proposed()) is not None:
+            return NothingLeft(networks)
+        if self._limits.until_stagnant and (reason := self._proposer.stagnation()) is not None:
+            return Stagnant(reason)
+        return None
+
+    def _trials_unfinished(self) -> bool:
+        return any(trial.state in UNFINISHED for trial in self._study.store.trials())
+
+    # proposals
+
+    def _propose(self) -> bool:
+        """Propose: with one hand now, knowing all results, and with several beside what they do."""
+        if self._proposal is not None:
+            return False
+        self._tickets -= 1
+        if self._executor.hands == 1:
+            self._tell(self._patience(self._proposer.propose))
+            return True
+        self._proposal = self._ahead.submit(self._patience, self._proposer.propose)
+        return False
+
+    def _think_ahead(self) -> None:
+        """Have a proposal ready for the next hand that is free."""
+        if not self._leads or self._proposal is not None or self._time_is_up():
+            return
+        others = 0 if self._lease.alone else sum(one.hands for one in self._patience(self._lease.others))
+        wanted = others + (self._executor.hands > 1)
+        if wanted and not self._no_more_proposals() and self._patience(self._trainings.waiting) < wanted:
+            self._tickets -= 1
+            self._proposal = self._ahead.submit(self._patience, self._proposer.propose)
+
+    def _collect(self) -> None:
+        """Take over the proposal that was made beside."""
+        if self._proposal is not None and self._proposal.done():
+            done, self._proposal = self._proposal, None
+            with suppress(NotLeading):
+                self._tell(done.result())
+
+    def _tell(self, record: TrialRecord) -> None:
+        if record.state not in UNFINISHED:
+            self._emit(TrialFinished(record))

@@ -1,0 +1,127 @@
+"""Who may work on a study, and who of them leads: one proposes and decides, others train for it.
+
+On SQLite there is one at a time. On a server there may be more: each renews a row by the server's clock, and when the
+leader has not in time another takes the lead. On the same host a process itself tells whether it is there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from nas.errors import StudyError
+from nas.processes.owners import name_of, process_identity
+from nas.search.storage.coordinators import Coordinator, Coordinators
+from nas.search.storage.database import Database
+from nas.search.storage.outage import outages_suppressed
+
+SECONDS = 60.0
+"""How long a coordinator of another host is waited for."""
+_SECONDS_ON_SQLITE = 600.0  # a file has no clock of its own: that of two hosts may differ
+
+
+class Lease:
+    """That this process works on a study, for as long as a ``with`` block lasts."""
+
+    def __init__(
+        self,
+        database: Database,
+        study: str,
+        *,
+        hands: int,
+        seconds: float = SECONDS,
+        waited: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        """Keep of which study.
+
+        Args:
+            database: Of the study.
+            study: Its name.
+            hands: How many trainings this process runs at the same time.
+            seconds: How long others wait for this process after they heard from it.
+            waited: Tells the share of the hands' time in which they had nothing to do.
+        """
+        self.holder = process_identity()
+        self._rows = Coordinators(database.engine, study)
+        self.alone = database.is_sqlite
+        self._study, self._hands, self.seconds, self._waited = study, hands, seconds, waited
+        self._ended = threading.Event()
+        self._in_contact = time.monotonic()
+        self._renewal = threading.Thread(target=self._renew, daemon=True, name="lease")
+
+    def __enter__(self) -> Self:
+        """Begin to work on the study.
+
+        Raises:
+            StudyError: Another process does, and the database is one for one process.
+        """
+        leader = self._rows.leader()
+        if self.alone and leader is not None and not self.is_gone(leader):
+            raise StudyError(self._held_by(leader))
+        self._rows.enter(self.holder, hands=self._hands, seconds=self.seconds)
+        self._renewal.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Work on the study no more."""
+        self._ended.set()
+        self._renewal.join()
+        with outages_suppressed():  # others find out by themselves
+            self._rows.renew(self.holder, seconds=self.seconds, waited=self._waited())
+            self._rows.leave(self.holder)
+
+    def take_lead(self) -> bool:
+        """Lead the study if nobody else does; tell whether this process leads."""
+        leader = self._rows.leader()
+        if leader == self.holder:
+            return True
+        return (leader is None or self.is_gone(leader)) and self._rows.lead(self.holder, after=leader)
+
+    def others(self) -> list[Coordinator]:
+        """Return who else works on the study."""
+        return [one for one in self._rows.all() if one.holder != self.holder and not self._gone(one)]
+
+    def is_gone(self, holder: str) -> bool:
+        """Tell whether another works on the study no more."""
+        if holder == self.holder:
+            return False
+        known = next((one for one in self._rows.all() if one.holder == holder), None)
+        return known is None or self._gone(known)
+
+    def forget(self, holder: str) -> None:
+        """Write that another is gone."""
+        self._rows.leave(holder)
+
+    def _gone(self, other: Coordinator) -> bool:
+        if other.left or other.gone:
+            return True
+        if self.alone:
+            return other.elsewhere and other.lapsed > _SECONDS_ON_SQLITE
+        # where the server was away, nobody could renew: wait until all that are there have
+        return other.lapsed > 0 and time.monotonic() - self._in_contact > self.seconds / 3
+
+    def _held_by(self, holder: str) -> str:
+        known = next((one for one in self._rows.all() if one.holder == holder), None)
+        since = "" if known is None else time.strftime(" since %Y-%m-%d %H:%M:%S", time.localtime(known.since))
+        elsewhere = known is not None and known.elsewhere
+        advice = (
+            "an SQLite database cannot be shared between hosts: use PostgreSQL for that (docs/workers.md)"
+            if elsewhere
+            else "wait for it, or stop it; --workers N trains several networks at the same time"
+        )
+        return f"study {self._study!r} is being searched by {name_of(holder)}{since}; {advice}"
+
+    def _renew(self) -> None:
+        while not self._ended.wait(self.seconds / 6):
+            self._in_contact = time.monotonic() if not self._renewed() else self._in_contact
+
+    def _renewed(self) -> bool:
+        with outages_suppressed() as away:
+            if not self._rows.renew(self.holder, seconds=self.seconds, waited=self._waited()):
+                self._rows.enter(self.holder, hands=self._hands, seconds=self.seconds)  # it was taken for gone
+        return not away

@@ -1,0 +1,106 @@
+"""A database that does not answer is waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from nas.units import format_seconds
+
+ResultT = TypeVar("ResultT")
+_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_FINAL = ("readonly", "read-only", "no such table", "unable to open", "malformed", "is full", "not a database")
+"""Words of errors that waiting does not mend."""
+
+
+class Patience:
+    """Calls what works on the database again and again while that does not answer."""
+
+    def __init__(
+        self, seconds: float, *, note: Callable[[str], None], interrupted: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Keep for how long.
+
+        Args:
+            seconds: How long to wait before the error is final.
+            note: Called with one line when the waiting begins and when it is over.
+            interrupted: Tells whether to give up now.
+        """
+        self._seconds, self._note, self._interrupted = seconds, note, interrupted
+
+    def __call__(self, call: Callable[[], ResultT]) -> ResultT:
+        """Return what a call returns; it must do no harm if it is made twice.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed meanwhile.
+            Exception: What the call raised, where it is no outage or lasts for too long.
+        """
+        began, pauses, waiting = time.monotonic(), iter(_PAUSES), False
+        while True:
+            try:
+                result = call()
+            except Exception as error:
+                if not is_outage(error) or time.monotonic() - began >= self._seconds:
+                    raise
+                if not waiting:
+                    limit = format_seconds(self._seconds)
+                    self._note(
+                        f"the database does not answer; waiting up to {limit}, trainings go on ({_words(error)})"
+                    )
+                waiting = True
+                self._pause(next(pauses, _PAUSES[-1]))
+            else:
+                if waiting:
+                    self._note(f"the database answers again after {format_seconds(time.monotonic() - began)}")
+                return result
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if self._interrupted():
+                raise KeyboardInterrupt
+            time.sleep(0.05)
+
+
+@contextmanager
+def outages_suppressed() -> Iterator[list[Exception]]:
+    """Do without what the database does not answer; what was raised is in the list."""
+    raised: list[Exception] = []
+    try:
+        yield raised
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        raised.append(error)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Tell whether an error, or one behind it, says that the database does not answer at the moment."""
+    return any(_does_not_answer(one) for one in _chain(error))
+
+
+def _does_not_answer(error: BaseException) -> bool:
+    if not isinstance(error, OperationalError | InterfaceError | DBAPIError):
+        return False
+    if not (isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated):
+        return False
+    return not any(word in str(error.orig) for word in _FINAL)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it came from: Optuna raises others in their place."""
+    seen = set[int]()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        found = found.__cause__ or found.__context__
+
+
+def _words(error: BaseException) -> str:
+    found = next(one for one in _chain(error) if _does_not_answer(one))
+    return " ".join(str(getattr(found, "orig", found)).split())[:200]
