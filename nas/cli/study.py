@@ -181,7 +181,7 @@ def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
         "planned": opened.config.search.trials,
         "further_trainings": Counter(repeat.state for repeat in repeats),
         "metric": metric_name(opened.config.recipe.metric),
-        "best_accuracy": max((one.network.shrunk for one in opened.judgement().networks), default=None),
+        "best_accuracy": opened.best_expected(),
         "train_seconds": sum(seconds),
         "growth": None if growth is None else {**asdict(growth), "stagnant": growth.stagnant},
         "data_share": median(shares) if shares else None,

@@ -27,6 +27,7 @@ looked. Networks that fell far below the trend neither widen the spread nor are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -80,13 +81,7 @@ def shrink(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNois
     if not networks:
         none = np.zeros(0)
         return Shrunk(none, none, none, none.astype(np.int64), none.astype(np.bool_), none, 0.0)
-    data = Data.of(networks, images)
-    for _ in range(3):
-        posterior = Posterior(data, guess)
-        usual = _usual(data, posterior.trend)
-        if (usual == data.usual).all():
-            break
-        data = replace(data, usual=usual)
+    posterior = _fitted(networks, guess, images)
     means, errors = posterior.moments()
     means = means.clip(0, 1)
     costs = np.array([network.cost for network in networks], float)
@@ -97,6 +92,24 @@ def shrink(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNois
         above += np.count_nonzero(drawn > drawn.take(before, axis=1), axis=0)
     better = np.where(before >= 0, above / DRAWS, 1.0)
     return Shrunk(means, errors, times / DRAWS, before, on_front, better, posterior.spread)
+
+
+def expected(networks: Sequence[Trainings], guess: NoiseGuess, images: ImageNoise = NO_IMAGE_NOISE) -> Array:
+    """Return the expected true accuracies alone, (networks,), as ``shrink`` does, without drawing."""
+    with blas_threads(1):
+        return _fitted(networks, guess, images).moments()[0].clip(0, 1) if networks else np.zeros(0)
+
+
+def _fitted(networks: Sequence[Trainings], guess: NoiseGuess, images: ImageNoise) -> Posterior:
+    """Return what the networks leave possible, without those far below the trend."""
+    data = Data.of(networks, images)
+    for _ in range(3):
+        posterior = Posterior(data, guess)
+        usual = _usual(data, posterior.trend)
+        if (usual == data.usual).all():
+            break
+        data = replace(data, usual=usual)
+    return posterior
 
 
 def _front(costs: Array, means: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

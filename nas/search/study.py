@@ -25,7 +25,14 @@ from nas.search.disk import weights_folder
 from nas.search.storage.database import Database
 from nas.search.storage.images import require_same_images
 from nas.search.storage.optuna_study import UNFINISHED, open_optuna_study
-from nas.search.storage.reading import images_behind, read_ended, read_growth, read_judgement, stored_ends
+from nas.search.storage.reading import (
+    images_behind,
+    read_best_expected,
+    read_ended,
+    read_growth,
+    read_judgement,
+    stored_ends,
+)
 from nas.search.storage.store import Store
 
 
@@ -153,6 +160,11 @@ class Study:
         """Return what is known of every trained network, and which are on the front."""
         with self.database.errors():
             return read_judgement(self.store, metric=self.config.recipe.metric)
+
+    def best_expected(self) -> float | None:
+        """Return the highest accuracy to expect of a network; None if nothing is trained yet."""
+        with self.database.errors():
+            return read_best_expected(self.store, metric=self.config.recipe.metric)
 
     def curves(self, numbers: Collection[int] | None = None) -> dict[int, list[Epoch]]:
         """Return the learning curve of each trained trial, by number.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import optuna
 
 from nas.fronts.growth import IDLE_PROPOSALS, Ended, Growth, ended_trainings, idle, recent_growth
-from nas.fronts.judged import Judgement, judge
+from nas.fronts.judged import Judgement, best_expected, judge
 from nas.fronts.noise import fewest_images, over_seeds, seed_noise
 from nas.records import Metric, Repeat, TrialRecord
 from nas.search.storage.optuna_rows import TrialEnd, read_ends
@@ -26,15 +27,29 @@ def images_behind(store: Store, trials: Iterable[TrialRecord]) -> int:
 
 def read_judgement(store: Store, *, metric: Metric) -> Judgement:
     """Return what is known of the networks of a study, from the database."""
+    told = _told(store, metric)
+    return judge(told.trials, told.repeats, metric=metric, **told.further)
+
+
+def read_best_expected(store: Store, *, metric: Metric) -> float | None:
+    """Return the highest accuracy to expect of a network of a study, from the database; None where there is none."""
+    told = _told(store, metric)
+    return best_expected(told.trials, told.repeats, metric=metric, **told.further)
+
+
+class _Told(NamedTuple):
+    """What networks are judged by."""
+
+    trials: list[TrialRecord]
+    repeats: list[Repeat]
+    further: dict[str, Any]
+
+
+def _told(store: Store, metric: Metric) -> _Told:
     trials, repeats = store.trials(), store.repeats()
-    return judge(
-        trials,
-        repeats,
-        val_images=images_behind(store, trials),
-        answers=store.answers(_worth_reading(trials, repeats, metric)),
-        labels=store.val_labels(),
-        metric=metric,
-    )
+    answers = store.answers(_worth_reading(trials, repeats, metric))
+    images = images_behind(store, trials)
+    return _Told(trials, repeats, {"val_images": images, "answers": answers, "labels": store.val_labels()})
 
 
 def _worth_reading(trials: Sequence[TrialRecord], repeats: Sequence[Repeat], metric: Metric) -> list[int]:
