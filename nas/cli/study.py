@@ -87,9 +87,9 @@ def _plural(count: int, what: str) -> str:
 
 
 def _held_up(data_share: float) -> str:
-    from nas.training.clock import TOO_LARGE
+    from nas.records import LARGE_DATA_SHARE
 
-    return ": augmentation or reading slows training down" if data_share > TOO_LARGE else ""
+    return ": augmentation or reading slows training down" if data_share > LARGE_DATA_SHARE else ""
 
 
 def search(
@@ -150,7 +150,8 @@ def search(
                 patience=seconds,
                 on_event=show,
             )
-        front, advice = front_with_noise(ran), findings(ran)
+        front = front_with_noise(ran)
+        advice = findings(ran, front)
     if planned == 0:
         console.print(f"{found.name} has all its trials. To run N more: {command} --trials N")
     if as_json:
@@ -226,7 +227,7 @@ def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
         "planned": opened.config.search.trials,
         "further_trainings": Counter(repeat.state for repeat in repeats),
         "metric": metric_name(opened.config.recipe.metric),
-        "best_accuracy": max((one.network.shrunk for one in opened.judgement().networks), default=None),
+        "best_accuracy": opened.best_expected(),
         "train_seconds": sum(seconds),
         "growth": None if growth is None else {**asdict(growth), "stagnant": growth.stagnant},
         "data_share": median(shares) if shares else None,
@@ -297,7 +298,8 @@ def front(
     if as_json and as_csv:
         raise ConfigError("--json and --csv cannot be used together")
     with open_study(study, storage=storage) as opened:
-        found, advice = front_with_noise(opened), findings(opened)
+        found = front_with_noise(opened)
+        advice = findings(opened, found)
     if as_json:
         print_json(_front_document(opened.name, found, advice))
     elif as_csv:

@@ -27,6 +27,7 @@ looked. Networks that fell far below the trend neither widen the spread nor are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -34,8 +35,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.fronts.geometry import Array
-from nas.fronts.noise import NoiseGuess, chances_of
-from nas.fronts.posterior import NO_IMAGE_NOISE, Data, ImageNoise, Posterior, Trainings
+from nas.fronts.noise import NoiseGuess, times_on_front
+from nas.fronts.posterior import DRAWS, NO_IMAGE_NOISE, Data, ImageNoise, Posterior, Trainings
+from nas.processes.threads import blas_threads
 
 _FAR_BELOW = 4.0
 """Robust standard deviations below the trend from which on a network tells nothing of the others."""
@@ -67,6 +69,7 @@ class Shrunk:
 
 
 @lru_cache(maxsize=16)
+@blas_threads(1)
 def shrink(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNoise = NO_IMAGE_NOISE) -> Shrunk:
     """Return what is known of networks, given all their trainings.
 
@@ -78,6 +81,27 @@ def shrink(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNois
     if not networks:
         none = np.zeros(0)
         return Shrunk(none, none, none, none.astype(np.int64), none.astype(np.bool_), none, 0.0)
+    posterior = _fitted(networks, guess, images)
+    means, errors = posterior.moments()
+    means = means.clip(0, 1)
+    costs = np.array([network.cost for network in networks], float)
+    before, on_front = _front(costs, means)
+    times, above = np.zeros((2, len(costs)))
+    for drawn in posterior.draw(np.random.default_rng(0)):
+        times += times_on_front(costs, drawn)
+        above += np.count_nonzero(drawn > drawn.take(before, axis=1), axis=0)
+    better = np.where(before >= 0, above / DRAWS, 1.0)
+    return Shrunk(means, errors, times / DRAWS, before, on_front, better, posterior.spread)
+
+
+def expected(networks: Sequence[Trainings], guess: NoiseGuess, images: ImageNoise = NO_IMAGE_NOISE) -> Array:
+    """Return the expected true accuracies alone, (networks,), as ``shrink`` does, without drawing."""
+    with blas_threads(1):
+        return _fitted(networks, guess, images).moments()[0].clip(0, 1) if networks else np.zeros(0)
+
+
+def _fitted(networks: Sequence[Trainings], guess: NoiseGuess, images: ImageNoise) -> Posterior:
+    """Return what the networks leave possible, without those far below the trend."""
     data = Data.of(networks, images)
     for _ in range(3):
         posterior = Posterior(data, guess)
@@ -85,13 +109,7 @@ def shrink(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNois
         if (usual == data.usual).all():
             break
         data = replace(data, usual=usual)
-    means, errors = posterior.moments()
-    means = means.clip(0, 1)
-    drawn = posterior.draw(np.random.default_rng(0))
-    costs = np.array([network.cost for network in networks])
-    before, on_front = _front(costs, means)
-    better = np.array([(drawn[:, i] > drawn[:, j]).mean() if j >= 0 else 1.0 for i, j in enumerate(before)])
-    return Shrunk(means, errors, chances_of(costs, drawn), before, on_front, better, posterior.spread)
+    return posterior
 
 
 def _front(costs: Array, means: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
