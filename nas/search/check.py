@@ -24,7 +24,7 @@ from nas.search.bounds import measure_for_budget, require_satisfiable
 from nas.search.proposals import all_proposals, architecture_of, distributions
 from nas.search.study import Named, find_study
 from nas.training.preparing import require_batch
-from nas.training.recipe import Recipe
+from nas.training.recipe import Recipe, without_effect
 from nas.training.step import PRECISIONS, resolved_precision
 from nas.training.timing import StepTime, time_step
 from nas.units import format_count
@@ -131,7 +131,8 @@ def check_study(study: Named, *, device: str = "auto") -> CheckReport:
         BudgetError: No network meets the budget, or none of the sampled ones does.
         UserError: The study, its data or the device is wrong.
     """
-    found, chosen = find_study(study).as_begun(), resolve_device(device)
+    given, chosen = find_study(study), resolve_device(device)
+    found, said = given.as_begun(), given.config.recipe
     config, dataset = found.config, found.dataset
     require_batch(config.recipe, len(dataset.train))
     require_satisfiable(config, dataset)
@@ -159,7 +160,12 @@ def check_study(study: Named, *, device: str = "auto") -> CheckReport:
         trainings=trainings,
         total_seconds=trainings * statistics.mean(seconds),
         skipped=dataset.skipped,
-        notes=(*dataset.notes, *_advice(config.recipe, dataset), *_halving_advice(config.search)),
+        notes=(
+            *dataset.notes,
+            *without_effect(said, said.model_fields_set),
+            *_advice(config.recipe, dataset),
+            *_halving_advice(config.search),
+        ),
     )
 
 

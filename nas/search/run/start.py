@@ -20,6 +20,7 @@ from nas.search.run.recovery import release_abandoned
 from nas.search.storage.database import retry_creation
 from nas.search.study import Named, Study, find_study
 from nas.training.preparing import flips, mirror_note, require_batch
+from nas.training.recipe import without_effect
 
 
 def run_study(
@@ -70,6 +71,8 @@ def run_study(
                 on_event(Noted(line))
             if note := mirror_note(given.config.data, begun.dataset, given.config.recipe):
                 on_event(Noted(note))
+            for line in without_effect(given.config.recipe, given.config.recipe.model_fields_set):
+                on_event(Noted(line))
             if ways := earlier_ways(given.config, begun.config):
                 on_event(Noted(f"this study goes on as it began: {'; '.join(ways)}"))
         count = trials if trials is not None else ENDLESS if until else begun.missing_trials()
