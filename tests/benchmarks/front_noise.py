@@ -269,7 +269,7 @@ def page(frame: pd.DataFrame, pooled: dict[tuple[int, str], list[Tenth]], studie
             "",
             f"Of the {len(fixed)} kinds, bias is within ± {limit:g} in {fixed['unbiased'].sum()}. P(front) is within"
             f" {OFF:g} in {fixed['tenths_near'].sum()} of {fixed['tenths'].sum()} tenths, and nowhere off by more than"
-            f" luck in {fixed['calibrated'].sum()} kinds.",
+            f" luck in {fixed['calibrated'].sum()} of them.",
             "",
             "| networks | spread | noise | raw bias | bias | P(front) said | true | tenths within 0.05 |",
             "|---|---|---|---|---|---|---|---|",
