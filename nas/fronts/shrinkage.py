@@ -7,7 +7,7 @@ mean ``y`` of a network's ``n`` trainings::
 
     y     = truth + images + seeds
     truth = trend(log cost) + line(family) + merit       merit ~ N(0, spread²)
-    seeds ~ N(0, noise² / n)                             noise from further trainings, or assumed
+    seeds ~ N(0, noise² / n)                             noise from further trainings, or assumed; of weak networks more
     images: what drawing the validation images adds      from paired answers (nas/fronts/images.py)
 
 The trend is a straight line plus a cubic smoothing spline (an integrated Wiener process: Wahba 1978, "Improper priors,
@@ -18,6 +18,10 @@ leave possible, on a grid, under weak priors: half-Cauchy for spline and familie
 variance parameters in hierarchical models"), log-normal for the spread, since networks that differ are never all equal
 (a boundary-avoiding prior, Chung et al. 2013, doi:10.1007/s11336-013-9328-2).
 
+Weak networks vary more with the seed than strong ones: noise follows the binomial law ``noise² ~ a (1 - a)`` of the
+accuracy that is expected for cost and family. So what weak networks scatter is not taken for merit, and strong ones get
+no noise from them.
+
 Few further trainings leave the noise uncertain, which gives the tails of Student's t. Without any, spread and noise
 cannot be told apart; then the assumed noise stays what it is, whatever the networks are like.
 
@@ -27,6 +31,7 @@ looked. Networks that fell far below the trend neither widen the spread nor are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -43,6 +48,9 @@ _FAR_BELOW = 4.0
 """Robust standard deviations below the trend from which on a network tells nothing of the others."""
 _ENOUGH = 8
 """Networks from which on it can be told what far below is."""
+_PASSES = 3
+_MOST, _STEP = 3.0, 0.1
+"""Largest ratio of a network's noise to a usual one's, and the steps of its logarithm: equals are summed together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +111,12 @@ def expected(networks: Sequence[Trainings], guess: NoiseGuess, images: ImageNois
 def _fitted(networks: Sequence[Trainings], guess: NoiseGuess, images: ImageNoise) -> Posterior:
     """Return what the networks leave possible, without those far below the trend."""
     data = Data.of(networks, images)
-    for _ in range(3):
+    for number in range(_PASSES):
         posterior = Posterior(data, guess)
         usual = _usual(data, posterior.trend)
-        if (usual == data.usual).all():
+        if number and (usual == data.usual).all():
             break
-        data = replace(data, usual=usual)
+        data = replace(data, usual=usual, relative=_relative_noise(data.center + posterior.trend))
     return posterior
 
 
@@ -131,3 +139,11 @@ def _usual(data: Data, trend: Array) -> npt.NDArray[np.bool_]:
     if len(data.means) < _ENOUGH or robust == 0:
         return data.usual
     return residuals > -_FAR_BELOW * robust
+
+
+def _relative_noise(trend: Array) -> Array:
+    """Return the noise of one training at expected accuracies as a multiple of the usual, by the binomial law."""
+    variances = trend.clip(0, 1) * (1 - trend.clip(0, 1)) + 1e-9
+    logs = 0.5 * np.log(variances / np.median(variances))
+    relative: Array = np.exp(_STEP * np.round(logs.clip(-math.log(_MOST), math.log(_MOST)) / _STEP))
+    return relative

@@ -25,7 +25,7 @@ from nas.search.proposals import all_proposals, architecture_of, distributions
 from nas.search.study import Named, find_study
 from nas.search.together import try_together
 from nas.training.preparing import require_batch
-from nas.training.recipe import Recipe
+from nas.training.recipe import Recipe, without_effect
 from nas.training.step import PRECISIONS, resolved_precision
 from nas.training.timing import StepTime, time_step
 from nas.units import format_count
@@ -139,7 +139,8 @@ def check_study(study: Named, *, device: str = "auto", workers: int | None = Non
         BudgetError: No network meets the budget, or none of the sampled ones does.
         UserError: The study, its data or the device is wrong.
     """
-    found, chosen = find_study(study).as_begun(), resolve_device(device)
+    given, chosen = find_study(study), resolve_device(device)
+    found, said = given.as_begun(), given.config.recipe
     config, dataset = found.config, found.dataset
     require_batch(config.recipe, len(dataset.train))
     require_satisfiable(config, dataset)
@@ -175,7 +176,12 @@ def check_study(study: Named, *, device: str = "auto", workers: int | None = Non
         skipped=dataset.skipped,
         workers=workers or 1,
         workers_seconds=None if together is None else together.seconds(total_seconds, trainings=trainings),
-        notes=(*dataset.notes, *_advice(config.recipe, dataset), *_halving_advice(config.search)),
+        notes=(
+            *dataset.notes,
+            *without_effect(said, said.model_fields_set),
+            *_advice(config.recipe, dataset),
+            *_halving_advice(config.search),
+        ),
     )
 
 
