@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -13,6 +14,7 @@ from nas.sampling.gaussian_process import GaussianProcess
 
 _Fits = Callable[[Array, Array, npt.NDArray[np.bool_]], Array]
 
+_FITTED_MOST = 150  # trials; all are predicted from
 _LEAST = 1e-3  # so that nothing is impossible
 
 
@@ -44,7 +46,8 @@ class Chances:
 
     def _fitted(self, points: Array, values: Array) -> GaussianProcess:
         process = GaussianProcess(points, values, categorical=self._categorical)
-        process.parameters = self._fits(points, values, self._categorical)
+        some = slice(None, None, math.ceil(len(points) / _FITTED_MOST))
+        process.parameters = self._fits(points[some], values[some], self._categorical)
         return process
 
     def __call__(self, points: Array) -> Array:

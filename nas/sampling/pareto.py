@@ -33,6 +33,7 @@ _CLIMBS = 8  # times at most, as long as there is a better one
 _STRATA_DRAWN = 1000  # from which the first proposals are chosen
 _FEW = 10  # feasible candidates below which others are climbed to
 _CLIMBS_TO_FEASIBLE = 20  # at most, until one finds something new
+_RETRIED = "retry_history"  # numbers that Optuna's RetryHeartbeatStaleTrialCallback leaves with what it tries again
 _CHECKED = 500  # trials, the last, whose cost is compared
 
 
@@ -153,8 +154,7 @@ class ParetoSampler(BaseSampler):
     def _proposal(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]) -> Parameters:
         index = self._index(study, trial)
         random = np.random.default_rng(self._seed_of(index, "proposal"))
-        trials = study.get_trials(deepcopy=False)
-        others = [self._as_asked(t) for t in trials if t.number != trial.number and not self._ignore(t)]
+        others = [self._as_asked(other) for other in self._counting(study) if other.number != trial.number]
         finished = [*self._earlier, *others]
         conditions = self._version.conditions(finished, space)
         self._require_known_cost(others, space)
@@ -264,7 +264,13 @@ class ParetoSampler(BaseSampler):
 
     def _index(self, study: Study, trial: FrozenTrial) -> int:
         """Return how many trials that count came before."""
-        return sum(not self._ignore(other) for other in study.get_trials(deepcopy=False)[: trial.number])
+        return sum(other.number < trial.number for other in self._counting(study))
+
+    def _counting(self, study: Study) -> list[FrozenTrial]:
+        """Return the trials that count; of a killed worker's that Optuna tries again, only the last attempt does."""
+        trials = study.get_trials(deepcopy=False)
+        retried = {number for trial in trials for number in trial.system_attrs.get(_RETRIED, ())}
+        return [trial for trial in trials if trial.number not in retried and not self._ignore(trial)]
 
     def _seed_of(self, index: int, purpose: str) -> int:
         key = hashlib.blake2b(f"{self._seed}/{index}/{purpose}".encode(), digest_size=4).digest()
