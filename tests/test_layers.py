@@ -17,7 +17,7 @@ ROOMS = (
 )
 """From the ground up: a room imports only from rooms that stand before it."""
 ONLY = {
-    "fronts": {"errors", "units", "records", "config"},
+    "fronts": {"errors", "units", "records", "config", "processes"},
     "sampling": {"errors", "units", "records", "config", "fronts", "processes"},
     "search/storage": {"errors", "units", "records", "config", "fronts", "processes", "architecture", "models"},
 }

@@ -76,9 +76,9 @@ def _plural(count: int, what: str) -> str:
 
 
 def _held_up(data_share: float) -> str:
-    from nas.training.clock import TOO_LARGE
+    from nas.records import LARGE_DATA_SHARE
 
-    return ": augmentation or reading slows training down" if data_share > TOO_LARGE else ""
+    return ": augmentation or reading slows training down" if data_share > LARGE_DATA_SHARE else ""
 
 
 def search(
@@ -120,7 +120,8 @@ def search(
                 max_hours=max_hours,
                 on_event=show,
             )
-        front, advice = front_with_noise(ran), findings(ran)
+        front = front_with_noise(ran)
+        advice = findings(ran, front)
     if planned == 0:
         console.print(f"{found.name} has all its trials. To run N more: {command} --trials N")
     if as_json:
@@ -240,7 +241,8 @@ def front(
     if as_json and as_csv:
         raise ConfigError("--json and --csv cannot be used together")
     with open_study(study, storage=storage) as opened:
-        found, advice = front_with_noise(opened), findings(opened)
+        found = front_with_noise(opened)
+        advice = findings(opened, found)
     if as_json:
         print_json(_front_document(opened.name, found, advice))
     elif as_csv:

@@ -111,7 +111,7 @@ def guess_noise(
         assumed = float(np.median([sampling_error(share) for share in seen.values()]))
     else:
         assumed = binomial_error([values[0] for values in known.values()], val_images=val_images)
-    squares = sum(float(np.var(values)) * len(values) for values in known.values())
+    squares = sum(float(np.var(values)) * len(values) for values in known.values() if len(values) > 1)
     further = sum(len(values) - 1 for values in known.values())
     return NoiseGuess(max(assumed, least_error(val_images)), squares, further)
 

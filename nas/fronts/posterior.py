@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,9 +12,10 @@ import numpy.typing as npt
 from scipy.special import logsumexp
 
 from nas.fronts.geometry import Array
-from nas.fronts.noise import NoiseGuess
+from nas.fronts.noise import NoiseGuess, mean
 
-_DRAWS = 4000
+DRAWS = 4000
+_AT_A_TIME = 16
 _KNOTS = 8
 _SPREAD, _SPREAD_WITHIN = 0.015, 1.0
 """Median of the spread, in accuracy, before anything is trained, and the standard deviation of its logarithm."""
@@ -78,7 +79,7 @@ class Data:
     @staticmethod
     def of(networks: Sequence[Trainings], images: ImageNoise) -> Data:
         """Return networks, cheapest first, as arrays."""
-        means = np.array([np.mean(network.accuracies) for network in networks])
+        means = np.array([mean(network.accuracies) for network in networks])
         logs = np.log([network.cost for network in networks])
         place = (logs - logs.min()) / (np.ptp(logs) or 1.0)
         line = np.column_stack([np.ones(len(place)), place])
@@ -174,21 +175,27 @@ class Posterior:
             second += weight * (mean**2 + left + (half**2).sum(axis=0))
         return data.center + first, np.sqrt(np.maximum(second - first**2, 1e-12))
 
-    def draw(self, generator: np.random.Generator) -> Array:
-        """Draw true accuracies, less the center, (draws, networks)."""
+    def draw(self, generator: np.random.Generator) -> Iterator[Array]:
+        """Draw true accuracies, less the center, a few draws at a time, (draws, networks): all would not fit a cache.
+
+        What was given is overwritten by the next.
+        """
         data = self._data
-        counts = generator.multinomial(_DRAWS, self._shares)
-        drawn = np.empty((_DRAWS, len(data.means)))
-        ends = np.cumsum(counts)
+        counts = generator.multinomial(DRAWS, self._shares)
+        drawn, expected = np.empty((2, _AT_A_TIME, len(data.means)))
         for index in np.flatnonzero(counts).tolist():
             kept, left = self._kept(index)
             normal = generator.standard_normal((counts[index], data.columns.shape[1]))
             weights = self._weights[index] + np.linalg.solve(self._factors[index].T, normal.T).T
-            part = drawn[ends[index] - counts[index] : ends[index]]
-            generator.standard_normal(out=part)
-            part *= np.sqrt(left)
-            part += kept * data.means + weights @ self._slopes(kept).T
-        return drawn
+            scale, means, slopes = np.sqrt(left), kept * data.means, self._slopes(kept).T
+            for first in range(0, len(weights), _AT_A_TIME):
+                part = weights[first : first + _AT_A_TIME]
+                merits, sums = drawn[: len(part)], np.matmul(part, slopes, out=expected[: len(part)])
+                generator.standard_normal(out=merits)
+                merits *= scale
+                sums += means
+                merits += sums
+                yield merits
 
     def _kept(self, index: int) -> tuple[Array, Array]:
         """Return which share of its distance from the trend each network keeps, and the variance that is left."""

@@ -34,8 +34,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.fronts.geometry import Array
-from nas.fronts.noise import NoiseGuess, chances_of
-from nas.fronts.posterior import NO_IMAGE_NOISE, Data, ImageNoise, Posterior, Trainings
+from nas.fronts.noise import NoiseGuess, times_on_front
+from nas.fronts.posterior import DRAWS, NO_IMAGE_NOISE, Data, ImageNoise, Posterior, Trainings
+from nas.processes.threads import blas_threads
 
 _FAR_BELOW = 4.0
 """Robust standard deviations below the trend from which on a network tells nothing of the others."""
@@ -67,6 +68,7 @@ class Shrunk:
 
 
 @lru_cache(maxsize=16)
+@blas_threads(1)
 def shrink(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNoise = NO_IMAGE_NOISE) -> Shrunk:
     """Return what is known of networks, given all their trainings.
 
@@ -87,11 +89,14 @@ def shrink(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNois
         data = replace(data, usual=usual)
     means, errors = posterior.moments()
     means = means.clip(0, 1)
-    drawn = posterior.draw(np.random.default_rng(0))
-    costs = np.array([network.cost for network in networks])
+    costs = np.array([network.cost for network in networks], float)
     before, on_front = _front(costs, means)
-    better = np.array([(drawn[:, i] > drawn[:, j]).mean() if j >= 0 else 1.0 for i, j in enumerate(before)])
-    return Shrunk(means, errors, chances_of(costs, drawn), before, on_front, better, posterior.spread)
+    times, above = np.zeros((2, len(costs)))
+    for drawn in posterior.draw(np.random.default_rng(0)):
+        times += times_on_front(costs, drawn)
+        above += np.count_nonzero(drawn > drawn.take(before, axis=1), axis=0)
+    better = np.where(before >= 0, above / DRAWS, 1.0)
+    return Shrunk(means, errors, times / DRAWS, before, on_front, better, posterior.spread)
 
 
 def _front(costs: Array, means: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

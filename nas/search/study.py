@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,7 +25,7 @@ from nas.search.disk import weights_folder
 from nas.search.storage.database import Database
 from nas.search.storage.images import require_same_images
 from nas.search.storage.optuna_study import UNFINISHED, open_optuna_study
-from nas.search.storage.reading import images_behind, read_ended, read_growth, read_judgement
+from nas.search.storage.reading import images_behind, read_ended, read_growth, read_judgement, stored_ends
 from nas.search.storage.store import Store
 
 
@@ -153,20 +154,25 @@ class Study:
         with self.database.errors():
             return read_judgement(self.store, metric=self.config.recipe.metric)
 
-    def curves(self) -> dict[int, list[Epoch]]:
-        """Return the learning curve of each trained trial, by number."""
+    def curves(self, numbers: Collection[int] | None = None) -> dict[int, list[Epoch]]:
+        """Return the learning curve of each trained trial, by number.
+
+        Args:
+            numbers: Of the trials; all by default.
+        """
         with self.database.errors():
-            return self.store.curves()
+            return self.store.curves(numbers)
 
     def ended(self) -> list[Ended]:
         """Return the trainings that have ended, in the order in which they ended."""
         with self.database.errors():
-            return read_ended(self.store, self.optuna())
+            return read_ended(self.store)
 
     def growth(self) -> Growth | None:
         """Return what the last part of the search has added to the front; None if the search is too short to tell."""
         with self.database.errors():
-            return read_growth(self.store, self.optuna(), startup_trials=self.config.search.startup_trials)
+            ends = stored_ends(self.store)
+            return read_growth(self.store, ends, startup_trials=self.config.search.startup_trials)
 
     def missing_trials(self) -> int:
         """Return how many trials the study still needs, besides those that have ended or are running."""
