@@ -148,7 +148,7 @@ class Coordinator:
     # what is begun
 
     def _may_begin_more(self) -> bool:
-        return len(self._executor.running) < self._executor.hands or self._proposal is not None
+        return len(self._executor.running) < self._executor.hands and self._proposal is not None
 
     def _fill(self) -> None:
         """Give each free hand something to do, and have the next ready."""

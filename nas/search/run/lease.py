@@ -58,10 +58,13 @@ class Lease:
         Raises:
             StudyError: Another process does, and the database is one for one process.
         """
-        leader = self._rows.leader()
-        if self.alone and leader is not None and not self.is_gone(leader):
-            raise StudyError(self._held_by(leader))
+        if self.alone and self._rows.leader() == self.holder:
+            raise StudyError(self._held_by(self.holder))
         self._rows.enter(self.holder, hands=self._hands, seconds=self.seconds)
+        if self.alone and not self.take_lead():
+            leader = self._rows.leader()
+            self._rows.leave(self.holder)
+            raise StudyError(self._held_by(leader or self.holder))
         self._renewal.start()
         return self
 
