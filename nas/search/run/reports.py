@@ -57,6 +57,7 @@ class Reports:
         proposer: Proposer,
         rungs: Rungs,
         *,
+        leads: Callable[[], bool],
         emit: Callable[[Event], None],
         patience: Patience,
         clock: HandClock,
@@ -68,19 +69,25 @@ class Reports:
             trainings: Of the study.
             proposer: Knows Optuna's study.
             rungs: Where trainings pause.
+            leads: Tells whether this process leads the study: only the leader tells Optuna.
             emit: Called with each event.
             patience: Waits for the database.
             clock: Of the hands.
         """
         self._study, self._store, self._trainings = study, study.store, trainings
         self._proposer, self._rungs = proposer, rungs
-        self._emit, self._patience, self._clock = emit, patience, clock
+        self._leads, self._emit, self._patience, self._clock = leads, emit, patience, clock
         self._weights = study.weights_folder()
         self._made = dict[str, Training]()
         self._failures = deque[str](maxlen=FAILURES_IN_A_ROW)  # why the last failed; empty for one that did not
         self._came_to_something = False
         self.fault: NasError | None = None
         """Why no further training can be made."""
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Keys of the claims whose trainings a hand makes."""
+        return frozenset(self._made)
 
     def begin(self, claim: Claim) -> Task:
         """Return the task of a training that was taken."""
@@ -188,7 +195,8 @@ class Reports:
         self._patience(lambda: self._trainings.end_trial(training.claim, record, answers=answers))
         if record.state != "stopped":
             self._checkpoint(training.claim).unlink(missing_ok=True)
-        self._patience(lambda: self._tell_optuna(record))
+        if self._leads():
+            self._patience(lambda: self._tell_optuna(record))
         self._emit(TrialFinished(record, went_on=training.claim.source == "promoted"))
 
     def _tell_optuna(self, record: TrialRecord) -> None:
@@ -218,10 +226,11 @@ class Reports:
 
     def give_back(self) -> None:
         """Give back what was begun and has not been told of; where the database is away, the next start does it."""
-        for training in tuple(self._made.values()):
-            self._forget(training)
-            with outages_suppressed(), suppress(Outdated):
-                self._trainings.leave(training.claim)
+        with outages_suppressed():
+            for training in tuple(self._made.values()):
+                self._forget(training)
+                with suppress(Outdated):
+                    self._trainings.leave(training.claim)
 
     def require_something(self) -> None:
         """Raise NasError where trainings failed and none came to anything."""

@@ -19,7 +19,6 @@ from nas.executors.task import Executor
 from nas.models.device import devices_of
 from nas.processes.interrupts import Interrupts
 from nas.search.bounds import require_hands, require_memory, require_rungs, require_satisfiable
-from nas.search.disk import prune_checkpoints
 from nas.search.run.clock import HandClock
 from nas.search.run.coordinator import Coordinator
 from nas.search.run.events import Event, ImagesLoaded, Noted
@@ -96,7 +95,6 @@ def run_study(
             begun = _open(found, given, emit)
             clock = HandClock(workers)
             with Lease(begun.database, begun.name, hands=workers, waited=clock.waited) as lease:
-                prune_checkpoints(begun.weights_folder(), begun.store.trials(), begun.store.repeats())
                 coordinator = Coordinator(
                     begun,
                     hands,
