@@ -230,13 +230,15 @@ NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
 def without_effect(recipe: Recipe, keys: Collection[str]) -> list[str]:
     """Return one line for each of these keys, which a user has set, that another one makes meaningless.
 
-    What is as it would be anyway says nothing of what its user wanted.
+    Where all are set a program has written them, and nobody meant anything by it.
     """
+    if set(keys) >= set(NEEDS):
+        return []
     lines = list[str]()
     for key, (other, values) in NEEDS.items():
         present = getattr(recipe, other)
         unused = present not in values if values else not present
-        if unused and key in keys and getattr(recipe, key) != Recipe.model_fields[key].default:
+        if unused and key in keys and getattr(recipe, key) is not None:
             name = "weight_decay" if other == "decay" else other
             wanted = f"to be {' or '.join(values)}" if values else "above 0"
             lines.append(f"recipe.{key} has no effect: it needs {name} {wanted}, but {name} is {present}")

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 
 import torch
 
-from nas.config.study import StudyConfig, earlier_ways
+from nas.config.study import StudyConfig, earlier_ways, idle_keys
 from nas.data.sources import Dataset
 from nas.errors import ConfigError, StudyError
 from nas.executors.inline import Inline
@@ -28,7 +28,6 @@ from nas.search.storage.database import retry_creation
 from nas.search.storage.outage import Patience
 from nas.search.study import Named, Study, find_study
 from nas.training.preparing import flips, mirror_note, require_batch
-from nas.training.recipe import without_effect
 
 ExecutorName: TypeAlias = Literal["processes", "inline"]
 EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
@@ -118,7 +117,7 @@ def _open(found: Study, given: Study, emit: Callable[[Event], None]) -> Study:
     emit(ImagesLoaded(begun.dataset))
     if note := mirror_note(given.config.data, begun.dataset, given.config.recipe):
         told.append(note)
-    told += without_effect(given.config.recipe, given.config.recipe.model_fields_set)
+    told += idle_keys(given.config)
     if ways := earlier_ways(given.config, begun.config):
         told.append(f"this study goes on as it began: {'; '.join(ways)}")
     for line in told:
