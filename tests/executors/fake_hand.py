@@ -1,7 +1,7 @@
-"""A hand that loads in a moment: its trainings are a formula of network and seed, and the rest is as a real hand has it.
+"""A hand that loads in a moment: its trainings are a formula of network and seed, the rest is as with a real hand.
 
-It goes on from its checkpoint, asks at rungs, saves when it is told to stop and ends when its orders do. What it does is
-set by environment variables:
+It goes on from its checkpoint, asks at rungs, saves when it is told to stop and ends when its orders do. Environment
+variables set what it does:
 
 - FAKE_SECONDS: of an epoch.
 - FAKE_IMAGES: number of validation images.
