@@ -31,9 +31,9 @@ HAND = (sys.executable, "-P", "-m", "nas.executors.hand")
 """Command of a hand; without the working directory among its modules."""
 
 _STARTS = 5
-"""A process that is killed while it loads, which no network can be blamed for, is started anew; not so often in a row."""
+"""A process that is killed while it loads, which no network can be blamed for, is started anew, but not so often."""
 _SECONDS_OF_SILENCE = 3600.0
-"""A process that has taken no step for so long hangs; the first steps of a compiled network take minutes."""
+"""A process that has taken no step for so long hangs; the first one of a compiled network takes minutes."""
 _SECONDS_AWAKE = 10.0  # of one wait, at most: whoever was stopped or asleep has not listened
 
 Report = tuple["Hand", "dict[str, Any] | None"]
@@ -51,14 +51,18 @@ class Hand:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         package = Path(nas.__file__).parents[1]
         paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            start_new_session=True,  # Ctrl-C of the terminal is the coordinator's matter
-        )
+        try:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                start_new_session=True,  # Ctrl-C of the terminal is the coordinator's matter
+            )
+        except OSError:
+            self._errors.close()
+            raise
         self._listener = threading.Thread(target=self._listen, args=(reports,), daemon=True)
         self._listener.start()
 

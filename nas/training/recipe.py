@@ -228,12 +228,7 @@ NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def without_effect(recipe: Recipe, keys: Collection[str]) -> list[str]:
-    """Return one line for each of these keys, which a user has set, that another one makes meaningless.
-
-    Where all are set a program has written them, and nobody meant anything by it.
-    """
-    if set(keys) >= set(NEEDS):
-        return []
+    """Return one line for each of these keys, which a user has set, that another one makes meaningless."""
     lines = list[str]()
     for key, (other, values) in NEEDS.items():
         present = getattr(recipe, other)

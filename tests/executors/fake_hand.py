@@ -1,11 +1,12 @@
-"""A hand that loads in a moment: its trainings are a formula of network and seed, and the rest is as a real hand has it.
+"""A hand that loads in a moment: its trainings are a formula of network and seed, the rest is as with a real hand.
 
-It goes on from its checkpoint, asks at rungs, saves when it is told to stop and ends when its orders do. What it does is
-set by environment variables:
+It goes on from its checkpoint, asks at rungs, saves when it is told to stop and ends when its orders do. Environment
+variables set what it does:
 
 - FAKE_SECONDS: of an epoch.
 - FAKE_IMAGES: number of validation images.
 - FAKE_LOG: a file that gets a line for each task begun and for each epoch trained.
+- FAKE_STUBBORN: it does not stop when it is told to.
 - FAKE_CRASH: JSON; ``network`` (in the order in which they are begun) dies ``times`` times in its second epoch, of the
   signal or with the exit code ``how``; ``repeat`` says in which of its trainings.
 """
@@ -42,6 +43,8 @@ def listen() -> None:
         if "answer" in order:
             answers.put(order["answer"])
         elif "stop" in order:
+            if "FAKE_STUBBORN" in os.environ:
+                continue
             stopped.set()
             answers.put(False)
         else:
@@ -80,7 +83,7 @@ def point(network: str, seed: int, epoch: int) -> dict[str, Any]:
     return {"epoch": epoch, **losses, "val_accuracy": accuracy, "seconds": SECONDS}
 
 
-def crash(network: str, repeat: str) -> None:
+def crash(network: str, repeat: str, paths: list[str]) -> None:
     if CRASH is None or int(repeat) != CRASH.get("repeat", 0):
         return
     begun = [line.split()[1].split(".") for line in Path(os.environ["FAKE_LOG"]).read_text().splitlines()]
@@ -88,6 +91,8 @@ def crash(network: str, repeat: str) -> None:
     attempts = {attempt for other, again, attempt in begun if (other, again) == (network, repeat)}
     if order.index(network) != CRASH["network"] or len(attempts) > CRASH["times"]:
         return
+    for path in paths:  # it dies while it writes
+        Path(path).with_suffix(".01234567.partial").write_text("half of a")
     if isinstance(CRASH["how"], int):
         print("no kernel image is available", file=sys.stderr, flush=True)
         os._exit(CRASH["how"])
@@ -117,7 +122,7 @@ def train(task: dict[str, Any]) -> None:
             report("Stopped", key)
             return
         if curve:
-            crash(network, repeat)
+            crash(network, repeat, list(filter(None, (task["checkpoint"], task["weights"]))))
         log(f"epoch {key} {len(curve) + 1}")
         curve.append(point(network, seed, len(curve) + 1))
         save(task["checkpoint"], json.dumps(curve))
