@@ -1,7 +1,7 @@
 """A hand that loads no torch and trains by a formula: a training's numbers are a function of its network and seed.
 
-``FAKE_HAND_SECONDS`` says how long an epoch takes at most, and ``FAKE_HAND_LOG`` names a file in which each training
-says when it begins and when it ends.
+``FAKE_HAND_SECONDS`` says how long an epoch takes at most, ``FAKE_HAND_IMAGES`` how many validation images there are,
+and ``FAKE_HAND_LOG`` names a file in which each training says when it begins and when it ends.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from nas.executors.task import Ended, EpochDone, Stopped, Task, Told
 from nas.records import Epoch
 
 SECONDS = float(os.environ.get("FAKE_HAND_SECONDS", "0.05"))
+IMAGES = int(os.environ.get("FAKE_HAND_IMAGES", "20"))
 LOG = os.environ.get("FAKE_HAND_LOG")
 
 
@@ -80,7 +81,7 @@ def work(task: Task, tell: Callable[[Told], bool], stop: Callable[[], bool]) -> 
         write(weights, digest)
     note(task, f"end {len(curve)}")
     seconds = SECONDS * len(curve)
-    tell(Ended(task.key, paused, curve, "formula", seconds, None, 0.0, np.arange(10) % 10))
+    tell(Ended(task.key, paused, curve, "formula", seconds, None, 0.0, np.arange(IMAGES) % 10))
     return True
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nas.search.run.claims import wanted_repeats
 from scipy.special import ndtr
 
 from nas.config.search import Replicates
@@ -26,6 +25,7 @@ from nas.fronts.noise import (
     times_on_front,
 )
 from nas.records import Repeat, TrialRecord
+from nas.search.run.wanted import wanted_repeats
 
 BASE = TrialRecord(0, "s", 1.0, 1.0, 8, "d", 1, 1, 1, state="trained")
 TOLERANCE = 0.035

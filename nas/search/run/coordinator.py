@@ -17,7 +17,7 @@ import torch
 
 from nas.executors.task import Executor
 from nas.processes.owners import name_of
-from nas.records import TrialRecord
+from nas.records import UNFINISHED, TrialRecord
 from nas.search.disk import prune_checkpoints
 from nas.search.run.clock import HandClock
 from nas.search.run.events import Event, Noted, NothingLeft, Stagnant, TimeIsUp, TrialFinished
@@ -27,7 +27,6 @@ from nas.search.run.proposing import Proposer
 from nas.search.run.recovery import reconcile, recover, release_gone
 from nas.search.run.reports import Reports
 from nas.search.run.wanted import Rungs, next_repeat
-from nas.search.storage.optuna_study import UNFINISHED
 from nas.search.storage.outage import Patience
 from nas.search.storage.trainings import Claim, NotLeading, Trainings
 from nas.search.study import Study
@@ -159,10 +158,10 @@ class Coordinator:
 
     def _count_tickets(self) -> int:
         """Return how many new proposals to make; those that wait for their training count among the asked ones."""
-        asked = self._study.missing_trials() if self._trials is None else self._trials
-        waiting = [trial for trial in self._study.store.trials() if trial.state in ("waiting", "interrupted")]
-        reserved = sum(self._study.store.reserved(trial.digest) == trial.number for trial in waiting)
-        return max(0, asked - reserved)
+        standing = self._trainings.standing()
+        if self._trials is None:
+            return max(0, self._study.config.search.trials - standing.ended - standing.unfinished)
+        return max(0, self._trials - standing.unfinished)
 
     def _others_train(self) -> bool:
         """Tell whether to stay because others are at work on the study, which may give more to do."""
@@ -246,7 +245,7 @@ class Coordinator:
         return None
 
     def _trials_unfinished(self) -> bool:
-        return any(trial.state in UNFINISHED for trial in self._study.store.trials())
+        return self._trainings.standing().unfinished > 0
 
     # proposals
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import optuna
 from optuna.trial import TrialState
 
+from nas.records import UNFINISHED
 from nas.search.run.lease import Lease
 from nas.search.storage.earlier import adopt_trainings
-from nas.search.storage.optuna_study import UNFINISHED, add_copies, copied, tell
+from nas.search.storage.optuna_study import add_copies, copied, tell
 from nas.search.storage.store import Store
 from nas.search.storage.trainings import Trainings
 

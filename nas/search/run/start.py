@@ -167,8 +167,8 @@ def _begin(study: Study) -> tuple[Study, list[str]]:
     Returns:
         The study as it was begun, and what cannot be told of its images.
     """
-    store, dataset = study.store, study.dataset
-    config = study.config if study.was_run() else _complete(study.config, dataset)
+    store, dataset, earlier = study.store, study.dataset, study.as_begun()  # another may have begun it just now
+    config = _complete(study.config, dataset) if earlier is study else earlier.config
     labels, images = dataset.validation.labels, dataset.identity
     told = retry_creation(lambda: store.register(config, images=images, val_labels=labels, notes=dataset.notes))
     begun = study.settled(config, dataset.fingerprint)

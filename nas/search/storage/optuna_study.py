@@ -12,7 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.records import TrialRecord
+from nas.records import UNFINISHED, TrialRecord
 from nas.search.storage.database import Database
 
 ERROR = "nas:error"
@@ -21,10 +21,6 @@ ENDED = "nas:ended"
 """User attribute of a trial that was trained: when that ended, in seconds since the epoch, whatever the clock shows."""
 PROMOTED = "nas:promoted"
 """User attribute of a copy, made when a paused trial was trained to the end: that trial's number."""
-
-
-UNFINISHED = ("waiting", "running", "interrupted")
-"""States of trials that are still to be trained."""
 
 METRICS = ["validation accuracy", "FLOPs"]
 """The two objectives, as people read them."""

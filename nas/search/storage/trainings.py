@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -20,7 +20,7 @@ from nas.architecture.cost import Cost
 from nas.architecture.serialization import architecture_to_json
 from nas.architecture.spec import Architecture
 from nas.errors import NasError
-from nas.records import ClassNumbers, Epoch, Repeat, TrialRecord
+from nas.records import UNFINISHED, ClassNumbers, Epoch, Repeat, TrialRecord
 from nas.search.storage.packing import pack
 from nas.search.storage.schema import ANSWER, EPOCH, LEAD, NETWORK, REPEAT, TRAINING, TRIAL
 
@@ -36,6 +36,13 @@ class Outdated(NasError):
 
 class NotLeading(NasError):
     """Another leads the study now: only that one proposes and decides."""
+
+
+class Standing(NamedTuple):
+    """How many proposals of a study have ended, and how many are still to be trained."""
+
+    ended: int
+    unfinished: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +278,17 @@ class Trainings:
         left = {"state": "wanted", "owner": None, "left_off": True, "deaths": deaths}
         if connection.execute(TRAINING.update().where(held).values(left)).rowcount:
             self._note(connection, claim, "interrupted")
+
+    def standing(self) -> Standing:
+        """Return how many trials have ended and how many are still to be trained, all at one moment."""
+        own = sa.and_(TRAINING.c.study == TRIAL.c.study, TRAINING.c.number == TRIAL.c.number, TRAINING.c.repeat == 0)
+        reserved = sa.and_(TRAINING.c.number.is_not(None), TRAINING.c.state.in_(("wanted", "running")))
+        ended = TRIAL.c.state.not_in(UNFINISHED)
+        counts = [sa.func.count(sa.case((one, 1))) for one in (ended, sa.and_(~ended, reserved))]
+        query = sa.select(*counts).select_from(TRIAL).outerjoin(TRAINING, own).where(TRIAL.c.study == self.study)
+        with self._engine.connect() as connection:
+            ended_count, unfinished_count = connection.execute(query).one()
+            return Standing(ended_count, unfinished_count)
 
     def unfinished(self) -> bool:
         """Tell whether some training is wanted or being made."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from searching import How, Search, read_log, require_decent, require_whole, write_study
+from conftest import wait_until
+from searching import How, Search, count, read_log, require_decent, require_whole, write_study
 from servers import Server
 
 TRIALS = 24
@@ -18,7 +21,7 @@ def url(postgresql: Server) -> str:
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Callable[[Path, How], Search]:
+def begin(tmp_path: Path) -> Iterator[Callable[[Path, How], Search]]:
     searches = list[Search]()
 
     def start(path: Path, how: How) -> Search:
@@ -43,3 +46,103 @@ def test_a_second_search_trains_for_the_first(url: str, tmp_path: Path, begin: C
     require_whole(path, url, trials=TRIALS)
     begun, ended = read_log(path)
     assert set(begun.values()) == set(ended.values()) == {1}
+
+
+def test_when_the_leader_is_killed_another_on_its_host_leads_at_once(
+    url: str, tmp_path: Path, begin: Callable[..., Search]
+) -> None:
+    path = write_study(tmp_path / "killed.yaml", trials=TRIALS)
+    how = How(url, seconds=0.3, lease=600)
+    first = begin(path, how)
+    first.trained(path, url, least=2)
+    second = begin(path, how)
+    wait_until(lambda: "trains for it" in second.told)
+    first.kill()
+    assert second.ended() == 0
+    assert "this search leads study 'killed' now" in second.told
+    require_decent(first, second)
+    require_whole(path, url, trials=TRIALS)
+    begun, ended = read_log(path)
+    assert set(ended.values()) == {1} and sum(begun.values()) <= sum(ended.values()) + how.workers
+
+
+def test_a_leader_of_another_host_that_says_nothing_is_waited_for(
+    url: str, tmp_path: Path, begin: Callable[..., Search]
+) -> None:
+    path = write_study(tmp_path / "far.yaml", trials=200)
+    how = How(url, seconds=0.3, lease=3)
+    first = begin(path, how._replace(host="elsewhere", hours_ahead=1))
+    first.trained(path, url, least=2)
+    second = begin(path, how._replace(hours_ahead=-1))
+    wait_until(lambda: "process" in second.told and "on elsewhere leads" in second.told)
+    time.sleep(2 * how.lease)
+    assert "this search leads" not in second.told  # whatever the clocks of the two show
+    killed = time.monotonic()
+    first.kill()
+    wait_until(lambda: "this search leads" in second.told)
+    assert time.monotonic() - killed > how.lease / 2
+    require_decent(first, second)
+
+
+def test_a_leader_that_slept_finds_its_work_taken_and_goes_on_with_the_next(
+    url: str, tmp_path: Path, begin: Callable[..., Search]
+) -> None:
+    path = write_study(tmp_path / "slept.yaml", trials=60)
+    how = How(url, seconds=0.4, lease=2, idle=1)
+    first = begin(path, how)
+    first.trained(path, url, least=2)
+    second = begin(path, how)
+    wait_until(lambda: "trains for it" in second.told)
+    first.signal(signal.SIGSTOP)
+    wait_until(lambda: "this search leads" in second.told)
+    trained = count(path, url, "trained")
+    first.signal(signal.SIGCONT)
+    wait_until(lambda: "trains for it" in first.told)
+    assert count(path, url, "trained") < 60, (trained, second.told)
+    assert first.ended() == 0 and second.ended() == 0
+    require_decent(first, second)
+    require_whole(path, url, trials=60)
+
+
+def test_a_server_that_is_away_is_waited_for(
+    postgresql: Server, url: str, tmp_path: Path, begin: Callable[..., Search]
+) -> None:
+    path = write_study(tmp_path / "away.yaml", trials=60)
+    how = How(url, seconds=0.3, lease=2, workers=3)
+    first = begin(path, how)
+    first.trained(path, url, least=2)
+    second = begin(path, how._replace(host="elsewhere"))
+    wait_until(lambda: "trains for it" in second.told)
+    postgresql.stop()
+    time.sleep(4)
+    postgresql.start()
+    for _ in range(10):
+        postgresql.cut(url, most=2)
+        time.sleep(0.1)
+    assert first.ended() == 0 and second.ended() == 0
+    assert "the database does not answer" in first.told and "the database answers again after" in first.told
+    assert "leads study" not in first.told  # both were away, and nobody was taken for gone
+    require_decent(first, second)
+    require_whole(path, url, trials=60)
+    begun, ended = read_log(path)
+    assert set(begun.values()) == set(ended.values()) == {1}
+
+
+def test_patience_has_an_end_and_what_was_trained_is_on_disk(
+    postgresql: Server, url: str, tmp_path: Path, begin: Callable[..., Search]
+) -> None:
+    path = write_study(tmp_path / "gone.yaml", trials=TRIALS)
+    how = How(url, seconds=0.3, patience=1)
+    first = begin(path, how)
+    first.trained(path, url, least=2)
+    postgresql.stop()
+    try:
+        assert first.ended() == 2
+    finally:
+        postgresql.start()
+    last = first.told.strip().splitlines()[-1]
+    assert "has not answered for 1.0 s: everything trained is on disk; run it again" in last
+    second = begin(path, how)
+    assert second.ended() == 0
+    require_decent(first, second)
+    require_whole(path, url, trials=TRIALS)
