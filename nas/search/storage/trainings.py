@@ -287,7 +287,8 @@ class Trainings:
         counts = [sa.func.count(sa.case((one, 1))) for one in (ended, sa.and_(~ended, reserved))]
         query = sa.select(*counts).select_from(TRIAL).outerjoin(TRAINING, own).where(TRIAL.c.study == self.study)
         with self._engine.connect() as connection:
-            return Standing(*connection.execute(query).one())
+            row = connection.execute(query).one()
+        return Standing(row[0], row[1])
 
     def unfinished(self) -> bool:
         """Tell whether some training is wanted or being made."""
