@@ -15,6 +15,9 @@ ClassNumbers: TypeAlias = npt.NDArray[np.int64]
 Metric: TypeAlias = Literal["accuracy", "balanced_accuracy", "macro_f1"]
 """By which figure networks are compared on the validation images; ``accuracy`` in all that follows stands for it."""
 
+LARGE_DATA_SHARE = 0.1
+"""Share of the steps' time above which making batches is said to hold a training up."""
+
 Purpose: TypeAlias = Literal["budget", "front"]
 """Why a latency was measured: for the budget (in the searching process) or to rank the front (in its own process)."""
 

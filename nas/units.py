@@ -56,6 +56,18 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
+def parse_seconds(text: str) -> float:
+    """Read a time such as ``90s``, ``10m`` or ``1.5h``.
+
+    Raises:
+        ValueError: The text is no time, or is not positive.
+    """
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(s|m|min|h)", text.strip())
+    if match is None or float(match[1]) == 0:
+        raise ValueError(f"{text!r} is not a time; write for example 90s, 10m or 1.5h")
+    return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+
+
 def format_bytes(count: float) -> str:
     """Write a number of bytes with three significant digits and its unit, in powers of 1,000: ``48.9 MB``."""
     text = format_count(count)

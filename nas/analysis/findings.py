@@ -22,12 +22,17 @@ _LAST_PART = 10
 """One in so many epochs, the last, tells whether curves still rise."""
 
 
-def findings(study: Study) -> list[str]:
-    """Return what to know about a study's result, each in one sentence; nothing where all is well."""
-    front = front_with_noise(study)
+def findings(study: Study, front: NoisyFront | None = None) -> list[str]:
+    """Return what to know about a study's result, each in one sentence; nothing where all is well.
+
+    Args:
+        study: A study that has been run.
+        front: Its front where it is known already.
+    """
+    front = front or front_with_noise(study)
     if not front.points:
         return ["Nothing is trained yet."]
-    curves = study.curves()
+    curves = study.curves([point.trial.number for point in front.points])
     return [
         *_borders(study.config, front.points),
         *_rising(front, [curves.get(point.trial.number, []) for point in front.points]),

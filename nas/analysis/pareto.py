@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from nas.architecture.space import DIMENSIONS
 from nas.fronts.judged import Judged
 from nas.fronts.noise import WORTH_REPEATING, Noise
 from nas.records import TrialRecord
 from nas.search.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,8 @@ def to_frame(trials: Iterable[TrialRecord]) -> pd.DataFrame:
 
     ``choices`` is replaced by one column for each dimension that a trial has a choice for.
     """
+    import pandas as pd  # a third of a second, for those who want a table
+
     columns = [field.name for field in dataclasses.fields(TrialRecord) if field.name != "choices"]
     rows = [{**dataclasses.asdict(trial), **trial.choices} for trial in trials]
     chosen = [name for name in DIMENSIONS if any(name in row for row in rows)]
@@ -115,6 +118,8 @@ def to_frame(trials: Iterable[TrialRecord]) -> pd.DataFrame:
 
 def points_to_frame(points: Iterable[FrontPoint]) -> pd.DataFrame:
     """Return points as a table: their trials as ``to_frame`` has them, then the attributes of ``FrontPoint``."""
+    import pandas as pd
+
     listed = list(points)
     columns = [field.name for field in dataclasses.fields(FrontPoint) if field.name != "trial"]
     facts = pd.DataFrame([point.facts() for point in listed], columns=columns).astype({"within_noise_of": "Int64"})

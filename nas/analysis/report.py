@@ -90,7 +90,7 @@ def render_report(study: Study) -> str:
         front=front,
         noise=str(front.noise),
         metric=metric,
-        findings=findings(study),
+        findings=findings(study, front),
         share=format_share,
         latency=latency,
         growth=study.growth(),

@@ -72,7 +72,7 @@ def make_job(
     """Return what the command line says is to be trained."""
     from nas.data.sources import load_data, load_test
     from nas.training.preparing import mirror_note, require_batch
-    from nas.training.recipe import Recipe
+    from nas.training.recipe import Recipe, without_effect
 
     source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data, storage)
     architecture = selecting = dataset = None
@@ -101,7 +101,8 @@ def make_job(
             f" {dataset.name} has {len(dataset.classes)} and {dataset.channels}"
         )
     note = mirror_note(source, dataset, recipe)
-    notes = dataset.notes if note is None else (*dataset.notes, note)
+    keys = [text.partition("=")[0] for text in settings or []]
+    notes = (*dataset.notes, *([] if note is None else [note]), *without_effect(recipe, keys))
     return Job(architecture, dataset, load_test(source), recipe, notes, selecting, tested, storage)
 
 

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from nas.models.backends import Backend, Latency
     from nas.search.run.events import Event
+
+ValueT = TypeVar("ValueT")
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 Storage = Annotated[
@@ -74,6 +76,18 @@ def known_backends(text: str) -> list[Backend]:
 
     known = {str(name): name for name in BACKENDS}
     return [known[name] for name in split_names("--backend", text, known, what="backend")]
+
+
+def parsed(option: str, text: str, parse: Callable[[str], ValueT]) -> ValueT:
+    """Return what an option's text says.
+
+    Raises:
+        ConfigError: It is none of that kind.
+    """
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
 
 
 def split_names(option: str, text: str, known: Iterable[str] | None, *, what: str = "name") -> list[str]:

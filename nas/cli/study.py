@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, print_json, shown_search
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, parsed, print_json, shown_search
 from nas.cli.output import say
 from nas.errors import ConfigError
+from nas.units import format_share, parse_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from nas.search.study import Study
 
 
-def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False) -> None:
+def check(
+    study: StudyArgument,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Also try so many trainings at the same time: how long does it take?")
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
     """Check a study before you run it: budget, networks, costs, time."""
     from dataclasses import asdict
 
@@ -27,7 +35,7 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
     from nas.search.check import WORTH_SAYING, check_study
     from nas.units import format_seconds
 
-    report = check_study(study, device=device)
+    report = check_study(study, device=device, workers=workers)
     if as_json:
         print_json(asdict(report))
         return
@@ -59,6 +67,9 @@ def check(study: StudyArgument, device: Device = "auto", as_json: AsJson = False
         f"  the whole study: about {_plural(round(report.trainings), 'training')} and"
         f" {format_seconds(report.total_seconds)} with one worker{', if all are fast enough' if timed else ''}"
     )
+    if report.workers_seconds is not None:
+        with_ = _plural(report.workers, "worker")
+        say(f"  with {with_}: about {format_seconds(report.workers_seconds)}, their start included, as tried just now")
     own, best = next(iter(report.speeds)), max(report.speeds, key=lambda key: report.speeds[key])
     say("  the median network trains at")
     for name, speed in report.speeds.items():
@@ -76,9 +87,9 @@ def _plural(count: int, what: str) -> str:
 
 
 def _held_up(data_share: float) -> str:
-    from nas.training.clock import TOO_LARGE
+    from nas.records import LARGE_DATA_SHARE
 
-    return ": augmentation or reading slows training down" if data_share > TOO_LARGE else ""
+    return ": augmentation or reading slows training down" if data_share > LARGE_DATA_SHARE else ""
 
 
 def search(
@@ -86,12 +97,27 @@ def search(
     trials: Annotated[
         int | None, typer.Option(min=0, help="Number of further trials.  [default: as many as the study still needs]")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Number of processes that train at the same time.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of networks to train at the same time.")] = 1,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to train: processes, each in one of its own, or inline, in this one, for debugging."
+            "  [default: processes]"
+        ),
+    ] = None,
     until: Annotated[
         str | None,
         typer.Option(metavar="stagnant", help="Go on, past the study's trials, until the front stops improving."),
     ] = None,
-    max_hours: Annotated[float | None, typer.Option(help="Start nothing new after this many hours.")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option(help="Start nothing that is likely to end after this many hours.")
+    ] = None,
+    max_gpu_hours: Annotated[
+        float | None, typer.Option(help="The same for the hours that all trainings of this run take together.")
+    ] = None,
+    patience: Annotated[
+        str, typer.Option(help="How long to wait for a database that does not answer, such as 90s, 10m or 1h.")
+    ] = "1h",
     device: Device = "auto",
     storage: Storage = None,
     as_json: AsJson = False,
@@ -106,6 +132,7 @@ def search(
         from nas.search.run.start import run_study
         from nas.search.study import find_study
 
+        seconds = parsed("--patience", patience, parse_seconds)
         found = find_study(study, storage=storage)
         planned = trials if trials is not None or until else found.missing_trials()
     with found:
@@ -118,9 +145,13 @@ def search(
                 device=device,
                 until=until,  # type: ignore[arg-type]  # another word is refused there
                 max_hours=max_hours,
+                max_gpu_hours=max_gpu_hours,
+                executor=executor,  # type: ignore[arg-type]  # another word is refused there
+                patience=seconds,
                 on_event=show,
             )
-        front, advice = front_with_noise(ran), findings(ran)
+        front = front_with_noise(ran)
+        advice = findings(ran, front)
     if planned == 0:
         console.print(f"{found.name} has all its trials. To run N more: {command} --trials N")
     if as_json:
@@ -155,21 +186,37 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
         say(f"  {growth}: {'stagnant' if growth.stagnant else 'worth going on'}")
     if (share := document["data_share"]) is not None:
         say(f"  preparing batches took {100 * share:.1f} % of the step time (median trial){_held_up(share)}")
+    for one in document["searches"]:
+        say(f"  {_search_line(one)}")
     if halved := document["trials_in_micro_batches"]:
         say(f"  {halved} trained in micro-batches because there was not enough memory")
     for name, files in document["disk"].items():
         say(f"  {name}: {_files(**files)}")
 
 
+def _search_line(search: dict[str, Any]) -> str:
+    """Return who works on a study, or did last."""
+    hands = _plural(search["workers"], "worker")
+    waited = (
+        "" if search["waited_share"] is None else f", which waited {format_share(search['waited_share'])} of the time"
+    )
+    doing = "searching now" if search["running"] else "last search"
+    leads = ", leads" if search["leads"] else ""
+    return f"{doing}: {search['process']} since {search['since']}{leads}, with {hands}{waited}"
+
+
 def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
     """Return what ``nas status --json`` prints."""
     from collections import Counter
     from dataclasses import asdict
+    from datetime import datetime
     from statistics import median
 
+    from nas.processes.owners import name_of
     from nas.records import metric_name
     from nas.search.disk import disk_use
 
+    searches, leader = opened.searches()
     trials, repeats = opened.trials(), opened.repeats()
     seconds = [trial.train_seconds or 0 for trial in trials] + [repeat.train_seconds or 0 for repeat in repeats]
     shares = [trial.data_share for trial in trials if trial.data_share is not None]
@@ -180,10 +227,21 @@ def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
         "planned": opened.config.search.trials,
         "further_trainings": Counter(repeat.state for repeat in repeats),
         "metric": metric_name(opened.config.recipe.metric),
-        "best_accuracy": max((one.network.shrunk for one in opened.judgement().networks), default=None),
+        "best_accuracy": opened.best_expected(),
         "train_seconds": sum(seconds),
         "growth": None if growth is None else {**asdict(growth), "stagnant": growth.stagnant},
         "data_share": median(shares) if shares else None,
+        "searches": [
+            {
+                "process": name_of(one.holder),
+                "since": datetime.fromtimestamp(one.since).astimezone().isoformat(sep=" ", timespec="seconds"),
+                "running": not one.left and not one.gone and one.lapsed < 0,
+                "leads": one.holder == leader,
+                "workers": one.hands,
+                "waited_share": one.waited,
+            }
+            for one in searches
+        ],
         "trials_in_micro_batches": sum(trial.micro_batch is not None for trial in trials),
         "disk": asdict(disk_use(opened.weights_folder())),
     }
@@ -240,7 +298,8 @@ def front(
     if as_json and as_csv:
         raise ConfigError("--json and --csv cannot be used together")
     with open_study(study, storage=storage) as opened:
-        found, advice = front_with_noise(opened), findings(opened)
+        found = front_with_noise(opened)
+        advice = findings(opened, found)
     if as_json:
         print_json(_front_document(opened.name, found, advice))
     elif as_csv:

@@ -81,7 +81,7 @@ def replay(
         str,
         typer.Option(
             "--samplers",
-            help="Samplers, separated by commas: pareto, pareto-plain, random, tpe, tpe-multivariate, nsga2, nsga2-20,"
+            help="Samplers, separated by commas: pareto, pareto-thrift, random, tpe, tpe-multivariate, nsga2, nsga2-20,"
             " gp.",
         ),
     ] = "pareto,tpe-multivariate,random",

@@ -164,7 +164,7 @@ def _print_results(console: Console, job: Job, trained: _Trained, folder: Path) 
 
 def _remarks(job: Job, trained: _Trained) -> list[str]:
     """Return what the figures do not show: what they leave out, and what held the training up."""
-    from nas.training.clock import TOO_LARGE
+    from nas.records import LARGE_DATA_SHARE
 
     results, lines = trained.results, []
     if trained.diverged:
@@ -175,7 +175,7 @@ def _remarks(job: Job, trained: _Trained) -> list[str]:
     if warning := job.warn_of_looks():
         lines.append(f"{warning[0].upper()}{warning[1:]}")
     share = max(result.data_share for result in results)
-    if share > TOO_LARGE:
+    if share > LARGE_DATA_SHARE:
         text = f"Preparing batches took {100 * share:.0f} % of the step time"
         lines.append(f"{text}: augmentation or reading slows training down")
     sizes = [result.micro_batch for result in results if result.micro_batch is not None]

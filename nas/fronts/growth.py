@@ -14,6 +14,7 @@ step backward takes about twice as many again. Further trainings from other seed
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -111,12 +112,14 @@ def front_history(ended: Sequence[Ended]) -> list[Moment]:
         ended: Its trainings in the order in which they ended.
     """
     plane = _Plane(ended)
-    whole, compute, seconds = plane.hypervolume(len(ended)), 0, 0.0
+    whole, compute, seconds, reached = plane.hypervolume(len(ended)), 0, 0.0, 0.0
+    rises = plane.rises()
     moments = list[Moment]()
     for index, training in enumerate(ended):
         compute, seconds = compute + training.compute, seconds + training.seconds
         if training.accuracy is not None:
-            moments.append(Moment(training.number, compute, seconds, plane.hypervolume(index + 1) / whole))
+            reached = plane.hypervolume(index + 1) if index in rises else reached
+            moments.append(Moment(training.number, compute, seconds, reached / whole))
     return moments
 
 
@@ -193,11 +196,24 @@ class _Plane:
         """Return that of the first so many trainings."""
         return self._hypervolume(np.arange(len(self._costs)) < count)
 
+    def rises(self) -> set[int]:
+        """Return the indices of trainings that no earlier one beat or equalled: only they may move the front."""
+        found, costs, errors = set[int](), list[float](), list[float]()  # the front so far, cheapest first
+        for index, (cost, error) in enumerate(zip(self._costs, self._errors, strict=True)):
+            cheaper = bisect_right(costs, cost)
+            if error < (errors[cheaper - 1] if cheaper else math.inf):
+                first = bisect_left(costs, cost)
+                last = next((place for place in range(first, len(costs)) if errors[place] < error), len(costs))
+                costs[first:last], errors[first:last] = [cost], [error]
+                found.add(index)
+        return found
+
     def gain(self, start: int, *, noise: float) -> float:
         """Return the share of the hypervolume that trainings from an index on have added beyond noise."""
         early = np.arange(len(self._costs)) < start
-        no_dearer = self._costs[early] <= self._costs[:, None]
-        best_before = np.where(no_dearer, self._errors[early], math.inf).min(axis=1)
+        by_cost = np.argsort(self._costs[early])
+        cheaper = np.searchsorted(self._costs[early][by_cost], self._costs, side="right")  # or at the same cost
+        best_before = np.append(math.inf, np.minimum.accumulate(self._errors[early][by_cost]))[cheaper]
         counted = early | (self._errors + noise < best_before)
         return (self._hypervolume(counted) - self._hypervolume(early)) / self.hypervolume(len(early))
 

@@ -6,8 +6,9 @@ chances to be right (a paired comparison; Dietterich 1998, doi:10.1162/089976698
 single trainings: the covariance of two trainings is that of their chances, as seeds are drawn anew for each; the
 variance of one is not, so a network's own comes from pairs of its seeds.
 
-The single covariances are uncertain, so three means stand for them: of two seeds of a network, of two networks of a
-family, and of two networks of different families.
+The covariance of two networks falls with the distance of their accuracies too, which is no noise. So it is compared
+with what it would be if both answered alike: the root of the product of their own. The single differences are
+uncertain, and two means stand for them: of two networks of a family, and of two networks of different families.
 """
 
 from __future__ import annotations
@@ -68,14 +69,14 @@ def image_noise(networks: Sequence[tuple[str, Sequence[Array]]]) -> ImageNoise:
         return ImageNoise()
     means = np.stack([np.mean(trainings, axis=0) for _, trainings in networks])
     images = means.shape[1]
-    covariances = np.cov(means)
-    own = np.mean([_between_seeds(trainings) for _, trainings in networks])
+    own = np.sqrt([max(0.0, _between_seeds(trainings)) for _, trainings in networks])
+    missing = np.outer(own, own) - np.cov(means)
     families = np.array([family for family, _ in networks])
     same = families[:, None] == families
     near, far = same & ~np.eye(len(families), dtype=bool), ~same
-    of_far = covariances[far].mean() if far.any() else covariances[near].mean()
-    of_near = covariances[near].mean() if near.any() else of_far
-    return ImageNoise(alone=max(0.0, own - of_near) / images, family=max(0.0, of_near - of_far) / images)
+    of_far = missing[far].mean() if far.any() else missing[near].mean()
+    of_near = missing[near].mean() if near.any() else of_far
+    return ImageNoise(alone=max(0.0, of_near) / images, family=max(0.0, of_far - of_near) / images)
 
 
 def _between_seeds(trainings: Sequence[Array]) -> float:

@@ -11,7 +11,7 @@ from nas.fronts.geometry import Array
 from nas.fronts.images import image_noise, sampling_error, shares
 from nas.fronts.noise import Measured, Noise, NoiseGuess, binomial_error, least_error, over_seeds
 from nas.fronts.posterior import ImageNoise, Trainings
-from nas.fronts.shrinkage import shrink
+from nas.fronts.shrinkage import expected, shrink
 from nas.records import ClassNumbers, Metric, Repeat, TrialRecord
 
 _SURE = 0.977
@@ -73,12 +73,8 @@ def judge(
         labels: Of the validation images; None where they are not known.
         metric: By which the networks were compared.
     """
-    known = over_seeds(trials, repeats)
-    given = {} if labels is None or answers is None else answers
-    seen = {key: shares(given[key], labels, metric=metric) for key in given} if labels is not None else {}
-    guess = guess_noise(known, seen, val_images=val_images)
-    networks = tuple(Trainings(trial.flops, trial.space, values) for trial, values in known.items())
-    found = shrink(networks, guess, _image_noise(known, repeats, trials, seen))
+    model = _model(trials, repeats, val_images=val_images, answers=answers, labels=labels, metric=metric)
+    known, guess, found = model.known, model.guess, shrink(model.networks, model.guess, model.images)
     listed = list(known)
     judged = [
         Judged(
@@ -99,6 +95,47 @@ def judge(
     return Judgement(tuple(judged), Noise(guess.std, guess.further, val_images))
 
 
+def best_expected(
+    trials: Sequence[TrialRecord],
+    repeats: Sequence[Repeat],
+    *,
+    val_images: int,
+    answers: Answers | None = None,
+    labels: ClassNumbers | None = None,
+    metric: Metric = "accuracy",
+) -> float | None:
+    """Return the highest accuracy to expect of a network, as ``judge`` does in more time; None where there is none."""
+    model = _model(trials, repeats, val_images=val_images, answers=answers, labels=labels, metric=metric)
+    found = expected(model.networks, model.guess, model.images)
+    return float(found.max()) if len(found) else None
+
+
+class _Model(NamedTuple):
+    """What is given to the model of ``nas/fronts/shrinkage.py``."""
+
+    known: Mapping[TrialRecord, tuple[float, ...]]
+    networks: tuple[Trainings, ...]
+    guess: NoiseGuess
+    images: ImageNoise
+
+
+def _model(
+    trials: Sequence[TrialRecord],
+    repeats: Sequence[Repeat],
+    *,
+    val_images: int,
+    answers: Answers | None,
+    labels: ClassNumbers | None,
+    metric: Metric,
+) -> _Model:
+    known = over_seeds(trials, repeats)
+    given = {} if labels is None or answers is None else answers
+    seen = {key: shares(given[key], labels, metric=metric) for key in given} if labels is not None else {}
+    guess = guess_noise(known, seen, val_images=val_images)
+    networks = tuple(Trainings(trial.flops, trial.space, values) for trial, values in known.items())
+    return _Model(known, networks, guess, _image_noise(known, repeats, trials, seen))
+
+
 def guess_noise(
     known: Mapping[TrialRecord, Sequence[float]], seen: Mapping[tuple[int, int], Array], *, val_images: int
 ) -> NoiseGuess:
@@ -111,7 +148,7 @@ def guess_noise(
         assumed = float(np.median([sampling_error(share) for share in seen.values()]))
     else:
         assumed = binomial_error([values[0] for values in known.values()], val_images=val_images)
-    squares = sum(float(np.var(values)) * len(values) for values in known.values())
+    squares = sum(float(np.var(values)) * len(values) for values in known.values() if len(values) > 1)
     further = sum(len(values) - 1 for values in known.values())
     return NoiseGuess(max(assumed, least_error(val_images)), squares, further)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from nas.fronts.geometry import Array
 from nas.records import Repeat, TrialRecord
@@ -123,7 +124,7 @@ class NoiseGuess:
 
 def mean(accuracies: Sequence[float]) -> float:
     """Return the mean of a network's accuracies; of a single one, itself to the bit."""
-    return float(np.mean(accuracies))
+    return float(np.mean(accuracies)) if len(accuracies) > 1 else float(accuracies[0])
 
 
 def over_seeds(trials: Iterable[TrialRecord], repeats: Iterable[Repeat]) -> dict[TrialRecord, tuple[float, ...]]:
@@ -219,12 +220,21 @@ def chances_of(costs: Array, drawn: Array) -> Array:
         costs: Of shape (points,), rising.
         drawn: Accuracies, (draws, points).
     """
-    best_before = np.full(len(drawn), -np.inf)
-    chances = np.empty(len(costs))
-    for start in (index for index in range(len(costs)) if index == 0 or costs[index] != costs[index - 1]):
-        stop = start + int((costs[start:] == costs[start]).sum())
-        same = drawn[:, start:stop]
-        best = np.maximum(best_before, same.max(axis=1))
-        chances[start:stop] = ((same >= best[:, None]) & (same > best_before[:, None])).mean(axis=0)
-        best_before = best
-    return chances
+    shares: Array = times_on_front(costs, drawn) / len(drawn)
+    return shares
+
+
+def times_on_front(costs: Array, drawn: Array) -> npt.NDArray[np.int64]:
+    """Return in how many draws no other point of at most its cost is as accurate, for each point; as ``chances_of``."""
+    new = np.diff(costs, prepend=-np.inf) > 0
+    starts = np.flatnonzero(new)  # of points that cost the same
+    ends = np.append(starts[1:], len(costs))
+    best = np.maximum.accumulate(drawn, axis=1)
+    risen = np.ones((len(drawn), len(starts)), np.bool_)
+    risen[:, 1:] = best[:, ends[1:] - 1] > best[:, starts[1:] - 1]
+    draws, groups = np.nonzero(risen)
+    sizes = (ends - starts)[groups]
+    points = np.arange(sizes.sum()) + np.repeat(starts[groups] - np.cumsum(sizes) + sizes, sizes)
+    draws, highest = np.repeat(draws, sizes), np.repeat(best[draws, ends[groups] - 1], sizes)
+    times: npt.NDArray[np.int64] = np.bincount(points[drawn[draws, points] == highest], minlength=len(costs))
+    return times

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +12,10 @@ import numpy.typing as npt
 from scipy.special import logsumexp
 
 from nas.fronts.geometry import Array
-from nas.fronts.noise import NoiseGuess
+from nas.fronts.noise import NoiseGuess, mean
 
-_DRAWS = 4000
+DRAWS = 4000
+_AT_A_TIME = 16
 _KNOTS = 8
 _SPREAD, _SPREAD_WITHIN = 0.015, 1.0
 """Median of the spread, in accuracy, before anything is trained, and the standard deviation of its logarithm."""
@@ -60,7 +61,9 @@ class Data:
     Attributes:
         means: Of the accuracies over seeds, less ``center``, (networks,).
         center: Mean of those.
+        squares: Sums of the squared distances of trainings from the mean of their network, (networks,).
         seeds: Number of trainings, (networks,).
+        relative: Noise of one training, as a multiple of a usual network's, (networks,).
         columns: What true accuracies and noise are sums of, (networks, columns).
         kinds: Of the columns: 0 line, 1 bend, 2 family, 3 image noise that a family shares.
         images: What the validation images add.
@@ -69,7 +72,9 @@ class Data:
 
     means: Array
     center: float
+    squares: Array
     seeds: Array
+    relative: Array
     columns: Array
     kinds: npt.NDArray[np.int64]
     images: ImageNoise
@@ -78,7 +83,7 @@ class Data:
     @staticmethod
     def of(networks: Sequence[Trainings], images: ImageNoise) -> Data:
         """Return networks, cheapest first, as arrays."""
-        means = np.array([np.mean(network.accuracies) for network in networks])
+        means = np.array([mean(network.accuracies) for network in networks])
         logs = np.log([network.cost for network in networks])
         place = (logs - logs.min()) / (np.ptp(logs) or 1.0)
         line = np.column_stack([np.ones(len(place)), place])
@@ -91,7 +96,21 @@ class Data:
         kinds = np.concatenate([np.full(part.shape[1], kind) for part, kind in parts])
         seeds = np.array([len(network.accuracies) for network in networks], float)
         center = float(means.mean())
-        return Data(means - center, center, seeds, columns, kinds, images, np.ones(len(means), np.bool_))
+        squares = np.array([np.var(network.accuracies) for network in networks]) * seeds
+        alike, usual = np.ones(len(means)), np.ones(len(means), np.bool_)
+        return Data(means - center, center, squares, seeds, alike, columns, kinds, images, usual)
+
+    @property
+    def worth(self) -> Array:
+        """How many trainings of a usual network each mean is worth, (networks,)."""
+        worth: Array = self.seeds / self.relative**2
+        return worth
+
+    def usual_noise(self, guess: NoiseGuess) -> NoiseGuess:
+        """Return what is known of the noise of one training of a usual network."""
+        seen = float(self.squares.sum())
+        alike = float((self.squares / self.relative**2).sum()) / seen if seen else 1.0
+        return replace(guess, squares=guess.squares * alike)
 
     def prior(self, *, bend: Array, family: Array) -> Array:
         """Return the prior variances of the columns' weights, (settings, columns)."""
@@ -130,11 +149,11 @@ class Posterior:
     def __init__(self, data: Data, guess: NoiseGuess) -> None:
         """Find which settings are likely, on a grid that is drawn anew around them twice."""
         self._data = data
-        self._guess = guess
+        self._guess = data.usual_noise(guess)
         self._sums = _sums(data)
         families = 5 if (data.kinds == 2).any() else 1
         sizes = (9, 9, 5, families)
-        low, high = guess.range()
+        low, high = self._guess.range()
         ranges = ((1e-4, 0.3), (low, high), (0.01, 10.0), (1e-3, 0.3))
         ends = [(math.log(first), math.log(last)) for first, last in ranges]
         for _ in range(3):
@@ -174,25 +193,31 @@ class Posterior:
             second += weight * (mean**2 + left + (half**2).sum(axis=0))
         return data.center + first, np.sqrt(np.maximum(second - first**2, 1e-12))
 
-    def draw(self, generator: np.random.Generator) -> Array:
-        """Draw true accuracies, less the center, (draws, networks)."""
+    def draw(self, generator: np.random.Generator) -> Iterator[Array]:
+        """Draw true accuracies, less the center, a few draws at a time, (draws, networks): all would not fit a cache.
+
+        What was given is overwritten by the next.
+        """
         data = self._data
-        counts = generator.multinomial(_DRAWS, self._shares)
-        drawn = np.empty((_DRAWS, len(data.means)))
-        ends = np.cumsum(counts)
+        counts = generator.multinomial(DRAWS, self._shares)
+        drawn, expected = np.empty((2, _AT_A_TIME, len(data.means)))
         for index in np.flatnonzero(counts).tolist():
             kept, left = self._kept(index)
             normal = generator.standard_normal((counts[index], data.columns.shape[1]))
             weights = self._weights[index] + np.linalg.solve(self._factors[index].T, normal.T).T
-            part = drawn[ends[index] - counts[index] : ends[index]]
-            generator.standard_normal(out=part)
-            part *= np.sqrt(left)
-            part += kept * data.means + weights @ self._slopes(kept).T
-        return drawn
+            scale, means, slopes = np.sqrt(left), kept * data.means, self._slopes(kept).T
+            for first in range(0, len(weights), _AT_A_TIME):
+                part = weights[first : first + _AT_A_TIME]
+                merits, sums = drawn[: len(part)], np.matmul(part, slopes, out=expected[: len(part)])
+                generator.standard_normal(out=merits)
+                merits *= scale
+                sums += means
+                merits += sums
+                yield merits
 
     def _kept(self, index: int) -> tuple[Array, Array]:
         """Return which share of its distance from the trend each network keeps, and the variance that is left."""
-        noise = self._settings.noise[index] ** 2 / self._data.seeds + self._data.images.alone
+        noise = self._settings.noise[index] ** 2 / self._data.worth + self._data.images.alone
         merit = np.where(self._data.usual, self._settings.spread[index] ** 2, np.inf)
         kept = 1 / (1 + noise / merit)
         return kept, kept * noise
@@ -231,8 +256,8 @@ class Posterior:
         return weights, np.linalg.cholesky(precisions)
 
     def _inverse(self, settings: _Settings) -> Array:
-        """Return one over the variance of means about the trend, (settings, numbers of seeds)."""
-        noise = settings.noise[:, None] ** 2 / self._sums.seeds + self._data.images.alone
+        """Return one over the variance of means about the trend, (settings, numbers of trainings)."""
+        noise = settings.noise[:, None] ** 2 / self._sums.worth + self._data.images.alone
         inverse: Array = 1 / (settings.spread[:, None] ** 2 + noise)
         return inverse
 
@@ -245,9 +270,9 @@ def _likely(axis: Array, densities: Array, number: int) -> tuple[float, float]:
 
 
 class _Sums(NamedTuple):
-    """Sums over the networks with each number of seeds; all that the likelihood needs, however many networks."""
+    """Sums over the networks whose means are worth the same; all that the likelihood needs, however many networks."""
 
-    seeds: Array
+    worth: Array
     counts: Array
     products: Array
     moments: Array
@@ -255,11 +280,11 @@ class _Sums(NamedTuple):
 
 
 def _sums(data: Data) -> _Sums:
-    seeds = np.unique(data.seeds)
-    groups = [(data.seeds == number) & data.usual for number in seeds]
+    worth = np.unique(data.worth)
+    groups = [(data.worth == number) & data.usual for number in worth]
     columns, means = [data.columns[group] for group in groups], [data.means[group] for group in groups]
     return _Sums(
-        seeds,
+        worth,
         np.array([len(values) for values in means], float),
         np.array([part.T @ part for part in columns]),
         np.array([part.T @ values for part, values in zip(columns, means, strict=True)]),

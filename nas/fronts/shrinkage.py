@@ -7,7 +7,7 @@ mean ``y`` of a network's ``n`` trainings::
 
     y     = truth + images + seeds
     truth = trend(log cost) + line(family) + merit       merit ~ N(0, spread²)
-    seeds ~ N(0, noise² / n)                             noise from further trainings, or assumed
+    seeds ~ N(0, noise² / n)                             noise from further trainings, or assumed; of weak networks more
     images: what drawing the validation images adds      from paired answers (nas/fronts/images.py)
 
 The trend is a straight line plus a cubic smoothing spline (an integrated Wiener process: Wahba 1978, "Improper priors,
@@ -18,6 +18,10 @@ leave possible, on a grid, under weak priors: half-Cauchy for spline and familie
 variance parameters in hierarchical models"), log-normal for the spread, since networks that differ are never all equal
 (a boundary-avoiding prior, Chung et al. 2013, doi:10.1007/s11336-013-9328-2).
 
+Weak networks vary more with the seed than strong ones: noise follows the binomial law ``noise² ~ a (1 - a)`` of the
+accuracy that is expected for cost and family. So what weak networks scatter is not taken for merit, and strong ones get
+no noise from them.
+
 Few further trainings leave the noise uncertain, which gives the tails of Student's t. Without any, spread and noise
 cannot be told apart; then the assumed noise stays what it is, whatever the networks are like.
 
@@ -27,6 +31,8 @@ looked. Networks that fell far below the trend neither widen the spread nor are 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -34,13 +40,17 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.fronts.geometry import Array
-from nas.fronts.noise import NoiseGuess, chances_of
-from nas.fronts.posterior import NO_IMAGE_NOISE, Data, ImageNoise, Posterior, Trainings
+from nas.fronts.noise import NoiseGuess, times_on_front
+from nas.fronts.posterior import DRAWS, NO_IMAGE_NOISE, Data, ImageNoise, Posterior, Trainings
+from nas.processes.threads import blas_threads
 
 _FAR_BELOW = 4.0
 """Robust standard deviations below the trend from which on a network tells nothing of the others."""
 _ENOUGH = 8
 """Networks from which on it can be told what far below is."""
+_PASSES = 3
+_MOST, _STEP = 3.0, 0.1
+"""Largest ratio of a network's noise to a usual one's, and the steps of its logarithm: equals are summed together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ class Shrunk:
 
 
 @lru_cache(maxsize=16)
+@blas_threads(1)
 def shrink(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNoise = NO_IMAGE_NOISE) -> Shrunk:
     """Return what is known of networks, given all their trainings.
 
@@ -78,20 +89,35 @@ def shrink(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNois
     if not networks:
         none = np.zeros(0)
         return Shrunk(none, none, none, none.astype(np.int64), none.astype(np.bool_), none, 0.0)
-    data = Data.of(networks, images)
-    for _ in range(3):
-        posterior = Posterior(data, guess)
-        usual = _usual(data, posterior.trend)
-        if (usual == data.usual).all():
-            break
-        data = replace(data, usual=usual)
+    posterior = _fitted(networks, guess, images)
     means, errors = posterior.moments()
     means = means.clip(0, 1)
-    drawn = posterior.draw(np.random.default_rng(0))
-    costs = np.array([network.cost for network in networks])
+    costs = np.array([network.cost for network in networks], float)
     before, on_front = _front(costs, means)
-    better = np.array([(drawn[:, i] > drawn[:, j]).mean() if j >= 0 else 1.0 for i, j in enumerate(before)])
-    return Shrunk(means, errors, chances_of(costs, drawn), before, on_front, better, posterior.spread)
+    times, above = np.zeros((2, len(costs)))
+    for drawn in posterior.draw(np.random.default_rng(0)):
+        times += times_on_front(costs, drawn)
+        above += np.count_nonzero(drawn > drawn.take(before, axis=1), axis=0)
+    better = np.where(before >= 0, above / DRAWS, 1.0)
+    return Shrunk(means, errors, times / DRAWS, before, on_front, better, posterior.spread)
+
+
+def expected(networks: Sequence[Trainings], guess: NoiseGuess, images: ImageNoise = NO_IMAGE_NOISE) -> Array:
+    """Return the expected true accuracies alone, (networks,), as ``shrink`` does, without drawing."""
+    with blas_threads(1):
+        return _fitted(networks, guess, images).moments()[0].clip(0, 1) if networks else np.zeros(0)
+
+
+def _fitted(networks: Sequence[Trainings], guess: NoiseGuess, images: ImageNoise) -> Posterior:
+    """Return what the networks leave possible, without those far below the trend."""
+    data = Data.of(networks, images)
+    for number in range(_PASSES):
+        posterior = Posterior(data, guess)
+        usual = _usual(data, posterior.trend)
+        if number and (usual == data.usual).all():
+            break
+        data = replace(data, usual=usual, relative=_relative_noise(data.center + posterior.trend))
+    return posterior
 
 
 def _front(costs: Array, means: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
@@ -113,3 +139,11 @@ def _usual(data: Data, trend: Array) -> npt.NDArray[np.bool_]:
     if len(data.means) < _ENOUGH or robust == 0:
         return data.usual
     return residuals > -_FAR_BELOW * robust
+
+
+def _relative_noise(trend: Array) -> Array:
+    """Return the noise of one training at expected accuracies as a multiple of the usual, by the binomial law."""
+    variances = trend.clip(0, 1) * (1 - trend.clip(0, 1)) + 1e-9
+    logs = 0.5 * np.log(variances / np.median(variances))
+    relative: Array = np.exp(_STEP * np.round(logs.clip(-math.log(_MOST), math.log(_MOST)) / _STEP))
+    return relative

@@ -7,12 +7,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import onnx_ir as ir
 import torch
 
 from nas.errors import ExportError
 from nas.models.build import Network
+
+if TYPE_CHECKING:  # torch loads it where something is exported: 40 MB that a search does not need
+    import onnx_ir as ir
 
 OPSETS = range(18, 24)
 """Versions of ONNX's operators that torch's exporter writes for every network."""

@@ -17,7 +17,7 @@ from nas.search.storage.optuna_study import PROMOTED
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler] | None] = {
     "pareto": None,
-    "pareto-plain": None,
+    "pareto-thrift": None,
     "random": lambda seed: RandomSampler(seed=seed),
     "tpe": lambda seed: TPESampler(seed=seed),
     "tpe-multivariate": lambda seed: TPESampler(seed=seed, multivariate=True),
@@ -27,8 +27,8 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler] | None] = {
 }
 """How each is made from a seed; ours need the problem too."""
 
-_THRIFT = {"pareto": THRIFT, "pareto-plain": 0.0}
-"""Of ours: as in studies, and making the most of each proposal."""
+_THRIFT = {"pareto": 0.0, "pareto-thrift": THRIFT}
+"""Of ours: making the most of each proposal as studies do, and weighing what a network promises against its cost."""
 
 _LEARNS_FROM_COMPLETE_TRIALS = ("nsga2", "nsga2-20", "gp")
 

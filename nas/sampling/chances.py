@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,30 +12,43 @@ from scipy.special import ndtr
 from nas.fronts.geometry import Array
 from nas.sampling.gaussian_process import GaussianProcess
 
+_Fits = Callable[[Array, Array, npt.NDArray[np.bool_]], Array]
+
+_FITTED_MOST = 150  # trials; all are predicted from
 _LEAST = 1e-3  # so that nothing is impossible
 
 
 class Chances:
     """The probability that a candidate ends with a value and meets every bound."""
 
-    def __init__(self, categorical: npt.NDArray[np.bool_]) -> None:
-        """Begin with certainty; ``categorical`` tells which dimensions of points have categories."""
+    def __init__(self, categorical: npt.NDArray[np.bool_], fits: _Fits) -> None:
+        """Begin with certainty.
+
+        Args:
+            categorical: Which dimensions of points have categories.
+            fits: Returns the parameters of a kernel that is fitted to points, values and ``categorical``.
+        """
         self._categorical = categorical
+        self._fits = fits
         self._failing: GaussianProcess | None = None
         self._bounds: list[GaussianProcess] = []
 
     def learn_failures(self, points: Array, failed: npt.NDArray[np.bool_]) -> None:
         """Learn from which points, (trials, dimensions), a trial failed; nothing where none or all did."""
         if failed.any() and not failed.all():
-            process = GaussianProcess(points, np.where(failed, 1.0, 0.0), categorical=self._categorical)
-            self._failing = process.fit()
+            self._failing = self._fitted(points, np.where(failed, 1.0, 0.0))
 
     def learn_bound(self, points: Array, values: Array) -> None:
         """Learn a constraint, which is met at values of zero or less, from trials at points (trials, dimensions)."""
         if (values > 0).any():
             most = 3 * float(np.median(np.abs(values))) or 1.0
-            process = GaussianProcess(points, np.clip(values, -most, most), categorical=self._categorical)
-            self._bounds.append(process.fit())
+            self._bounds.append(self._fitted(points, np.clip(values, -most, most)))
+
+    def _fitted(self, points: Array, values: Array) -> GaussianProcess:
+        process = GaussianProcess(points, values, categorical=self._categorical)
+        some = slice(None, None, math.ceil(len(points) / _FITTED_MOST))
+        process.parameters = self._fits(points[some], values[some], self._categorical)
+        return process
 
     def __call__(self, points: Array) -> Array:
         """Return the probabilities at points of shape (points, dimensions)."""

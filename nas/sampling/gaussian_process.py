@@ -91,12 +91,11 @@ class GaussianProcess:
         means, stds = [np.empty(0)], [np.empty(0)]
         with torch.no_grad():
             if self._solved is None:
-                factor = self._factor(theta, _differences(self._points, self._points, self._categorical))
+                factor = self._cholesky(theta, self._kernel_between(theta, self._points))
                 self._solved = factor, torch.cholesky_solve(self._values[:, None], factor)[:, 0]
             factor, weights = self._solved
-            # some at a time: all their differences at once may be a gigabyte
             for others in torch.split(torch.from_numpy(np.ascontiguousarray(points)), _AT_ONCE):
-                cross = self._kernel(theta, _differences(others, self._points, self._categorical))
+                cross = self._kernel_between(theta, others)
                 explained = torch.linalg.solve_triangular(factor, cross.T, upper=False).square().sum(dim=0)
                 variance = (theta[-3].exp() + theta[-2].exp() - explained).clamp_min(1e-12)
                 means.append((cross @ weights).numpy())
@@ -126,17 +125,22 @@ class GaussianProcess:
         return np.array([mean for mean, _ in self._priors()])
 
     def _negative_log_posterior(self, theta: Tensor, differences: Tensor) -> Tensor:
-        factor = self._factor(theta, differences)
+        factor = self._cholesky(theta, self._kernel(theta, differences))
         solved = torch.linalg.solve_triangular(factor, self._values[:, None], upper=False)
         means, stds = torch.tensor(self._priors(), dtype=theta.dtype).T
         prior = (((theta - means) / stds) ** 2).sum()
         loss: Tensor = 0.5 * (solved**2).sum() + factor.diagonal().log().sum() + 0.5 * prior
         return loss
 
-    def _factor(self, theta: Tensor, differences: Tensor) -> Tensor:
-        noise = (theta[-1].exp() + _JITTER) * torch.eye(differences.shape[0], dtype=theta.dtype)
-        factor: Tensor = torch.linalg.cholesky(self._kernel(theta, differences) + noise)
+    def _cholesky(self, theta: Tensor, kernel: Tensor) -> Tensor:
+        noise = (theta[-1].exp() + _JITTER) * torch.eye(len(kernel), dtype=theta.dtype)
+        factor: Tensor = torch.linalg.cholesky(kernel + noise)
         return factor
+
+    def _kernel_between(self, theta: Tensor, others: Tensor) -> Tensor:
+        """Return the kernel (others, points), some rows at a time: all differences at once may be a gigabyte."""
+        parts = torch.split(others, _AT_ONCE)
+        return torch.cat([self._kernel(theta, _differences(part, self._points, self._categorical)) for part in parts])
 
     def _kernel(self, theta: Tensor, differences: Tensor) -> Tensor:
         """Return the kernel (n, m) of differences (n, m, dimensions)."""
@@ -146,15 +150,6 @@ class GaussianProcess:
         alone = torch.cat([_matern(ordered**2), (-differing).exp()], dim=-1).mean(dim=-1)
         kernel: Tensor = theta[-3].exp() * joint + theta[-2].exp() * alone
         return kernel
-
-
-def correlation(points: Array, categorical: npt.NDArray[np.bool_]) -> Array:
-    """Return how alike values at points, (count, dimensions), are before anything was fitted: (count, count)."""
-    process = GaussianProcess(points, np.zeros(len(points)), categorical=categorical)
-    theta = torch.from_numpy(process.parameters)
-    with torch.no_grad():
-        kernel = process._kernel(theta, _differences(process._points, process._points, process._categorical))
-        return (kernel / (theta[-3].exp() + theta[-2].exp())).numpy()
 
 
 def _differences(first: Tensor, second: Tensor, categorical: Tensor) -> Tensor:

@@ -13,56 +13,29 @@ import math
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from optuna import Study, logging
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.search_space import intersection_search_space
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.fronts.geometry import Array, front_members, front_steps
 from nas.processes.threads import cpu_threads
 from nas.sampling.candidates import Candidate, Rules, Search, by_parameters, everywhere
-from nas.sampling.chances import Chances, bounds_of
-from nas.sampling.conditions import Conditions, asked_for
-from nas.sampling.gaussian_process import GaussianProcess
-from nas.sampling.history import CostScale, Encoder, History, clipped, cost_axis, reference, telling
-from nas.sampling.improvement import expected_improvement
-from nas.sampling.points import Parameters, all_points, drawn_points, mutations, values_at
-from nas.sampling.scores import as_errors
+from nas.sampling.history import History
+from nas.sampling.model import Fits, Model
+from nas.sampling.points import Parameters, all_points, drawn_points, mutations
+from nas.sampling.versions import VERSIONS
 
 _CLIMBS = 8  # times at most, as long as there is a better one
 _STRATA_DRAWN = 1000  # from which the first proposals are chosen
-_FITTED_EACH = 30  # values up to which the kernel is fitted for each proposal
 _FEW = 10  # feasible candidates below which others are climbed to
 _CLIMBS_TO_FEASIBLE = 20  # at most, until one finds something new
+_RETRIED = "retry_history"  # numbers that Optuna's RetryHeartbeatStaleTrialCallback leaves with what it tries again
 _CHECKED = 500  # trials, the last, whose cost is compared
 
-
-class _Effort(NamedTuple):
-    """How much is tried for a proposal.
-
-    Attributes:
-        drawn: Random candidates.
-        members: Of the front, beside which candidates are tried.
-        climbers: Of the candidates, the most promising, beside which others are tried.
-        fitted_most: Values that a kernel is fitted to at most.
-        learned_from: Values that predictions come from at most.
-    """
-
-    drawn: int
-    members: int
-    climbers: int
-    fitted_most: int
-    learned_from: int
-
-
-_EFFORTS = {1: _Effort(2000, 10_000, 5, 250, 1000), 2: _Effort(1000, 15, 4, 150, 500)}
-"""Of each version of the sampler."""
 
 _LOG = logging.get_logger(__name__)
 
@@ -134,9 +107,8 @@ class ParetoSampler(BaseSampler):
         self._earlier = tuple(earlier)
         self._ignore = ignore or _none
         self._partial = partial or dict
-        self._version = version
-        self._effort = _EFFORTS[version]
-        self._fits: dict[bytes, Array] = {}
+        self._version = VERSIONS[version]
+        self._fits = Fits()
         self._asked: dict[int, Parameters] = {}
         self._checked: set[int] = set()
         self._climbs: list[list[Parameters]] = []
@@ -156,8 +128,7 @@ class ParetoSampler(BaseSampler):
         if self._space is not None:
             return self._space
         trials = [*self._earlier, *study.get_trials(deepcopy=False)]
-        finished = [t for t in trials if t.state.is_finished()]
-        found = intersection_search_space(finished, include_pruned=True) if self._version == 1 else asked_for(finished)
+        found = self._version.space([trial for trial in trials if trial.state.is_finished()])
         return {name: distribution for name, distribution in found.items() if not distribution.single()}
 
     def sample_independent(
@@ -183,17 +154,13 @@ class ParetoSampler(BaseSampler):
     def _proposal(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]) -> Parameters:
         index = self._index(study, trial)
         random = np.random.default_rng(self._seed_of(index, "proposal"))
-        trials = study.get_trials(deepcopy=False)
-        others = [self._as_asked(t) for t in trials if t.number != trial.number and not self._ignore(t)]
+        others = [self._as_asked(other) for other in self._counting(study) if other.number != trial.number]
         finished = [*self._earlier, *others]
-        conditions = Conditions(finished if self._version > 1 else (), space)
+        conditions = self._version.conditions(finished, space)
         self._require_known_cost(others, space)
         directions = study.directions
         history = History.of(self._earlier, others, space, directions, self._cost_index, self._partial())
-        if self._version == 1:
-            absent = {name: values_at(distribution, [0.0])[0] for name, distribution in space.items()}
-            history = history.completed(absent)
-        history = history.where(self._rules.tells_cost)
+        history = self._version.completed(history, space).where(self._rules.tells_cost)
         seen = {self._rules.identity(parameters) for parameters in history.all}
         search = Search(self._rules, space, conditions, random, seen)
         sign = 1.0 if directions[self._cost_index] == StudyDirection.MINIMIZE else -1.0
@@ -213,7 +180,7 @@ class ParetoSampler(BaseSampler):
             self._asked.pop(trial.number, None)
             return trial
         asked = self._asked.get(trial.number)
-        if not asked or self._version == 1:
+        if not asked:
             return trial
         known = copy.copy(trial)
         known.params = {**asked, **trial.params}
@@ -221,8 +188,6 @@ class ParetoSampler(BaseSampler):
 
     def _exhausted(self, study: Study, *, nothing: bool, whole: bool) -> None:
         """Say once that no candidate is left; where all points were candidates, end the study's loop if it has one."""
-        if self._version == 1:
-            return
         if nothing and not self._told_exhausted:
             self._told_exhausted = True
             _LOG.warning("ParetoSampler: no candidate is left that is feasible and new; proposals are random from here")
@@ -236,123 +201,46 @@ class ParetoSampler(BaseSampler):
         pool = pool or self._climbed(search)
         if not pool:
             return None
-        costs = np.array([candidate.cost for candidate in pool])
-        costs = sign * cost_axis(costs)(costs) if self._version > 1 else np.log(np.maximum(costs, 1e-300))
+        costs = self._version.strata(np.array([candidate.cost for candidate in pool])) * sign
         strata = np.random.default_rng(self._seed).permutation(max(1, self._startup))
         share = (strata[index % len(strata)] + search.random.random()) / len(strata)
         wanted = costs.min() + share * (costs.max() - costs.min())
         return pool[int(np.abs(costs - wanted).argmin())].parameters
 
     def _most_promising(self, search: Search, history: History, sign: float) -> Parameters | None:
-        costs = self._known_costs(history)
-        most = self._effort.learned_from
-        if len(costs) > most:
-            history = history.take(telling(sign * costs, self._ranked_errors(history), most))
-            costs = self._known_costs(history)
-        space = search.space
-        encode = Encoder(space, smallest_share=float(history.shares.min()))
-        points = encode(history.known, costs, history.shares)
-        seen_errors = history.errors if self._version == 1 else as_errors(history.losses, points, encode.categorical)
-        log_errors = np.log(seen_errors)
-        errors = clipped(sign * costs, log_errors, history.shares)
-        process = GaussianProcess(points, errors, categorical=encode.categorical)
-        process.parameters = self._fitted(points, errors, encode.categorical)
-        whole = np.ones(len(points))
-        believed = process.predict(encode(history.known, costs, whole)).mean
-        limit = reference(sign * costs, log_errors if (history.shares == 1).all() else believed)
-        members = front_members(sign * costs, believed)
-        chances = self._chances(history, encode)
+        version, space = self._version, search.space
+        model = Model.of(history, self._rules, space, sign=sign, version=version, fits=self._fits)
 
         def beside(parameters: Parameters) -> list[Parameters]:
             return mutations(search.completed(parameters), space, search.random)
 
-        spread = members[:: math.ceil(len(members) / self._effort.members)]
-        mutants = (mutant for index in spread for mutant in beside(history.known[index]))
-        pool = search.candidates([*mutants, *drawn_points(space, self._effort.drawn, search.random)])
+        mutants = (mutant for member in model.members(version.members) for mutant in beside(member))
+        pool = search.candidates([*mutants, *drawn_points(space, version.drawn, search.random)])
         if len(pool) < _FEW:
             pool += self._climbed(search)
         search.left = len(pool)
         if not pool:
             return None
-        running_costs = np.array([self._rules.cost_of(parameters) for parameters in history.running])
-        process = process.believing(encode(history.running, running_costs, np.ones(len(running_costs))))
-        scale = CostScale.over(np.concatenate([costs, [candidate.cost for candidate in pool]]), sign)
-        steps = front_steps(scale(costs), np.exp(believed), reference_cost=1.0, reference_error=math.exp(limit))
-
-        def promises(candidates: Sequence[Candidate]) -> Array:
-            costs = np.array([candidate.cost for candidate in candidates])
-            encoded = encode([candidate.parameters for candidate in candidates], costs, np.ones(len(costs)))
-            gains = expected_improvement(steps, scale(costs), process.predict(encoded)) * chances(encoded)
-            return gains / np.maximum(np.abs(costs), 1e-300) ** self._thrift if self._thrift else gains
-
-        gains = promises(pool)
+        promised = model.gains(pool, thrift=self._thrift)
+        gains = promised(pool)
         for _ in range(_CLIMBS):
-            best = [pool[index].parameters for index in np.argsort(-gains, kind="stable")[: self._effort.climbers]]
+            best = [pool[index].parameters for index in np.argsort(-gains, kind="stable")[: version.climbers]]
             others = search.candidates(mutant for point in best for mutant in beside(point))
             if not others:
                 break
             highest = gains.max()
-            pool, gains = [*pool, *others], np.concatenate([gains, promises(others)])
+            pool, gains = [*pool, *others], np.concatenate([gains, promised(others)])
             if gains.max() <= highest:
                 break
         search.left = len(pool)
         return pool[int(gains.argmax())].parameters
 
-    def _ranked_errors(self, history: History) -> Array:
-        """Return errors that only their ratios above a front are asked of, to choose what tells most."""
-        if self._version == 1:
-            return history.errors
-        spread = float(np.quantile(history.losses, 0.5) - history.losses.min()) or 1.0
-        errors: Array = (history.losses - history.losses.min()) / spread + 0.1
-        return errors
-
-    def _chances(self, history: History, encode: Encoder) -> Chances:
-        """Return what is known of failures and of bounds that are measured."""
-        chances = Chances(encode.categorical)
-        if self._version == 1:
-            return chances
-
-        def points(listed: Sequence[Parameters]) -> Array:
-            costs = np.array([self._rules.cost_of(parameters) for parameters in listed])
-            return encode(listed, costs, np.ones(len(listed)))
-
-        most = self._effort.fitted_most
-        if history.failed:
-            whole = [parameters for parameters, share in zip(history.known, history.shares, strict=True) if share == 1]
-            tried = [*history.failed[-most:], *whole[-most:]]
-            failed = np.arange(len(tried)) < len(history.failed[-most:])
-            chances.learn_failures(points(tried), failed)
-        measured = [(p, values) for p, values in history.constraints if self._rules.feasible(p)][-most:]
-        for key, indices in bounds_of([values for _, values in measured]).items():
-            values = np.array([measured[index][1][key] for index in indices])
-            chances.learn_bound(points([measured[index][0] for index in indices]), values)
-        return chances
-
-    def _fitted(self, points: Array, values: Array, categorical: npt.NDArray[np.bool_]) -> Array:
-        """Return the kernel's parameters by the first of the values: they are fitted anew when a tenth more are there.
-
-        A cache spares what was fitted before; what it returns does not depend on it.
-        """
-        count = len(points)
-        if count > _FITTED_EACH:
-            count = math.floor(_FITTED_EACH * 1.1 ** math.floor(math.log(count / _FITTED_EACH, 1.1) + 1e-9) + 1e-9)
-        chosen = np.unique(np.linspace(0, count - 1, min(count, self._effort.fitted_most)).round().astype(int))
-        points, values = points[chosen], values[chosen]
-        key = hashlib.blake2b(points.tobytes() + values.tobytes(), digest_size=16).digest()
-        if key not in self._fits:
-            self._fits = {key: GaussianProcess(points, values, categorical=categorical).fit().parameters}
-        return self._fits[key]
-
-    def _known_costs(self, history: History) -> Array:
-        told = zip(history.known, history.costs, strict=True)
-        return np.array([cost if math.isfinite(cost) else self._rules.cost_of(known) for known, cost in told])
-
     def _require_known_cost(self, trials: Sequence[FrozenTrial], space: dict[str, BaseDistribution]) -> None:
         """Raise ValueError where one of the last trials had another cost than its parameters tell."""
         for trial in trials[-_CHECKED:]:
-            if trial.state is not TrialState.COMPLETE or trial.number in self._checked or not trial.params:
+            if trial.state is not TrialState.COMPLETE or trial.number in self._checked:
                 continue
-            if self._version == 1 and not space.keys() <= trial.params.keys():
+            if not self._version.compares(trial, space):
                 continue
             told, known = trial.values[self._cost_index], self._rules.cost_of(trial.params)
             if not math.isclose(told, known, rel_tol=1e-6, abs_tol=1e-12):
@@ -364,7 +252,7 @@ class ParetoSampler(BaseSampler):
 
     def _climbed(self, search: Search) -> list[Candidate]:
         """Return new candidates from ever further climbs to what is feasible; the climbs depend on the seed alone."""
-        if self._rules.excess is None or self._version == 1 or all_points(search.space) is not None:
+        if self._rules.excess is None or not self._version.learns_failures or all_points(search.space) is not None:
             return []  # where all points were candidates, none is left to find
         for index in range(_CLIMBS_TO_FEASIBLE):
             if index == len(self._climbs):
@@ -376,7 +264,13 @@ class ParetoSampler(BaseSampler):
 
     def _index(self, study: Study, trial: FrozenTrial) -> int:
         """Return how many trials that count came before."""
-        return sum(not self._ignore(other) for other in study.get_trials(deepcopy=False)[: trial.number])
+        return sum(other.number < trial.number for other in self._counting(study))
+
+    def _counting(self, study: Study) -> list[FrozenTrial]:
+        """Return the trials that count; of a killed worker's that Optuna tries again, only the last attempt does."""
+        trials = study.get_trials(deepcopy=False)
+        retried = {number for trial in trials for number in trial.system_attrs.get(_RETRIED, ())}
+        return [trial for trial in trials if trial.number not in retried and not self._ignore(trial)]
 
     def _seed_of(self, index: int, purpose: str) -> int:
         key = hashlib.blake2b(f"{self._seed}/{index}/{purpose}".encode(), digest_size=4).digest()

@@ -15,14 +15,15 @@ from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
 from nas.config.budget import METRICS, Budget, Metric
 from nas.config.search import SearchConfig
-from nas.config.study import StudyConfig
+from nas.config.study import StudyConfig, idle_keys
 from nas.data.sources import Dataset
 from nas.errors import BudgetError
-from nas.models.device import describe_device, resolve_device
+from nas.models.device import describe_device, devices_of, resolve_device
 from nas.sampling.points import Parameters, drawn_points
-from nas.search.bounds import measure_for_budget, require_satisfiable
+from nas.search.bounds import measure_for_budget, require_hands, require_satisfiable
 from nas.search.proposals import all_proposals, architecture_of, distributions
 from nas.search.study import Named, find_study
+from nas.search.together import try_together
 from nas.training.preparing import require_batch
 from nas.training.recipe import Recipe
 from nas.training.step import PRECISIONS, resolved_precision
@@ -74,6 +75,9 @@ class CheckReport:
             trials. It is never more than the number of networks, if that is known.
         total_seconds: Estimated time in seconds of those trainings with one worker, each to the end. Halving takes
             less time, and replicates take more.
+        workers: How many trainings at the same time were tried.
+        workers_seconds: Estimated time in seconds of the whole study with so many workers, their start included; None
+            where it was not tried.
         skipped: Number of broken images that are left out.
         notes: What else there is to tell of the images, one line each.
     """
@@ -94,6 +98,8 @@ class CheckReport:
     trainings: float
     total_seconds: float
     skipped: int
+    workers: int = 1
+    workers_seconds: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -117,7 +123,7 @@ class _Counted:
         return self.feasible_points / self.points
 
 
-def check_study(study: Named, *, device: str = "auto") -> CheckReport:
+def check_study(study: Named, *, device: str = "auto", workers: int | None = None) -> CheckReport:
     """Count a study's networks and time a few training steps.
 
     Up to 20,000 coefficient points are all counted. If there are more, or if ranges are continuous, 2,000 are drawn at
@@ -126,12 +132,15 @@ def check_study(study: Named, *, device: str = "auto") -> CheckReport:
     Args:
         study: A study file, the name of a shipped study, a definition, or an opened study.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        workers: Also train the median network for a few seconds in so many processes at the same time, which tells how
+            long the study takes with them.
 
     Raises:
         BudgetError: No network meets the budget, or none of the sampled ones does.
         UserError: The study, its data or the device is wrong.
     """
-    found, chosen = find_study(study).as_begun(), resolve_device(device)
+    given, chosen = find_study(study), resolve_device(device)
+    found = given.as_begun()
     config, dataset = found.config, found.dataset
     require_batch(config.recipe, len(dataset.train))
     require_satisfiable(config, dataset)
@@ -142,6 +151,12 @@ def check_study(study: Named, *, device: str = "auto") -> CheckReport:
     middle = len(sample) // 2
     milliseconds = _milliseconds(config, [sample[i] for i in (0, middle, -1)], chosen)
     trainings = _trainings(config.search, counted)
+    together = None
+    if workers is not None:
+        devices = devices_of(device, workers)
+        require_hands(config, dataset, devices)
+        together = try_together(config, dataset, sample[middle].architecture, devices=devices)
+    total_seconds = trainings * statistics.mean(seconds)
     return CheckReport(
         study=config.name,
         exact=counted.exact,
@@ -157,9 +172,16 @@ def check_study(study: Named, *, device: str = "auto") -> CheckReport:
         data_share=sum(s.data_share * s.seconds for s in timed) / sum(s.seconds for s in timed),
         speeds=_speeds(config.recipe, dataset, sample[middle].architecture, chosen, own=timed[middle].seconds),
         trainings=trainings,
-        total_seconds=trainings * statistics.mean(seconds),
+        total_seconds=total_seconds,
         skipped=dataset.skipped,
-        notes=(*dataset.notes, *_advice(config.recipe, dataset), *_halving_advice(config.search)),
+        workers=workers or 1,
+        workers_seconds=None if together is None else together.seconds(total_seconds, trainings=trainings),
+        notes=(
+            *dataset.notes,
+            *idle_keys(given.config),
+            *_advice(config.recipe, dataset),
+            *_halving_advice(config.search),
+        ),
     )
 
 

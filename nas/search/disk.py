@@ -6,6 +6,7 @@ was kept, and at the start of a search where no training goes on from it.
 
 from __future__ import annotations
 
+import glob
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -58,6 +59,11 @@ def prune_checkpoints(weights: Path, trials: Sequence[TrialRecord], repeats: Seq
     folder = weights / CHECKPOINTS
     ended = [path for path in folder.glob("*.safetensors") if path.stem not in going_on]
     return _remove([*ended, *_half_written(weights), *_half_written(folder)])
+
+
+def remove_half_written(path: Path) -> None:
+    """Remove what a killed process has left of a file that only one process writes at a time."""
+    _remove(path.parent.glob(f"{glob.escape(path.stem)}.{'?' * 8}.partial"))
 
 
 def prune_weights(weights: Path, digests: Iterable[str]) -> FilesOnDisk:

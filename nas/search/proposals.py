@@ -19,6 +19,9 @@ from nas.data.sources import Dataset
 from nas.records import TrialRecord
 from nas.sampling.points import Parameters, all_points
 
+_REMEMBERED = 10_000
+"""Networks: those of all points of a space that is searched as a whole, and of some proposals' candidates elsewhere."""
+
 
 class ImageKind(Protocol):
     """What of the images decides about a network; a data set knows it, and so does a table."""
@@ -63,7 +66,7 @@ class Networks:
             excess = max(0.0, *config.budget.violations(cost).values(), 0.0)
             return Network(architecture.digest, cost.flops, excess)
 
-        self._find = lru_cache(maxsize=100_000)(find)
+        self._find = lru_cache(maxsize=_REMEMBERED)(find)
         self._known = dict[tuple[tuple[str, Any], ...], Network]()
 
     def __call__(self, parameters: Mapping[str, Any]) -> Network:

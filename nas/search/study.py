@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,10 +22,18 @@ from nas.models.backends import Latency
 from nas.processes.owners import process_is_gone
 from nas.records import UNFINISHED, ClassNumbers, Epoch, ImageDigests, Purpose, Repeat, TestLook, TrialRecord
 from nas.search.disk import weights_folder
+from nas.search.storage.coordinators import Coordinator, Coordinators
 from nas.search.storage.database import Database
 from nas.search.storage.images import require_same_images
 from nas.search.storage.optuna_study import open_optuna_study
-from nas.search.storage.reading import images_behind, read_ended, read_growth, read_judgement
+from nas.search.storage.reading import (
+    images_behind,
+    read_best_expected,
+    read_ended,
+    read_growth,
+    read_judgement,
+    stored_ends,
+)
 from nas.search.storage.store import Store
 
 
@@ -153,20 +162,36 @@ class Study:
         with self.database.errors():
             return read_judgement(self.store, metric=self.config.recipe.metric)
 
-    def curves(self) -> dict[int, list[Epoch]]:
-        """Return the learning curve of each trained trial, by number."""
+    def best_expected(self) -> float | None:
+        """Return the highest accuracy to expect of a network; None if nothing is trained yet."""
         with self.database.errors():
-            return self.store.curves()
+            return read_best_expected(self.store, metric=self.config.recipe.metric)
+
+    def curves(self, numbers: Collection[int] | None = None) -> dict[int, list[Epoch]]:
+        """Return the learning curve of each trained trial, by number.
+
+        Args:
+            numbers: Of the trials; all by default.
+        """
+        with self.database.errors():
+            return self.store.curves(numbers)
 
     def ended(self) -> list[Ended]:
         """Return the trainings that have ended, in the order in which they ended."""
         with self.database.errors():
-            return read_ended(self.store, self.optuna())
+            return read_ended(self.store)
 
     def growth(self) -> Growth | None:
         """Return what the last part of the search has added to the front; None if the search is too short to tell."""
         with self.database.errors():
-            return read_growth(self.store, self.optuna(), startup_trials=self.config.search.startup_trials)
+            ends = stored_ends(self.store)
+            return read_growth(self.store, ends, startup_trials=self.config.search.startup_trials)
+
+    def searches(self) -> tuple[list[Coordinator], str | None]:
+        """Return who works on the study or did last, and who of them leads it."""
+        with self.database.errors():
+            rows = Coordinators(self.database.engine, self.name)
+            return rows.all(), rows.leader()
 
     def missing_trials(self) -> int:
         """Return how many trials the study still needs, besides those that have ended or are running."""

@@ -10,9 +10,6 @@ import torch
 
 ItemT = TypeVar("ItemT")
 
-TOO_LARGE = 0.1
-"""Share of the steps' time above which the data path is said to hold a training up."""
-
 
 class DataClock:
     """Times the making of batches against the steps, on the device where the work is done; the host does not wait."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
@@ -211,6 +212,32 @@ class Recipe(Strict):
             return self.learning_rate
         batch = self.learning_rate_batch or self.step_images(train_images)
         return float(f"{DEFAULT_RATES[self.optimizer] * math.sqrt(batch / _SMALLEST_BATCH):.2g}")
+
+
+NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "patience": ("schedule", ("plateau",)),
+    "decay_at": ("schedule", ("step",)),
+    "decay_factor": ("schedule", ("step", "plateau")),
+    "momentum": ("optimizer", ("momentum", "nesterov", "rmsprop", "adam", "adamw")),
+    "decay_norms": ("decay", ()),
+    "norm_momentum": ("norm_statistics", ("running",)),
+    "ema_warm_up": ("ema", ()),
+    "rand_augment_operations": ("rand_augment", ()),
+}
+"""Keys that mean something with some values of another one only; without values, with all but 0."""
+
+
+def without_effect(recipe: Recipe, keys: Collection[str]) -> list[str]:
+    """Return one line for each of these keys, which a user has set, that another one makes meaningless."""
+    lines = list[str]()
+    for key, (other, values) in NEEDS.items():
+        present = getattr(recipe, other)
+        unused = present not in values if values else not present
+        if unused and key in keys and getattr(recipe, key) is not None:
+            name = "weight_decay" if other == "decay" else other
+            wanted = f"to be {' or '.join(values)}" if values else "above 0"
+            lines.append(f"recipe.{key} has no effect: it needs {name} {wanted}, but {name} is {present}")
+    return lines
 
 
 OPEN = ("batch_size", "learning_rate", "weight_decay")

@@ -44,7 +44,7 @@ class Told:
         self.judgement = lambda: judge(trials, [], val_images=1000)
         self.val_labels = lambda: labels
         points = [Epoch(i, 1.0, 0.5, 1.0, accuracy, 1.0) for i, accuracy in enumerate(curve, start=1)]
-        self.curves = lambda: {trial.number: points for trial in trials}
+        self.curves = lambda numbers: dict.fromkeys(numbers, points)
 
 
 def told(**changes: Any) -> list[str]:

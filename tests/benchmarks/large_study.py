@@ -23,13 +23,13 @@ import numpy as np
 import optuna
 import sqlalchemy as sa
 import yaml
-from nas.search.storage.owned_trials import OWNER
 from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 
 from nas.architecture.cost import count_cost
 from nas.architecture.serialization import architecture_to_json
 from nas.search.proposals import architecture_of, distributions
+from nas.search.storage.earlier import adopt_trainings
 from nas.search.storage.optuna_study import ENDED
 from nas.search.storage.packing import pack
 from nas.search.storage.schema import ANSWER, EPOCH, NETWORK, REPEAT, TRIAL
@@ -152,6 +152,7 @@ def make_study(path: Path, trials: int) -> Study:
     with study.database.engine.begin() as connection:
         for table, values in rows.items():
             connection.execute(table.insert(), values)
+    adopt_trainings(study.database.engine, study.name)
     assert len(optunas.get_trials(deepcopy=False)) == trials
     return study
 
@@ -254,8 +255,8 @@ def _optunas(
             "distribution_json": distribution_to_json(allowed),
         }
         yield tables["trial_params"], {"trial_id": trial_id, "param_name": name, **value}
-    for key, value in ((OWNER, '"host/1/1"'), (ENDED, repr(ended.timestamp()))):
-        yield tables["trial_user_attributes"], {"trial_id": trial_id, "key": key, "value_json": value}
+    noted = {"key": ENDED, "value_json": repr(ended.timestamp())}
+    yield tables["trial_user_attributes"], {"trial_id": trial_id, **noted}
     excess = "-0.1" if values is not None else "0.1"
     constraint = {"key": "constraints:flops_max", "value_json": excess}
     yield tables["trial_system_attributes"], {"trial_id": trial_id, **constraint}

@@ -37,11 +37,13 @@ def test_training_a_network_over_seeds(nas_command: Command, finished: Path) -> 
     ]
     again = nas_command("train", *SMALL, "--data", "digits", "-o", "out")
     assert again.code == 2 and "out: already holds a finished training" in again.err
+    idle = nas_command("train", *SMALL, "--data", "digits", "--set", "patience=3", "--seeds", 1, "-o", "idle")
+    assert "recipe.patience has no effect: it needs schedule to be plateau, but schedule is one_cycle" in idle.out
     start = ("--weights", "out/weights-0.safetensors", "--set", "optimizer=adamw", "--set", "learning_rate=0.001")
     warm = nas_command(
         "train", "out/architecture.json", "--data", "digits", *start, "--epochs", 1, "--seeds", 1, "-o", "w", "--json"
     )
-    assert warm.code == 0
+    assert warm.code == 0 and "no effect" not in warm.err
     assert json.loads(warm.out)["recipe"]["optimizer"] == "adamw"
     assert json.loads(warm.out)["val_accuracy"]["mean"] > document["val_accuracy"]["values"][0]
     front = json.loads(nas_command("front", finished, "--json").out)["front"]

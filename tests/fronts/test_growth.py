@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
+from nas.fronts import growth
 from nas.fronts.growth import (
     IDLE_PROPOSALS,
     Ended,
@@ -226,3 +228,35 @@ def test_trainings_stand_in_the_order_of_their_ends_and_each_epoch_counts_once()
         (0, 9, 0.9),
     ]
     assert ended[0].compute == 900 and ended[0].seconds == 9.0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.sampled_from((None, 0.1, 0.3, 0.5, 0.7, 0.9))), min_size=1, max_size=30)
+)
+def test_the_history_is_that_of_measuring_the_front_anew_with_each_training(points: list[tuple[int, Any]]) -> None:
+    ended = [Ended(number, flops, 1, 1.0, accuracy) for number, (flops, accuracy) in enumerate(points)]
+    plane = growth._Plane(ended)
+    moments = {moment.number: moment.hypervolume for moment in front_history(ended)}
+    whole = plane.hypervolume(len(ended))
+    assert moments == {
+        number: plane.hypervolume(number + 1) / whole
+        for number, (_, accuracy) in enumerate(points)
+        if accuracy is not None
+    }
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.sampled_from((None, 0.1, 0.3, 0.5, 0.9))), min_size=2, max_size=20))
+def test_the_gain_counts_who_beats_all_that_were_no_dearer(points: list[tuple[int, Any]]) -> None:
+    points.append((3, 0.6))
+    ended = [Ended(number, flops, 1, 1.0, accuracy) for number, (flops, accuracy) in enumerate(points)]
+    start, noise = len(ended) // 2, 0.15
+    plane = growth._Plane(ended)
+    errors = [math.inf if accuracy is None else 1 - accuracy for _, accuracy in points]
+    best = [
+        min([e for (f, _), e in zip(points[:start], errors[:start], strict=True) if f <= flops], default=math.inf)
+        for flops, _ in points
+    ]
+    counted = np.array([index < start or errors[index] + noise < best[index] for index in range(len(points))])
+    early = np.arange(len(points)) < start
+    expected = (plane._hypervolume(counted) - plane._hypervolume(early)) / plane.hypervolume(len(points))
+    assert plane.gain(start, noise=noise) == expected

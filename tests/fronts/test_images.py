@@ -93,3 +93,15 @@ def test_one_network_tells_nothing_of_differences() -> None:
 def test_of_one_family_none_is_shared() -> None:
     one = [("a", trainings) for _, trainings in answered(own=0.1, family=0.0)]
     assert image_noise(one).family == 0 and image_noise(one).alone > 0
+
+
+def test_networks_of_other_accuracies_are_of_no_other_family() -> None:
+    """Covariances fall with the distance of accuracies, whatever the family: here one family is better."""
+    random, found = np.random.default_rng(0), []
+    common = math.sqrt(0.7) * random.standard_normal(4000)
+    for number in range(16):
+        ability = (0.4, 0.9)[number % 2]
+        trainings = [(common + math.sqrt(0.3) * random.standard_normal(4000) < ability).astype(float) for _ in range(3)]
+        found.append(("ab"[number % 2], trainings))
+    noise = image_noise(found)
+    assert noise.family < 0.03 * 0.65 * 0.35 / 4000

@@ -22,9 +22,10 @@ from nas.fronts.noise import (
     measured,
     over_seeds,
     seed_noise,
+    times_on_front,
 )
 from nas.records import Repeat, TrialRecord
-from nas.search.run.claims import wanted_repeats
+from nas.search.run.wanted import wanted_repeats
 
 BASE = TrialRecord(0, "s", 1.0, 1.0, 8, "d", 1, 1, 1, state="trained")
 TOLERANCE = 0.035
@@ -255,3 +256,22 @@ def test_probabilities_are_borne_out() -> None:
         group = (chances >= low) & (chances < low + 0.2)
         assert members[group].mean() == pytest.approx(chances[group].mean(), abs=0.12)
     assert members[chances < 0.05].mean() < 0.03
+
+
+@given(st.integers(0, 10_000))
+def test_times_on_the_front_are_those_of_looking_at_each_draw(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    costs = np.sort(generator.integers(0, 6, size=generator.integers(1, 9))).astype(float)
+    drawn = generator.integers(0, 4, size=(7, len(costs))) / 4
+    expected = [
+        sum(
+            all(
+                row[i] >= row[j] if costs[j] == costs[i] else row[i] > row[j]
+                for j in range(len(costs))
+                if costs[j] <= costs[i]
+            )
+            for row in drawn
+        )
+        for i in range(len(costs))
+    ]
+    assert times_on_front(costs, drawn).tolist() == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.fronts.noise import NoiseGuess
-from nas.fronts.posterior import ImageNoise, Trainings
+from nas.fronts.posterior import Data, ImageNoise, Trainings
 from nas.fronts.shrinkage import Shrunk, shrink
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -155,4 +156,44 @@ def test_a_front_of_three_seeds_is_as_good_as_it_says() -> None:
     assert abs(thrice["bias"]) < 0.15 < once["raw_bias"]
     assert once["bias"] < 0.8 * once["raw_bias"]
     rows = front_noise.calibration([study[3] for study in made])
-    assert all(abs(row["off"]) < 0.2 for row in rows if row["networks"] >= 40)
+    assert all(abs(row.off) < 0.2 for row in rows if row.networks >= 40)
+
+
+def test_the_error_of_a_tenth_counts_studies_and_not_networks() -> None:
+    def one(members: float) -> front_noise.Outcome:
+        right = np.arange(10) < members
+        return front_noise.Outcome(*[np.zeros(1)] * 3, chances=np.full(10, 0.55), members=right, noise=0.01)
+
+    (alike,), (apart,) = (front_noise.calibration(list(map(one, counts))) for counts in ([5, 5, 5, 5], [0, 10, 0, 10]))
+    assert (alike.networks, apart.networks) == (40, 40)
+    assert alike.off == apart.off == pytest.approx(0.05)
+    assert alike.error == pytest.approx(0) and apart.error == pytest.approx(0.25)  # a half, over the root of four
+
+
+def test_weak_networks_vary_more_than_strong_ones() -> None:
+    """From a trend of .6 to one of .95, noise falls to less than half by the binomial law."""
+    random = np.random.default_rng(0)
+    trend = np.linspace(0.6, 0.95, 80)
+    noise = 0.03 * np.sqrt(trend * (1 - trend))
+    truths = (trend + 0.015 * random.standard_normal(80)).clip(0, 0.99)
+    trained = networks(*(tuple(t + n * random.standard_normal(3)) for t, n in zip(truths, noise, strict=True)))
+    found = shrink(trained, guess(trained))
+    exact = 1 / np.sqrt(1 / 0.015**2 + 3 / noise**2)
+    for ten in (slice(0, 10), slice(70, 80)):
+        assert found.errors[ten].mean() == pytest.approx(exact[ten].mean(), rel=0.12)
+
+
+def test_what_weak_networks_vary_is_less_for_usual_ones() -> None:
+    trained = networks((0.5, 0.54), (0.9, 0.91), (0.9,))
+    data = replace(Data.of(trained, ImageNoise()), relative=np.array([2.0, 1.0, 1.0]))
+    assert data.worth == pytest.approx([0.5, 2, 1])
+    assert data.usual_noise(guess(trained)).squares == pytest.approx(0.02**2 * 2 / 4 + 0.005**2 * 2)
+    assert data.usual_noise(NoiseGuess(0.01, 0.0, 0)) == NoiseGuess(0.01, 0.0, 0)
+
+
+def test_noise_at_the_ends_is_neither_nothing_nor_without_limit() -> None:
+    trained = networks(*((share,) * 2 for share in (0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0, 1.0, 1.0, 1.0)))
+    found = shrink(trained, NoiseGuess(0.01, 10 * 1e-4, 10))
+    assert (found.errors > 0.002).all() and (found.errors < 0.03).all()
+    certain = networks(*((1.0,) * 2 for _ in range(10)))
+    assert (shrink(certain, NoiseGuess(0.01, 0.0, 10)).errors > 0).all()

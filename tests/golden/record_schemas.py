@@ -1,8 +1,8 @@
 """Record a small study in a database of the schema version that a checkout writes, for a test that opens it later.
 
 Writes ``schema_N.sql.gz`` beside this script, N being the version. Weights are not kept. Recorded with the commits
-5f90c64 (version 1), 1ace219 (2), 70a43c7 (3), 25c459f (4) and 7dcf0c1 (5), torch 2.13.0 (CPU), optuna 5.0.0 and Python
-3.11. Whoever adds a version records it::
+5f90c64 (version 1), 1ace219 (2), 70a43c7 (3), 25c459f (4), 7dcf0c1 (5) and 0b84610 (6), torch 2.13.0 (CPU), optuna
+5.0.0 and Python 3.11. Whoever adds a version records it::
 
     PYTHONPATH=path/to/checkout python tests/golden/record_schemas.py
 """

@@ -40,7 +40,7 @@ def test_a_table_is_built_and_replayed(nas_command: Callable[..., Outcome], monk
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--samplers", "best"), "--samplers: unknown sampler 'best'; known: pareto, pareto-plain, random"),
+        (("--samplers", "best"), "--samplers: unknown sampler 'best'; known: pareto, pareto-thrift, random"),
         (("--halving", "1"), "--halving: '1' is neither off nor a whole number above one"),
         (("--halving", "3"), "--halving: trainings of 2 epochs are too short; at least 6 are needed"),
         (("--halving", "off,off"), "--halving: a value is given twice"),

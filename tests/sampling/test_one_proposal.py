@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from nas.fronts.geometry import Array, Steps
-from nas.sampling import pareto
+from nas.sampling import model
 from nas.sampling.gaussian_process import GaussianProcess
+from nas.sampling.model import first_of
 from nas.sampling.pareto import ParetoSampler
 from nas.sampling.points import values_at
+from nas.sampling.versions import VERSIONS
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -102,7 +103,7 @@ def test_parameters_outside_of_the_space_are_drawn_by_seed_trial_and_name() -> N
 @pytest.mark.parametrize(("values", "learns"), [(1, False), (2, True), (3, True)])
 def test_two_values_are_enough_to_learn(values: int, learns: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     fits = []
-    monkeypatch.setattr(ParetoSampler, "_fitted", lambda self, points, *_: fits.append(points) or _some(points))
+    monkeypatch.setattr(model.Fits, "__call__", lambda self, points, *_: fits.append(points) or _some(points))
     ask(study_of(values), ParetoSampler(cost, space=SPACE, startup_trials=0))
     assert bool(fits) == learns
 
@@ -160,10 +161,13 @@ def test_of_very_many_values_those_are_learned_from_that_tell_most(
     known: str, sign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
-    monkeypatch.setitem(pareto._EFFORTS, 2, pareto._EFFORTS[2]._replace(learned_from=5))
-    monkeypatch.setattr(pareto, "telling", lambda *arguments: told.append(arguments) or [0, 2, 3, 5, 6])
+    monkeypatch.setattr(VERSIONS[2], "learned_from", 5, raising=False)
+    monkeypatch.setattr(model, "telling", lambda *arguments: told.append(arguments) or [0, 2, 3, 5, 6])
     learned: list[Array] = []
-    monkeypatch.setattr(ParetoSampler, "_fitted", lambda self, points, *_: learned.append(points) or _some(points))
+    believing = GaussianProcess.believing
+    monkeypatch.setattr(
+        GaussianProcess, "believing", lambda self, points: learned.append(self._points) or believing(self, points)
+    )
     study = optuna.create_study(directions=["maximize", known])
     study.add_trials(study_of(8).trials)
     ask(study, ParetoSampler(cost, space=SPACE))
@@ -179,8 +183,8 @@ def test_the_reference_is_of_what_was_seen_or_of_what_is_believed_of_whole_train
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[Array] = []
-    plain = pareto.reference
-    monkeypatch.setattr(pareto, "reference", lambda costs, errors: told.append(errors) or plain(costs, errors))
+    plain = model.reference
+    monkeypatch.setattr(model, "reference", lambda costs, errors: told.append(errors) or plain(costs, errors))
     study = study_of(12)
     ask(study, ParetoSampler(cost, space=SPACE))
     losses = np.array([1 - accuracy(trial.params) for trial in study.trials])
@@ -204,30 +208,35 @@ def test_it_climbs_as_long_as_there_is_a_better_candidate(
         gains.append(float(min(len(gains), better)))
         return np.full(len(costs), gains[-1])
 
-    monkeypatch.setattr(pareto, "expected_improvement", promising)
+    monkeypatch.setattr(model, "expected_improvement", promising)
     ask(study_of(5, FINE), ParetoSampler(cost, space=FINE))
     assert len(gains) == calls
 
 
-def fitted(count: int) -> Callable[[Any], bool]:
-    """Return whether a fit to count values is one to some of them."""
-    random = np.random.default_rng(0)
-    points, categorical = random.random((60, 2)), np.array([False, False])
-    values = np.sin(3 * points[:, 0]) + random.normal(0, 0.1, 60)
-    found = ParetoSampler(cost)._fitted(points[:count], values[:count], categorical)
-    return lambda kept: bool(
-        np.array_equal(found, GaussianProcess(points[kept], values[kept], categorical=categorical).fit().parameters)
-    )
-
-
 @pytest.mark.parametrize(("count", "first"), [(20, 20), (30, 30), (32, 30), (33, 33), (36, 33), (37, 36), (40, 39)])
 def test_the_kernel_is_fitted_anew_when_a_tenth_more_values_are_there(count: int, first: int) -> None:
-    assert fitted(count)(slice(first))
+    assert first_of(count, 250).tolist() == list(range(first))
 
 
-def test_the_kernel_is_fitted_to_a_part_of_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pareto._EFFORTS, 2, pareto._EFFORTS[2]._replace(fitted_most=8))
-    assert fitted(15)(slice(0, 15, 2))
+def test_the_kernel_is_fitted_to_a_part_of_many_values() -> None:
+    assert first_of(15, 8).tolist() == list(range(0, 15, 2))
+
+
+def test_most_proposals_need_no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits, real = list[int](), GaussianProcess.fit
+
+    def fit(process: GaussianProcess, *arguments: Any, **keywords: Any) -> Any:
+        fits.append(len(process._values))
+        return real(process, *arguments, **keywords)
+
+    monkeypatch.setattr(GaussianProcess, "fit", fit)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=ParetoSampler(cost, space=FINE))
+    study.add_trials(study_of(36, FINE).trials)
+    for values in (5.0, 0.1, 0.9, 0.95):  # outliers and new bests too
+        study.tell(study.ask(FINE), [values, cost(study.trials[-1].params)])
+    assert fits == [33, 36]
+    later = ParetoSampler(cost, space=FINE)  # what was fitted before changes nothing
+    assert ask(study, later) == ask(study, study.sampler)
 
 
 def with_wrong_cost(told: float, known: float, version: int) -> tuple[optuna.Study, ParetoSampler]:

@@ -10,9 +10,11 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
 
 from nas.sampling.feasible import climb
+from nas.sampling.gaussian_process import GaussianProcess
 from nas.sampling.pareto import ParetoSampler
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -163,6 +165,46 @@ def test_threads_do_not_repeat_each_other() -> None:
     study = study_with(ParetoSampler(cost, space=SPACE))
     study.optimize(objective, n_trials=32, n_jobs=4)
     assert distinct(study) == 32
+
+
+@pytest.mark.parametrize("failed", [0, 5])
+def test_several_proposals_in_a_row_take_one_fit_and_none_repeats(failed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fits, real = list[int](), GaussianProcess.fit
+
+    def fit(process: GaussianProcess, *arguments: Any, **keywords: Any) -> GaussianProcess:
+        fits.append(1)
+        return real(process, *arguments, **keywords)
+
+    monkeypatch.setattr(GaussianProcess, "fit", fit)
+    study = study_with(ParetoSampler(cost, space=SPACE))
+    for number in range(10):
+        trial = study.ask(SPACE)
+        if number < failed:
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            study.tell(trial, [score(trial.params), cost(trial.params)])
+    fits.clear()
+    for _ in range(8):
+        study.ask(SPACE)
+    assert distinct(study) == 18
+    assert len(fits) == (2 if failed else 1)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("killed", [1, 6])
+def test_what_a_killed_worker_tried_is_tried_again_and_changes_no_other_proposal(killed: int) -> None:
+    def proposals(killed: int | None) -> list[dict[str, Any]]:
+        study = study_with(ParetoSampler(cost, space=SPACE))
+        for number in range(10):
+            trial = study.ask(SPACE)
+            if number == killed:  # as Optuna's heartbeats tell and its callback mends
+                study.tell(trial, state=TrialState.FAIL)
+                RetryHeartbeatStaleTrialCallback()(study, study.trials[-1])
+                trial = study.ask()
+            study.tell(trial, [score(trial.params), cost(trial.params)])
+        return [trial.params for trial in study.trials if trial.state is TrialState.COMPLETE]
+
+    assert proposals(killed) == proposals(None)
 
 
 def test_a_space_that_is_used_up_ends_the_study(caplog: pytest.LogCaptureFixture) -> None:

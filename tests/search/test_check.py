@@ -23,7 +23,9 @@ from nas.errors import BudgetError, ConfigError
 from nas.search import check
 from nas.search.check import check_study
 from nas.search.proposals import Candidate, realise
+from nas.search.run.events import Noted
 from nas.search.run.start import run_study
+from nas.search.study import open_study
 from nas.training.recipe import Recipe
 from nas.training.timing import StepTime
 
@@ -234,6 +236,23 @@ def test_a_class_of_most_images_calls_for_another_metric(tiny_config: StudyConfi
     (line,) = check._advice(tiny_config.recipe, uneven)
     assert line.startswith("class 3 has ") and "recipe.metric: balanced_accuracy" in line
     assert check._advice(Recipe(metric="macro_f1"), uneven) == []
+
+
+def test_a_key_without_effect_is_told_by_check_and_search_and_the_study_goes_on(tmp_path: Path) -> None:
+    path, line = tmp_path / "idle.yaml", "recipe.patience has no effect: it needs schedule to be plateau"
+    said = list[str]()
+
+    def search(recipe: dict[str, object]) -> None:
+        said.clear()
+        path.write_text(yaml.safe_dump({**TINY, "name": "idle", "recipe": {**TINY["recipe"], **recipe}}))
+        run_study(path, trials=1, on_event=lambda event: said.append(event.text) if isinstance(event, Noted) else None)
+
+    search({})
+    assert not any("no effect" in text for text in (*said, *check_study(path).notes))
+    search({"patience": 2})  # the default, now said: the same study
+    assert sum(text.startswith(line) for text in said) == 1
+    assert sum(text.startswith(line) for text in check_study(path).notes) == 1
+    assert len(open_study(path).trials()) == 2
 
 
 def test_steps_of_one_image_are_refused_before_anything_is_trained() -> None:

@@ -112,3 +112,10 @@ def test_who_is_trained_again_goes_by_what_the_study_says(own_study: Study, by: 
     assert (claimed.trial, claimed.repeat) == (likeliest.trial, 1)
     keep_repeat(study, Repeat(claimed.trial.number, 1, "trained", claimed.seed, accuracy=0.5))
     assert next_repeat(study) is None  # one network, two seeds
+
+
+def test_the_best_accuracy_alone_is_that_of_the_judgement(own_study: Study) -> None:
+    for change in (lambda study: None, train_again, forget_answers):
+        change(own_study)
+        assert own_study.best_expected() == max(one.network.shrunk for one in own_study.judgement().networks)
+    assert judged.best_expected([], [], val_images=10) is None

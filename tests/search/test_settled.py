@@ -64,6 +64,7 @@ def test_one_line_says_in_what_a_study_goes_on_as_it_began(tmp_path: Path) -> No
     path, said = unpack(tmp_path), list[str]()
     run_study(path, trials=1, on_event=lambda event: said.append(event.text) if isinstance(event, Noted) else None)
     (line,) = (text for text in said if "as it began" in text)
+    assert not any("has no effect" in text for text in said)  # of what the study's file leaves out
     assert "recipe.norm_statistics is running, in a new study recomputed" in line
     assert "search.repeat_by is raw, in a new study shrunk" in line
     assert "data.every_class is false, in a new study true" in line

@@ -31,7 +31,8 @@ from nas.search.storage.outage import Patience
 from nas.search.storage.trainings import Claim, NotLeading, Trainings
 from nas.search.study import Study
 
-SECONDS_TO_STOP = 5.0
+SECONDS_TO_STOP = 4.0
+"""For a hand to save; what comes after must not make more than five of it."""
 _GLANCE, _LOOK = 0.05, 0.5
 """Seconds to wait for the hands: where something else may come, and where nothing will."""
 
@@ -172,7 +173,7 @@ class Coordinator:
     # what is begun
 
     def _may_begin_more(self) -> bool:
-        return len(self._executor.running) < self._executor.hands or self._proposal is not None
+        return len(self._executor.running) < self._executor.hands and self._proposal is not None
 
     def _fill(self) -> None:
         """Give each free hand something to do, and have the next ready."""

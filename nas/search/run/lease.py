@@ -67,6 +67,8 @@ class Lease:
 
     def _begin(self) -> None:
         self._rows.forget_ended()
+        if self.alone and self._rows.leader() == self.holder:  # another thread of this process
+            raise StudyError(self._held_by(self.holder))
         self._renew()
         if self.alone and not self.take_lead():
             leader = self.leader()

@@ -13,7 +13,7 @@ from nas.architecture.serialization import architecture_to_json
 from nas.errors import NasError, StudyError
 from nas.executors.task import Died, Ended, EpochDone, Failed, Measured, Stopped, Task, Timing, Told
 from nas.records import Repeat, TrialRecord
-from nas.search.disk import CHECKPOINTS, repeat_name
+from nas.search.disk import CHECKPOINTS, remove_half_written, repeat_name
 from nas.search.run.clock import HandClock
 from nas.search.run.events import EpochFinished, Event, RepeatFinished, TrialFinished
 from nas.search.run.outcome import killed, state_of, trained_repeat, trained_trial
@@ -99,14 +99,15 @@ class Reports:
         self._clock.begin(claim.key)
         limit = self._study.config.budget.latency_ms
         timed = limit is not None and not claim.repeat and self._proposer.needs_timing(claim.digest)
-        weights = None if claim.repeat else str(self._weights / f"{claim.digest}.safetensors")
+        for path in (self._checkpoint(claim), self._weights_of(claim)):
+            remove_half_written(path)  # by whoever was killed at it
         return Task(
             claim.key,
             architecture_to_json(self._store.architecture(claim.digest)),
             self._study.config.recipe.model_dump(mode="json"),
             seed,
             str(self._checkpoint(claim)),
-            weights,
+            None if claim.repeat else str(self._weights_of(claim)),
             rungs=() if claim.repeat else self._rungs.left(trial),
             timing=Timing(limit.backend, limit.batch) if timed and limit is not None else None,
         )
@@ -114,6 +115,9 @@ class Reports:
     def _checkpoint(self, claim: Claim) -> Path:
         name = repeat_name(claim.digest, claim.repeat) if claim.repeat else claim.digest
         return self._weights / CHECKPOINTS / f"{name}.safetensors"
+
+    def _weights_of(self, claim: Claim) -> Path:
+        return self._weights / f"{claim.digest}.safetensors"
 
     def hear(self, told: Told) -> bool:
         """Write what a hand tells, and return the answer where it asks.
@@ -162,8 +166,8 @@ class Reports:
         elif isinstance(told, Died) and claim.deaths + 1 < _TRIES:
             self._patience(lambda: self._trainings.leave(replace(claim, deaths=claim.deaths + 1)))
         elif isinstance(told, Failed) and told.fault == "surroundings":
-            self.fault = self.fault or StudyError(f"trial {trial.number} cannot be trained: {told.reason}")
             self._patience(lambda: self._trainings.leave(claim))
+            self.fault = self.fault or StudyError(f"trial {trial.number} cannot be trained: {told.reason}")
         elif isinstance(told, Ended):
             self._note_failure("")
             if repeat is None:
@@ -178,7 +182,10 @@ class Reports:
         reason = killed(told.how, training.claim.deaths + 1) if isinstance(told, Died) else told.reason
         state = "failed" if isinstance(told, Died) else state_of(told)
         ended = replace(training, claim=replace(training.claim, deaths=training.claim.deaths + died))
+        remove_half_written(self._checkpoint(ended.claim))
         if training.repeat is None:
+            remove_half_written(self._weights_of(ended.claim))
+            self._weights_of(ended.claim).unlink(missing_ok=True)  # the last thing that it did
             self._conclude(ended, replace(training.trial, state=state, error=reason, accuracy=None))
         else:
             self._conclude_repeat(ended, replace(training.repeat, state=state, error=reason))

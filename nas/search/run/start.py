@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 
 import torch
 
-from nas.config.study import StudyConfig, earlier_ways
+from nas.config.study import StudyConfig, earlier_ways, idle_keys
 from nas.data.sources import Dataset
 from nas.errors import ConfigError, StudyError
 from nas.executors.inline import Inline
@@ -19,7 +19,7 @@ from nas.executors.processes import Processes
 from nas.executors.task import Executor
 from nas.models.device import devices_of
 from nas.processes.interrupts import Interrupts
-from nas.search.bounds import require_memory, require_rungs, require_satisfiable
+from nas.search.bounds import require_hands, require_memory, require_rungs, require_satisfiable
 from nas.search.run.clock import HandClock
 from nas.search.run.coordinator import Coordinator
 from nas.search.run.events import Event, ImagesLoaded, Noted
@@ -88,7 +88,7 @@ def run_study(
     with _hands(chosen, found, devices, interrupted) as hands:
         if trials != 0:
             hands.prepare(workers if trials is None else min(workers, trials))
-        _require_possible(found, devices[0])
+        _require_possible(found, devices)
         _make_folder(found.directory)
         found.database.prepare()
         waiting = Patience(patience, note=lambda line: emit(Noted(line)), interrupted=interrupted)
@@ -120,6 +120,7 @@ def _open(found: Study, given: Study, emit: Callable[[Event], None], waiting: Pa
     emit(ImagesLoaded(begun.dataset))
     if note := mirror_note(given.config.data, begun.dataset, given.config.recipe):
         told.append(note)
+    told += idle_keys(given.config)
     if ways := earlier_ways(given.config, begun.config):
         told.append(f"this study goes on as it began: {'; '.join(ways)}")
     for line in told:
@@ -154,11 +155,12 @@ def _hands(name: str, study: Study, devices: Sequence[torch.device], stop: Calla
         hands.close()
 
 
-def _require_possible(study: Study, chosen: torch.device) -> None:
+def _require_possible(study: Study, devices: Sequence[torch.device]) -> None:
     """Raise UserError where device, images, budget, memory or halving do not allow the search."""
     require_batch(study.config.recipe, len(study.dataset.train))
     require_satisfiable(study.config, study.dataset)
-    require_memory(study.config, study.dataset, chosen)
+    require_memory(study.config, study.dataset, devices[0])
+    require_hands(study.config, study.dataset, devices)
     require_rungs(study.config, study.dataset)
 
 

@@ -13,12 +13,13 @@ from typing import Any, Self, TypeVar
 import optuna
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from nas.errors import StudyError
 from nas.search.storage.creation import bring_up_to_date, foreign_table, is_up_to_date, stored_version
+from nas.search.storage.optuna_rows import QuickStorage
 from nas.search.storage.schema import SCHEMA_VERSION
 
 ResultT = TypeVar("ResultT")
@@ -149,8 +150,8 @@ class Database:
         return engine
 
     @cached_property
-    def optunas(self) -> RDBStorage:
-        """Optuna's storage, whose tables are brought up to date before.
+    def optunas(self) -> BaseStorage:
+        """Optuna's storage, whose tables are brought up to date before; it reads a trial that has ended once.
 
         Raises:
             StudyError: The database is of another program, or was written by a version of nas or Optuna that this one
@@ -159,14 +160,14 @@ class Database:
         self.prepare()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         try:
-            storage = RDBStorage(self.url, engine_kwargs=self._engine_options, skip_table_creation=True)
+            storage = QuickStorage(self.url, engine_kwargs=self._engine_options, skip_table_creation=True)
         except RuntimeError as error:
             raise StudyError(f"{self}: {' '.join(str(error).split())}") from None
         storage.engine.dispose()  # what it has opened so far
         _end_idle_transactions(storage.engine)
         self._opened.callback(storage.engine.dispose)
         self._opened.callback(storage.remove_session)
-        return storage
+        return optuna.storages.get_storage(storage)
 
     def prepare(self) -> None:
         """Bring the database up to date, once: a complete one need not be writable.

@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -126,10 +127,16 @@ class Store(StudyRow):
         with self._engine.connect() as connection:
             return {number: state for number, state in connection.execute(query)}
 
-    def curves(self) -> dict[int, list[Epoch]]:
-        """Return the learning curve of each trial that has one, by number."""
+    def curves(self, numbers: Collection[int] | None = None) -> dict[int, list[Epoch]]:
+        """Return the learning curve of each trial that has one, by number.
+
+        Args:
+            numbers: Of the trials; all by default.
+        """
         columns = [EPOCH.c[field.name] for field in fields(Epoch)]
         query = sa.select(EPOCH.c.number, *columns).where(EPOCH.c.study == self.study)
+        if numbers is not None:
+            query = query.where(EPOCH.c.number.in_(numbers))
         curves: dict[int, list[Epoch]] = {}
         with self._engine.connect() as connection:
             for number, *values in connection.execute(query.order_by(EPOCH.c.number, EPOCH.c.epoch)):
@@ -173,8 +180,17 @@ class Store(StudyRow):
         columns = [tables.get(field.name, TRIAL).c[field.name] for field in fields(TrialRecord)]
         query = sa.select(*columns).join_from(TRIAL, NETWORK).where(TRIAL.c.study == self.study, *conditions)
         with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(TRIAL.c.number)).mappings()
-            return [TrialRecord(**{**row, "choices": json.loads(row["choices"] or "{}")}) for row in rows]
+            rows = connection.execute(query.order_by(TRIAL.c.number))
+            return [_record_of(row) for row in rows]
+
+
+_CHOICES = [field.name for field in fields(TrialRecord)].index("choices")
+
+
+def _record_of(row: Sequence[Any]) -> TrialRecord:
+    values = list(row)
+    values[_CHOICES] = json.loads(values[_CHOICES] or "{}")
+    return TrialRecord(*values)
 
 
 def _curve_from_json(text: str | None) -> tuple[Epoch, ...]:

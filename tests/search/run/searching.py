@@ -18,7 +18,7 @@ from servers import PASSWORD
 
 from nas.search.study import Study, open_study
 
-HAND = (sys.executable, str(Path(__file__).parents[2] / "executors" / "fake_hand.py"))
+HAND = (sys.executable, str(Path(__file__).parents[2] / "executors" / "formula_hand.py"))
 
 
 def write_study(path: Path, *, trials: int, **search: Any) -> Path:

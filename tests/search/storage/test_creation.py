@@ -237,7 +237,7 @@ def test_a_complete_database_is_only_read(own_study: Study) -> None:
     with Database(own_study.storage) as database:
         sa.event.listen(database.engine, "before_cursor_execute", heard)
         database.prepare()
-        sa.event.listen(database.optunas.engine, "before_cursor_execute", heard)
+        sa.event.listen(database.optunas._backend.engine, "before_cursor_execute", heard)
         assert len(open_optuna_study(database, own_study.name).trials) == len(own_study.trials())
     assert not written
 
