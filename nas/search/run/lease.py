@@ -17,7 +17,7 @@ from nas.errors import StudyError
 from nas.processes.owners import name_of, process_identity
 from nas.search.storage.coordinators import Coordinator, Coordinators
 from nas.search.storage.database import Database
-from nas.search.storage.outage import outages_suppressed
+from nas.search.storage.outage import Patience, outages_suppressed
 
 SECONDS = 60.0
 """How long a coordinator of another host is waited for."""
@@ -33,6 +33,7 @@ class Lease:
         study: str,
         *,
         hands: int,
+        patience: Patience,
         seconds: float = SECONDS,
         waited: Callable[[], float | None] = lambda: None,
     ) -> None:
@@ -42,6 +43,7 @@ class Lease:
             database: Of the study.
             study: Its name.
             hands: How many trainings this process runs at the same time.
+            patience: Waits for the database to begin.
             seconds: How long others wait for this process after they heard from it.
             waited: Tells the share of the hands' time in which they had nothing to do.
         """
@@ -49,7 +51,7 @@ class Lease:
         self._rows = Coordinators(database.engine, study)
         self.alone = database.is_sqlite
         self._study, self._hands, self.seconds, self._waited = study, hands, seconds, waited
-        self._ended = threading.Event()
+        self._patience, self._ended = patience, threading.Event()
         self._back_since = math.inf
         self._renewal = threading.Thread(target=self._renew_again, daemon=True, name="lease")
 
@@ -59,6 +61,11 @@ class Lease:
         Raises:
             StudyError: Another process does, and the database is one for one process.
         """
+        self._patience(self._begin)
+        self._renewal.start()
+        return self
+
+    def _begin(self) -> None:
         self._rows.forget_ended()
         if self.alone and self._rows.leader() == self.holder:  # another thread of this process
             raise StudyError(self._held_by(self.holder))
@@ -67,8 +74,6 @@ class Lease:
             leader = self.leader()
             self._rows.leave(self.holder)
             raise StudyError(self._held_by(leader))
-        self._renewal.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

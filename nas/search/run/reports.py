@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from nas.architecture.serialization import architecture_to_json
@@ -80,7 +81,7 @@ class Reports:
         self._weights = study.weights_folder()
         self._made = dict[str, Training]()
         self._failures = deque[str](maxlen=FAILURES_IN_A_ROW)  # why the last failed; empty for one that did not
-        self._came_to_something = False
+        self._came_to_something = self._away = False
         self.fault: NasError | None = None
         """Why no further training can be made."""
 
@@ -220,17 +221,22 @@ class Reports:
         """Write what a hand tells that was told to stop; nobody listens to events any more."""
         self._emit = lambda event: None
         self._patience = Patience(0.0, note=lambda line: None)
-        with outages_suppressed():
-            self.hear(told)
+        self._write_or_leave(lambda: self.hear(told))
         return False
 
     def give_back(self) -> None:
         """Give back what was begun and has not been told of; where the database is away, the next start does it."""
-        with outages_suppressed():
-            for training in tuple(self._made.values()):
-                self._forget(training)
-                with suppress(Outdated):
-                    self._trainings.leave(training.claim)
+        for training in tuple(self._made.values()):
+            self._forget(training)
+            with suppress(Outdated):
+                self._write_or_leave(partial(self._trainings.leave, training.claim))
+
+    def _write_or_leave(self, write: Callable[[], object]) -> None:
+        """Write what can be written; once the database does not answer, nothing more is tried."""
+        if not self._away:
+            with outages_suppressed() as raised:
+                write()
+            self._away = bool(raised)
 
     def require_something(self) -> None:
         """Raise NasError where trainings failed and none came to anything."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -90,11 +91,14 @@ def run_study(
         _require_possible(found, devices)
         _make_folder(found.directory)
         found.database.prepare()
+        waiting = Patience(patience, note=lambda line: emit(Noted(line)), interrupted=interrupted)
         with found.database.errors():
-            begun = _open(found, given, emit)
+            begun = _open(found, given, emit, waiting)
             clock = HandClock(workers)
-            with Lease(begun.database, begun.name, hands=workers, waited=clock.waited) as lease:
-                coordinator = Coordinator(
+            rows = Lease(begun.database, begun.name, hands=workers, patience=waiting, waited=clock.waited)
+            with rows as lease, interrupted:
+                build = partial(
+                    Coordinator,
                     begun,
                     hands,
                     lease=lease,
@@ -102,18 +106,17 @@ def run_study(
                     trials=ENDLESS if trials is None and until else trials,
                     limits=limits,
                     emit=emit,
-                    patience=Patience(patience, note=lambda line: emit(Noted(line)), interrupted=interrupted),
+                    patience=waiting,
                     interrupted=interrupted,
                     clock=clock,
                 )
-                with interrupted:
-                    coordinator.run()
+                waiting(build).run()
     return begun
 
 
-def _open(found: Study, given: Study, emit: Callable[[Event], None]) -> Study:
+def _open(found: Study, given: Study, emit: Callable[[Event], None], waiting: Patience) -> Study:
     """Write a study's definition or compare it with the one written, and tell what there is to tell of its images."""
-    begun, told = _begin(found)
+    begun, told = waiting(lambda: _begin(found))
     emit(ImagesLoaded(begun.dataset))
     if note := mirror_note(given.config.data, begun.dataset, given.config.recipe):
         told.append(note)

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
 from nas.errors import StudyError
 from nas.units import format_seconds
 
 ResultT = TypeVar("ResultT")
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_CUT = "8s2b"  # SQLAlchemy's number for a transaction whose connection was lost
 _FINAL = ("readonly", "read-only", "no such table", "unable to open", "malformed", "is full", "not a database")
 """Words of errors that waiting does not mend."""
 
@@ -113,6 +114,8 @@ def is_outage(error: BaseException) -> bool:
 
 
 def _does_not_answer(error: BaseException) -> bool:
+    if isinstance(error, PendingRollbackError):
+        return error.code == _CUT
     if not isinstance(error, OperationalError | InterfaceError | DBAPIError):
         return False
     if not (isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated):

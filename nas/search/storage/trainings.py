@@ -288,7 +288,7 @@ class Trainings:
         query = sa.select(*counts).select_from(TRIAL).outerjoin(TRAINING, own).where(TRIAL.c.study == self.study)
         with self._engine.connect() as connection:
             row = connection.execute(query).one()
-            return Standing(row[0], row[1])
+        return Standing(row[0], row[1])
 
     def unfinished(self) -> bool:
         """Tell whether some training is wanted or being made."""

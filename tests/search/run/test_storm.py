@@ -1,7 +1,7 @@
-"""Two searches with four hands each on one study in a PostgreSQL, and all that can befall them, one after another.
+"""Two searches with four hands each on one study in a PostgreSQL, and all that can befall them.
 
 Processes are killed every few seconds, connections are cut, the server is away, a search sleeps beyond its lease, and
-the clock of one shows another hour: no training is lost, doubled or stuck, and nobody sees a traceback or the password.
+the clock of one shows another hour: nothing is lost, doubled or stuck, and nobody sees a traceback or the password.
 """
 
 from __future__ import annotations
