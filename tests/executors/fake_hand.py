@@ -5,7 +5,7 @@ variables set what it does:
 
 - FAKE_SECONDS: of an epoch.
 - FAKE_IMAGES: number of validation images.
-- FAKE_LOG: a file that gets a line for each task begun and for each epoch trained.
+- FAKE_LOG: a file that gets a line for each task begun, each epoch trained and each task done.
 - FAKE_STUBBORN: it does not stop when it is told to.
 - FAKE_CRASH: JSON; ``network`` (in the order in which they are begun) dies ``times`` times in its second epoch, of the
   signal or with the exit code ``how``; ``repeat`` says in which of its trainings.
@@ -135,6 +135,7 @@ def train(task: dict[str, Any]) -> None:
     figures = {"device": "fake", "train_seconds": len(curve) * SECONDS, "micro_batch": None, "data_share": 0.0}
     classes = struct.pack(f"<{IMAGES}H", *(int(10 * chance(network, seed, image)) for image in range(IMAGES)))
     packed = base64.b64encode(classes).decode()
+    log(f"end {key} {len(curve)}")
     report("Ended", key, paused=not goes_on, curve=curve, answers=packed, **figures)
 
 

@@ -18,7 +18,7 @@ from servers import PASSWORD
 
 from nas.search.study import Study, open_study
 
-HAND = (sys.executable, str(Path(__file__).parents[2] / "executors" / "formula_hand.py"))
+HAND = (sys.executable, "-S", str(Path(__file__).parents[2] / "executors" / "fake_hand.py"))
 
 
 def write_study(path: Path, *, trials: int, **search: Any) -> Path:
@@ -46,7 +46,7 @@ class How(NamedTuple):
         lease: Seconds.
         patience: Seconds.
         host: Name of the machine that it takes itself to be on; None for its own.
-        seconds: That an epoch takes at most.
+        seconds: That an epoch takes.
         hours_ahead: How far its clock is ahead.
         idle: Seconds that a transaction may wait for its process.
     """
@@ -67,7 +67,7 @@ def search(path: Path, output: Path, how: How) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
-    os.environ.update(FAKE_HAND_SECONDS=str(how.seconds), FAKE_HAND_LOG=str(path.with_suffix(".log")))
+    os.environ.update(FAKE_SECONDS=str(how.seconds), FAKE_LOG=str(path.with_suffix(".log")), FAKE_IMAGES="20")
     os.environ["NAS_EXECUTOR"] = "processes"
     os.chdir(path.parent)
 
@@ -190,5 +190,5 @@ class Begun(NamedTuple):
 def read_log(path: Path) -> Begun:
     """Read what the hands of a study have noted, by network and repeat."""
     lines = [line.split() for line in path.with_suffix(".log").read_text().splitlines()]
-    keys = [(line[0], line[2].rpartition(".")[0]) for line in lines]
+    keys = [(line[0], line[1].rpartition(".")[0]) for line in lines]
     return Begun(*(Counter(key for what, key in keys if what == one) for one in ("begin", "end")))
