@@ -29,8 +29,14 @@ def write_study(path: Path, *, trials: int, **search: Any) -> Path:
         **TINY,
         "name": path.stem,
         "data": {"digits": True, "limit": 100},
-        "budget": {"flops": {"max": "5M"}},
-        "search": {**asked, "resolution": 8, "trials": trials, "sampler": "random", **search},
+        "budget": {"flops": {"max": "20M"}},
+        "search": {
+            **asked,
+            "resolution": {"min": 8, "max": 20, "step": 1},
+            "trials": trials,
+            "sampler": "random",
+            **search,
+        },
         "recipe": {"epochs": 2, "batch_size": 32, "learning_rate": 0.2},
     }
     path.write_text(yaml.safe_dump(document))
