@@ -93,9 +93,9 @@ def search(path: Path, output: Path, how: How) -> None:
     database.IDLE_SECONDS = how.idle
     start.Lease = partial(start.Lease, seconds=how.lease)  # type: ignore[misc,assignment]
     start.Processes = partial(start.Processes, command=HAND)  # type: ignore[misc,assignment]
-    start.run_study = partial(start.run_study, patience=how.patience)
     storage = [] if how.storage is None else ["--storage", how.storage]
-    sys.argv = ["nas", "search", str(path), "--workers", str(how.workers), *storage]
+    options = ["--workers", str(how.workers), "--patience", f"{how.patience:g}s", *storage]
+    sys.argv = ["nas", "search", str(path), *options]
     main()
 
 
