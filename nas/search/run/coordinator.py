@@ -173,7 +173,8 @@ class Coordinator:
     # what is begun
 
     def _may_begin_more(self) -> bool:
-        return len(self._executor.running) < self._executor.hands and self._proposal is not None
+        something_may_come = self._proposal is not None or not self._leads
+        return len(self._executor.running) < self._executor.hands and something_may_come
 
     def _fill(self) -> None:
         """Give each free hand something to do, and have the next ready."""

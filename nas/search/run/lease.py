@@ -53,7 +53,7 @@ class Lease:
         self._study, self._hands, self.seconds, self._waited = study, hands, seconds, waited
         self._patience, self._ended = patience, threading.Event()
         self._back_since = math.inf
-        self._renewal = threading.Thread(target=self._renew_again, daemon=True, name="lease")
+        self._renewal = threading.Thread(target=self._renew_again, daemon=True, name=f"{database}: {study}")
 
     def __enter__(self) -> Self:
         """Begin to work on the study.
@@ -67,8 +67,8 @@ class Lease:
 
     def _begin(self) -> None:
         self._rows.forget_ended()
-        if self.alone and self._rows.leader() == self.holder:  # another thread of this process
-            raise StudyError(self._held_by(self.holder))
+        if self.alone and any(thread.name == self._renewal.name for thread in threading.enumerate()):
+            raise StudyError(self._held_by(self.holder))  # another thread of this process
         self._renew()
         if self.alone and not self.take_lead():
             leader = self.leader()

@@ -182,6 +182,7 @@ class Reports:
         reason = killed(told.how, training.claim.deaths + 1) if isinstance(told, Died) else told.reason
         state = "failed" if isinstance(told, Died) else state_of(told)
         ended = replace(training, claim=replace(training.claim, deaths=training.claim.deaths + died))
+        self._patience(lambda: self._trainings.require(training.claim))  # the files may be another's by now
         remove_half_written(self._checkpoint(ended.claim))
         if training.repeat is None:
             remove_half_written(self._weights_of(ended.claim))

@@ -196,6 +196,15 @@ class Trainings:
                 self._note(connection, claim, "running")
                 return claim
 
+    def require(self, claim: Claim) -> None:
+        """Make sure that a claim holds.
+
+        Raises:
+            Outdated: The training was given to another.
+        """
+        with self._engine.begin() as connection:
+            self._require(connection, claim)
+
     def add_epoch(self, claim: Claim, epoch: Epoch) -> bool:
         """Write one point of a trial's curve unless it is there; tell whether it was not.
 

@@ -29,8 +29,14 @@ def write_study(path: Path, *, trials: int, **search: Any) -> Path:
         **TINY,
         "name": path.stem,
         "data": {"digits": True, "limit": 100},
-        "budget": {"flops": {"max": "5M"}},
-        "search": {**asked, "resolution": 8, "trials": trials, "sampler": "random", **search},
+        "budget": {"flops": {"max": "20M"}},
+        "search": {
+            **asked,
+            "resolution": {"min": 8, "max": 20, "step": 1},
+            "trials": trials,
+            "sampler": "random",
+            **search,
+        },
         "recipe": {"epochs": 2, "batch_size": 32, "learning_rate": 0.2},
     }
     path.write_text(yaml.safe_dump(document))
@@ -87,9 +93,9 @@ def search(path: Path, output: Path, how: How) -> None:
     database.IDLE_SECONDS = how.idle
     start.Lease = partial(start.Lease, seconds=how.lease)  # type: ignore[misc,assignment]
     start.Processes = partial(start.Processes, command=HAND)  # type: ignore[misc,assignment]
-    start.run_study = partial(start.run_study, patience=how.patience)
     storage = [] if how.storage is None else ["--storage", how.storage]
-    sys.argv = ["nas", "search", str(path), "--workers", str(how.workers), *storage]
+    options = ["--workers", str(how.workers), "--patience", f"{how.patience:g}s", *storage]
+    sys.argv = ["nas", "search", str(path), *options]
     main()
 
 

@@ -19,7 +19,7 @@ from conftest import scaled
 from searching import How, Search, count, read_log, require_decent, require_whole, write_study
 from servers import Server
 
-TRIALS, CUTS = scaled(40, 1000), scaled(6, 150)
+TRIALS, CUTS = scaled(40, 1200), scaled(6, 150)
 AWAY, OUTAGES = scaled(3, 60), scaled(1, 2)
 LEASE, SLEEP = scaled(2, 10), scaled(4, 30)
 HALVING, REPLICATES = {"first": 1, "factor": 2}, {"of": "spread", "networks": 3, "seeds": 2}
