@@ -32,7 +32,7 @@ SECONDS = 5.0
 """Of a training."""
 TRIALS = {1: 20, 2: 40, 4: 80}
 """Of a study by the number of hands, where it is shorter than the others."""
-MANY = 300
+MANY = int(os.environ.get("MANY", "300"))
 
 
 class Seen(NamedTuple):

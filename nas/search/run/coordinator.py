@@ -32,8 +32,8 @@ from nas.search.study import Study
 
 SECONDS_TO_STOP = 4.0
 """For a hand to save; what comes after must not make more than five of it."""
-_GLANCE, _LOOK = 0.05, 0.5
-"""Seconds to wait for the hands: where something else may come, and where nothing will."""
+_GLANCE, _LOOK = 0.01, 0.5
+"""Seconds to wait for the hands: where one waits for a proposal that is being made, and else."""
 
 
 class Coordinator:
@@ -95,7 +95,7 @@ class Coordinator:
                 self._fill()
                 if not (self._executor.running or self._proposal or self._others_train()):
                     break
-                self._executor.wait(self._reports.hear, seconds=_GLANCE if self._may_begin_more() else _LOOK)
+                self._executor.wait(self._reports.hear, seconds=_GLANCE if self._hand_waits() else _LOOK)
         finally:
             self._stop()
         if self._interrupted():
@@ -148,7 +148,7 @@ class Coordinator:
 
     # what is begun
 
-    def _may_begin_more(self) -> bool:
+    def _hand_waits(self) -> bool:
         return len(self._executor.running) < self._executor.hands and self._proposal is not None
 
     def _fill(self) -> None:
@@ -222,7 +222,7 @@ class Coordinator:
         return None
 
     def _trials_unfinished(self) -> bool:
-        return any(trial.state in UNFINISHED for trial in self._study.store.trials())
+        return self._study.store.has_any(UNFINISHED)
 
     # proposals
 

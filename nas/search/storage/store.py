@@ -19,7 +19,7 @@ from nas.architecture.serialization import architecture_from_json
 from nas.architecture.spec import Architecture
 from nas.fronts.halving import Reached
 from nas.models.backends import Latency
-from nas.records import ClassNumbers, Epoch, Purpose, Repeat, TestLook, TrialRecord
+from nas.records import ClassNumbers, Epoch, Purpose, Repeat, TestLook, TrialRecord, TrialState
 from nas.search.storage.packing import unpack
 from nas.search.storage.schema import ANSWER, EPOCH, LATENCY, NETWORK, REPEAT, TEST_LOOK, TRAINING, TRIAL
 from nas.search.storage.study_row import StudyRow
@@ -114,6 +114,12 @@ class Store(StudyRow):
     def trials(self) -> list[TrialRecord]:
         """Return all trials in the order of their numbers."""
         return self._records()
+
+    def has_any(self, states: Collection[TrialState]) -> bool:
+        """Tell whether there is a trial in one of some states."""
+        found = sa.select(TRIAL.c.number).where(TRIAL.c.study == self.study, TRIAL.c.state.in_(states)).limit(1)
+        with self._engine.connect() as connection:
+            return connection.execute(found).first() is not None
 
     def curves(self, numbers: Collection[int] | None = None) -> dict[int, list[Epoch]]:
         """Return the learning curve of each trial that has one, by number.
