@@ -206,15 +206,6 @@ def postgresql() -> Iterator[Server]:
 
 
 @pytest.fixture
-def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork the workers of a search from a process that has loaded everything; new ones take seconds of loading."""
-    real = multiprocessing.get_context
-    monkeypatch.setattr(
-        multiprocessing, "get_context", lambda method=None: FORKING if method == "spawn" else real(method)
-    )
-
-
-@pytest.fixture
 def tiny_config() -> StudyConfig:
     """Return a study of eight trials of about half a second."""
     return StudyConfig.model_validate(TINY)

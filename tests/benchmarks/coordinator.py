@@ -51,7 +51,7 @@ def document(name: str, trials: int, **search: Any) -> StudyConfig:
             "name": name,
             "data": {"digits": True, "limit": 400},
             "search": {**asked, "kernel": [1, 3, 5], "trials": trials, "sampler": "random", **search},
-            "recipe": {"epochs": 1, "batch_size": 64, "learning_rate": 0.2},
+            "recipe": {"epochs": 4 if "halving" in search else 1, "batch_size": 64, "learning_rate": 0.2},
         }
     )
 

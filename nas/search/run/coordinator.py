@@ -33,8 +33,8 @@ from nas.search.study import Study
 
 SECONDS_TO_STOP = 4.0
 """For a hand to save; what comes after must not make more than five of it."""
-_GLANCE, _LOOK = 0.05, 0.5
-"""Seconds to wait for the hands: where something else may come, and where nothing will."""
+_GLANCE, _LOOK = 0.01, 0.5
+"""Seconds to wait for the hands: where one waits for a proposal that is being made, and else."""
 
 
 class Coordinator:
@@ -97,7 +97,7 @@ class Coordinator:
                 self._fill()
                 if not (self._executor.running or self._proposal or others_trained or self._others_train()):
                     break
-                self._executor.wait(self._reports.hear, seconds=_GLANCE if self._may_begin_more() else _LOOK)
+                self._executor.wait(self._reports.hear, seconds=_GLANCE if self._hand_waits() else _LOOK)
         finally:
             self._stop()
         if self._interrupted():
@@ -172,7 +172,7 @@ class Coordinator:
 
     # what is begun
 
-    def _may_begin_more(self) -> bool:
+    def _hand_waits(self) -> bool:
         something_may_come = self._proposal is not None or not self._leads
         return len(self._executor.running) < self._executor.hands and something_may_come
 

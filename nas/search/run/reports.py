@@ -198,12 +198,13 @@ class Reports:
         if record.state != "stopped":
             self._checkpoint(training.claim).unlink(missing_ok=True)
         if self._leads():
-            self._patience(lambda: self._tell_optuna(record))
+            self._patience(lambda: self._tell_optuna(record, paused=training.trial.epochs is not None))
         self._emit(TrialFinished(record, went_on=training.claim.source == "promoted"))
 
-    def _tell_optuna(self, record: TrialRecord) -> None:
+    def _tell_optuna(self, record: TrialRecord, *, paused: bool) -> None:
         self._proposer.tell(record)
-        add_copies(self._proposer.optuna, [record])
+        if paused:
+            add_copies(self._proposer.optuna, [record])
 
     def _conclude_repeat(self, training: Training, repeat: Repeat, ended: Ended | None = None) -> None:
         answers = None if ended is None else ended.answers
