@@ -5,7 +5,7 @@ variables set what it does:
 
 - FAKE_SECONDS: of an epoch.
 - FAKE_IMAGES: number of validation images.
-- FAKE_LOG: a file that gets a line for each task begun, each epoch trained and each task done.
+- FAKE_LOG: a file that gets a line for each task begun, each epoch trained and each task done, with time and process.
 - FAKE_STUBBORN: it does not stop when it is told to.
 - FAKE_CRASH: JSON; ``network`` (in the order in which they are begun) dies ``times`` times in its second epoch, of the
   signal or with the exit code ``how``; ``repeat`` says in which of its trainings.
@@ -62,7 +62,7 @@ def report(kind: str, key: str, **values: Any) -> None:
 def log(line: str) -> None:
     if "FAKE_LOG" in os.environ:
         with open(os.environ["FAKE_LOG"], "a") as file:
-            file.write(f"{line} {time.time()}\n")
+            file.write(f"{line} {time.time()} {os.getpid()}\n")
 
 
 def chance(*words: object) -> float:

@@ -132,7 +132,7 @@ def trained_again(found: Killed) -> Iterator[tuple[float, float]]:
     """Yield when an epoch of a training was made, and when it was made once more."""
     made = dict[tuple[str, ...], float]()
     for line in found.log.read_text().splitlines():
-        what, key, epoch, at = line.split()
+        what, key, epoch, at, _ = line.split()
         network, repeat, _ = key.split(".")
         if what == "epoch":
             if (network, repeat, epoch) in made:

@@ -8,11 +8,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from conftest import wait_until
 from searching import How, Search, count, read_log, require_decent, require_whole, write_study
 from servers import Server
 
-TRIALS = 24
+from nas.search.run.lease import Lease
+from nas.search.storage.database import Database
+from nas.search.storage.outage import Patience
+from nas.search.storage.schema import COORDINATOR
+
+TRIALS = 12
 
 
 @pytest.fixture
@@ -87,7 +93,7 @@ def test_a_leader_of_another_host_that_says_nothing_is_waited_for(
 def test_a_leader_that_slept_finds_its_work_taken_and_goes_on_with_the_next(
     url: str, tmp_path: Path, begin: Callable[..., Search]
 ) -> None:
-    path = write_study(tmp_path / "slept.yaml", trials=60)
+    path = write_study(tmp_path / "slept.yaml", trials=40)
     how = How(url, seconds=0.4, lease=2, idle=1)
     first = begin(path, how)
     first.trained(path, url, least=2)
@@ -98,16 +104,16 @@ def test_a_leader_that_slept_finds_its_work_taken_and_goes_on_with_the_next(
     trained = count(path, url, "trained")
     first.signal(signal.SIGCONT)
     wait_until(lambda: "trains for it" in first.told)
-    assert count(path, url, "trained") < 60, (trained, second.told)
+    assert count(path, url, "trained") < 40, (trained, second.told)
     assert first.ended() == 0 and second.ended() == 0
     require_decent(first, second)
-    require_whole(path, url, trials=60)
+    require_whole(path, url, trials=40)
 
 
 def test_a_server_that_is_away_is_waited_for(
     postgresql: Server, url: str, tmp_path: Path, begin: Callable[..., Search]
 ) -> None:
-    path = write_study(tmp_path / "away.yaml", trials=60)
+    path = write_study(tmp_path / "away.yaml", trials=40)
     how = How(url, seconds=0.3, lease=2, workers=3)
     first = begin(path, how)
     first.trained(path, url, least=2)
@@ -123,7 +129,7 @@ def test_a_server_that_is_away_is_waited_for(
     assert "the database does not answer" in first.told and "the database answers again after" in first.told
     assert "leads study" not in first.told  # both were away, and nobody was taken for gone
     require_decent(first, second)
-    require_whole(path, url, trials=60)
+    require_whole(path, url, trials=40)
     begun, ended = read_log(path)
     assert set(begun.values()) == set(ended.values()) == {1}
 
@@ -146,3 +152,25 @@ def test_patience_has_an_end_and_what_was_trained_is_on_disk(
     assert second.ended() == 0
     require_decent(first, second)
     require_whole(path, url, trials=TRIALS)
+
+
+def test_who_was_away_itself_judges_nobody(url: str) -> None:
+    with Database(url) as database:
+        database.prepare()
+        leases = [Lease(database, "study", hands=1, seconds=60, patience=Patience(0, note=print)) for _ in range(2)]
+        leases[0].holder = "elsewhere/1/1"
+        with leases[0] as leader, leases[1] as other:
+            assert leader.take_lead() and not other.take_lead()
+            expire(database, seconds=70)  # the server was away, and nobody could renew
+            assert not other.take_lead() and other.others()
+            expire(database, seconds=70, holder=leader.holder)
+            assert not other.take_lead()  # the other is given the time to come back
+            other._back_since -= 21
+            assert other.take_lead() and not other.others()
+            assert not leader.take_lead() and [one.holder for one in leader.others()] == [other.holder]
+
+
+def expire(database: Database, *, seconds: float, holder: str | None = None) -> None:
+    which = COORDINATOR.c.holder == holder if holder else sa.true()
+    with database.engine.begin() as connection:
+        connection.execute(COORDINATOR.update().where(which).values(expires=COORDINATOR.c.expires - seconds))

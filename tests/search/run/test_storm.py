@@ -65,7 +65,7 @@ class Storm:
     def kill_hand(self, generator: random.Random) -> None:
         log = self.path.with_suffix(".log")
         lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
-        last = {int(line[3]): line[2].rpartition(".")[0] for line in lines}
+        last = {int(line[-1]): line[1].rpartition(".")[0] for line in lines}
         alive = [pid for pid in last if psutil.pid_exists(pid) and last[pid] not in self.killed]
         if alive:
             pid = generator.choice(alive)
