@@ -24,6 +24,7 @@ from nas.search.run.limits import Limits, typical_seconds
 from nas.search.run.proposing import Proposer
 from nas.search.run.recovery import reconcile, recover, release_gone
 from nas.search.run.reports import Reports
+from nas.search.run.shelf import Shelf
 from nas.search.run.wanted import Rungs, next_repeat
 from nas.search.storage.optuna_study import UNFINISHED
 from nas.search.storage.outage import Patience
@@ -51,6 +52,7 @@ class Coordinator:
         patience: Patience,
         interrupted: Callable[[], bool],
         clock: HandClock,
+        shelf: Shelf,
     ) -> None:
         """Keep what it works with.
 
@@ -65,6 +67,7 @@ class Coordinator:
             patience: Waits for the database.
             interrupted: Tells whether Ctrl-C was pressed.
             clock: Of the hands.
+            shelf: Where the files of trainings lie.
         """
         self._study, self._executor, self._lease, self._trials = study, executor, lease, trials
         self._limits, self._emit, self._patience, self._interrupted = limits, emit, patience, interrupted
@@ -73,7 +76,7 @@ class Coordinator:
         self._rungs = Rungs(study)
         self._proposer = Proposer(study, self._trainings, self._rungs, devices=devices)
         parts = (study, self._trainings, self._proposer, self._rungs)
-        self._reports = Reports(*parts, emit=emit, patience=patience, clock=clock)
+        self._reports = Reports(*parts, emit=emit, patience=patience, clock=clock, shelf=shelf)
         self._tickets = 0
         self._looked_around = -math.inf
         self._leads = self._proposals_ended = self._up = False
