@@ -16,12 +16,15 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 SECONDS_TO_ANSWER = 120.0
 """In which a node tells its versions; a worker of Ray may have to be started for it."""
+
+_PAUSE = 0.2  # seconds before a hand is placed anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,7 @@ class Driver:
     def _keep(self, place: int, kind: Any) -> None:
         while True:
             self._serve(place, kind)
+            time.sleep(_PAUSE)
 
     def _serve(self, place: int, kind: Any) -> None:
         """Place a hand and pass on what it says, until it is no more."""

@@ -28,11 +28,12 @@ DRIVER = (sys.executable, "-P", "-m", "nas.executors.driver")
 """Command of the process that speaks with Ray; without the working directory among its modules."""
 SECONDS_TO_CONNECT = 30.0
 """A cluster that does not answer in this time is taken for none."""
+_TRIES = 5
 _SAME = ("nas-explorer", "torch")
 """Packages of which every node must have the same version."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Place:
     """One hand, as its coordinator sees it.
 
@@ -87,6 +88,7 @@ class Ray:
         self._device, self._cpus, self._stop = device, cpus, stop
         self._places = [Place() for _ in range(hands)]
         self._gpu = False
+        self._in_vain = 0  # hands that were lost in a row before they were ready
         self._driver: subprocess.Popen[bytes] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the executor
         self._reports = Queue[dict[str, Any] | None]()
@@ -265,6 +267,9 @@ class Ray:
         """Tell a death. A node that is lost is no death of the network's: its training is wanted as before."""
         if "died" in report and not place.ready:
             raise NasError(f"node {place.node}: a training process {report['died']} before it began")
+        self._in_vain = 0 if place.ready else self._in_vain + 1
+        if self._in_vain == _TRIES:
+            raise NasError(f"Ray lost {_TRIES} hands in a row before they began, the last so: {report['lost']}")
         if place.task is not None:
             tell(Died(place.task.key, report["died"]) if "died" in report else Stopped(place.task.key))
 
