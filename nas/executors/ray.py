@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -64,6 +64,7 @@ class Ray:
         cpus: int,
         seen: Callable[[], AbstractContextManager[str]],
         stop: Callable[[], bool],
+        command: Sequence[str] = DRIVER,
     ) -> None:
         """Keep what every hand needs; nothing is started yet.
 
@@ -76,6 +77,7 @@ class Ray:
             cpus: Threads of one training.
             seen: Gives, for a while, a file beside the checkpoints, which every node must be able to read.
             stop: Tells whether to begin nothing, asked while the nodes read their images.
+            command: Starts the process that speaks with Ray.
 
         Raises:
             DataError: Ray is not installed.
@@ -85,12 +87,11 @@ class Ray:
         if device not in ("auto", "cpu", "cuda"):
             raise ConfigError(f"--device {device}: on a cluster Ray chooses; known: auto, cpu, cuda")
         self._data, self._dataset, self._address, self._seen = data, dataset, address, seen
-        self._device, self._cpus, self._stop = device, cpus, stop
+        self._device, self._cpus, self._stop, self._command = device, cpus, stop, tuple(command)
         self._places = [Place() for _ in range(hands)]
-        self._gpu = False
+        self._gpu: bool | None = None  # whether hands have one; not known before the driver has connected
         self._in_vain = 0  # hands that were lost in a row before they were ready
         self._driver: subprocess.Popen[bytes] | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the executor
         self._reports = Queue[dict[str, Any] | None]()
 
     @property
@@ -117,8 +118,9 @@ class Ray:
 
     def _start(self, seen: str) -> None:
         paths = [str(Path(nas.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the driver
         self._driver = subprocess.Popen(
-            DRIVER,
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -129,7 +131,8 @@ class Ray:
             },
             start_new_session=True,  # Ctrl-C of the terminal is the coordinator's matter
         )
-        threading.Thread(target=self._listen, args=(self._driver,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._driver,), daemon=True)
+        self._listener.start()
         self._send(
             opening_to_json(
                 Opening(
@@ -296,13 +299,16 @@ class Ray:
         driver, self._driver = self._driver, None
         if driver is None:
             return
+        assert driver.stdin is not None and driver.stdout is not None
         with suppress(OSError):
-            assert driver.stdin is not None
             driver.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            driver.wait(timeout=5)
+        if self._gpu is not None:  # it is not waiting for an address that does not answer
+            with suppress(subprocess.TimeoutExpired):
+                driver.wait(timeout=5)
         driver.kill()
         driver.wait()
+        self._listener.join()
+        driver.stdout.close()
         self._errors.close()
 
 
