@@ -28,6 +28,8 @@ KNOW = {
     "rich": ("cli",),
     "typer": ("cli",),
     "plotly": ("analysis",),
+    "ray": ("executors",),
+    "fsspec": ("executors",),
 }
 """Libraries that only some rooms know."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

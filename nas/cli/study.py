@@ -101,8 +101,20 @@ def search(
     executor: Annotated[
         str | None,
         typer.Option(
-            help="Where to train: processes, each in one of its own, or inline, in this one, for debugging."
-            "  [default: processes]"
+            help="Where to train: processes, each in one of its own; inline, in this one, for debugging; or ray, on a"
+            " cluster.  [default: processes]"
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: auto]"),
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="Where trainings keep their checkpoints: a folder that all machines share, or a URL such as"
+            " s3://bucket/folder.  [default: the study's folder]",
         ),
     ] = None,
     until: Annotated[
@@ -146,6 +158,8 @@ def search(
                 until=until,  # type: ignore[arg-type]  # another word is refused there
                 max_hours=max_hours,
                 max_gpu_hours=max_gpu_hours,
+                address=address,
+                checkpoints=checkpoints,
                 executor=executor,  # type: ignore[arg-type]  # another word is refused there
                 patience=seconds,
                 on_event=show,

@@ -9,7 +9,8 @@ import torch
 
 from nas.architecture.serialization import architecture_from_json
 from nas.data.sources import Dataset
-from nas.errors import TrainingStopped
+from nas.errors import StudyError, TrainingStopped
+from nas.executors.carried import carrying
 from nas.executors.faults import fault_of, is_fatal, reason_of
 from nas.executors.task import Died, Ended, EpochDone, Failed, Measured, Stopped, Task, Tell, Told
 from nas.models.latency import time_inference
@@ -36,7 +37,15 @@ def work(task: Task, dataset: Dataset, *, device: torch.device, tell: Tell, stop
         Unheard: ``tell`` raised something, which is its cause.
         KeyboardInterrupt: Ctrl-C.
     """
+    try:
+        with carrying(task, tell, stop) as (local, told, stopped):
+            return _work(local, dataset, device=device, tell=told, stop=stopped)
+    except StudyError as error:  # a checkpoint that lies elsewhere
+        tell(Failed(task.key, "surroundings", reason_of(error)))
+        return True
 
+
+def _work(task: Task, dataset: Dataset, *, device: torch.device, tell: Tell, stop: Callable[[], bool]) -> bool:
     def heard(told: Told) -> bool:
         try:
             return tell(told)

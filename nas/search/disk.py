@@ -51,14 +51,23 @@ def prune_checkpoints(weights: Path, trials: Sequence[TrialRecord], repeats: Seq
         trials: All of the study, in the order of their numbers.
         repeats: All of the study.
     """
+    folder, kept = weights / CHECKPOINTS, going_on(trials, repeats)
+    ended = [path for path in folder.glob("*.safetensors") if path.stem not in kept]
+    return _remove([*ended, *_half_written(weights), *_half_written(folder)])
+
+
+def going_on(trials: Sequence[TrialRecord], repeats: Sequence[Repeat]) -> set[str]:
+    """Return what the checkpoints are called from which a training may go on.
+
+    Args:
+        trials: All of the study, in the order of their numbers.
+        repeats: All of the study.
+    """
     states = {trial.digest: trial.state for trial in trials if trial.state not in ("repeated", "infeasible")}  # newest
     trained = {trial.digest for trial in trials if trial.state == "trained"}
     digests = {trial.number: trial.digest for trial in trials}
-    going_on = {digest for digest, state in states.items() if state in _GOING_ON and digest not in trained}
-    going_on |= {repeat_name(digests[r.number], r.repeat) for r in repeats if r.state in _GOING_ON}
-    folder = weights / CHECKPOINTS
-    ended = [path for path in folder.glob("*.safetensors") if path.stem not in going_on]
-    return _remove([*ended, *_half_written(weights), *_half_written(folder)])
+    own = {digest for digest, state in states.items() if state in _GOING_ON and digest not in trained}
+    return own | {repeat_name(digests[r.number], r.repeat) for r in repeats if r.state in _GOING_ON}
 
 
 def remove_half_written(path: Path) -> None:

@@ -18,7 +18,6 @@ import torch
 from nas.executors.task import Executor
 from nas.processes.owners import name_of
 from nas.records import UNFINISHED, TrialRecord
-from nas.search.disk import prune_checkpoints
 from nas.search.run.clock import HandClock
 from nas.search.run.events import Event, Noted, NothingLeft, Stagnant, TimeIsUp, TrialFinished
 from nas.search.run.lease import Lease
@@ -26,6 +25,7 @@ from nas.search.run.limits import Limits, typical_seconds
 from nas.search.run.proposing import Proposer
 from nas.search.run.recovery import reconcile, recover, release_gone
 from nas.search.run.reports import Reports
+from nas.search.run.shelf import Shelf
 from nas.search.run.wanted import Rungs, next_repeat
 from nas.search.storage.outage import Patience
 from nas.search.storage.trainings import Claim, NotLeading, Trainings
@@ -53,6 +53,7 @@ class Coordinator:
         patience: Patience,
         interrupted: Callable[[], bool],
         clock: HandClock,
+        shelf: Shelf,
     ) -> None:
         """Keep what it works with.
 
@@ -67,15 +68,22 @@ class Coordinator:
             patience: Waits for the database.
             interrupted: Tells whether Ctrl-C was pressed.
             clock: Of the hands.
+            shelf: Where the files of trainings lie.
         """
         self._study, self._executor, self._lease, self._trials = study, executor, lease, trials
         self._limits, self._emit, self._patience, self._interrupted = limits, emit, patience, interrupted
-        self._clock = clock
+        self._clock, self._shelf = clock, shelf
         self._trainings = Trainings(study.database.engine, study.name, owner=lease.holder)
         self._rungs = Rungs(study)
         self._proposer = Proposer(study, self._trainings, self._rungs, devices=devices)
-        parts = (study, self._trainings, self._proposer, self._rungs)
-        self._reports = Reports(*parts, leads=lambda: self._leads, emit=emit, patience=patience, clock=clock)
+        self._reports = Reports(
+            *(study, self._trainings, self._proposer, self._rungs),
+            leads=lambda: self._leads,
+            emit=emit,
+            patience=patience,
+            clock=clock,
+            shelf=shelf,
+        )
         self._tickets: int | None = None
         self._looked_around, self._led_by = -math.inf, lease.holder
         self._leads = self._proposals_ended = self._up = False
@@ -142,7 +150,7 @@ class Coordinator:
     def _begin_to_lead(self) -> None:
         recover(self._proposer.optuna, self._study.store, self._trainings, self._lease)
         if not self._lease.others():
-            prune_checkpoints(self._study.weights_folder(), self._study.store.trials(), self._study.store.repeats())
+            self._shelf.prune(self._study.store.trials(), self._study.store.repeats())
         if self._tickets is None or self._trials is None:
             self._tickets = self._count_tickets()
         self._leads = True

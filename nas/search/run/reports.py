@@ -7,17 +7,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from nas.architecture.serialization import architecture_to_json
 from nas.errors import NasError, StudyError
 from nas.executors.task import Died, Ended, EpochDone, Failed, Measured, Stopped, Task, Timing, Told
 from nas.records import Repeat, TrialRecord
-from nas.search.disk import CHECKPOINTS, remove_half_written, repeat_name
+from nas.search.disk import repeat_name
 from nas.search.run.clock import HandClock
 from nas.search.run.events import EpochFinished, Event, RepeatFinished, TrialFinished
 from nas.search.run.outcome import killed, state_of, trained_repeat, trained_trial
 from nas.search.run.proposing import Proposer
+from nas.search.run.shelf import Shelf
 from nas.search.run.wanted import Rungs
 from nas.search.storage.optuna_study import add_copies
 from nas.search.storage.outage import Patience, outages_suppressed
@@ -62,6 +62,7 @@ class Reports:
         emit: Callable[[Event], None],
         patience: Patience,
         clock: HandClock,
+        shelf: Shelf,
     ) -> None:
         """Keep what it works with.
 
@@ -74,11 +75,12 @@ class Reports:
             emit: Called with each event.
             patience: Waits for the database.
             clock: Of the hands.
+            shelf: Where the files of trainings lie.
         """
         self._study, self._store, self._trainings = study, study.store, trainings
         self._proposer, self._rungs = proposer, rungs
         self._leads, self._emit, self._patience, self._clock = leads, emit, patience, clock
-        self._weights = study.weights_folder()
+        self._shelf = shelf
         self._made = dict[str, Training]()
         self._failures = deque[str](maxlen=FAILURES_IN_A_ROW)  # why the last failed; empty for one that did not
         self._came_to_something = self._away = False
@@ -99,25 +101,18 @@ class Reports:
         self._clock.begin(claim.key)
         limit = self._study.config.budget.latency_ms
         timed = limit is not None and not claim.repeat and self._proposer.needs_timing(claim.digest)
-        for path in (self._checkpoint(claim), self._weights_of(claim)):
-            remove_half_written(path)  # by whoever was killed at it
+        self._shelf.clean(_name(claim), claim.digest)
+        weights = None if claim.repeat else self._shelf.weights(claim.digest)
         return Task(
             claim.key,
             architecture_to_json(self._store.architecture(claim.digest)),
             self._study.config.recipe.model_dump(mode="json"),
             seed,
-            str(self._checkpoint(claim)),
-            None if claim.repeat else str(self._weights_of(claim)),
+            self._shelf.checkpoint(_name(claim)),
+            weights,
             rungs=() if claim.repeat else self._rungs.left(trial),
             timing=Timing(limit.backend, limit.batch) if timed and limit is not None else None,
         )
-
-    def _checkpoint(self, claim: Claim) -> Path:
-        name = repeat_name(claim.digest, claim.repeat) if claim.repeat else claim.digest
-        return self._weights / CHECKPOINTS / f"{name}.safetensors"
-
-    def _weights_of(self, claim: Claim) -> Path:
-        return self._weights / f"{claim.digest}.safetensors"
 
     def hear(self, told: Told) -> bool:
         """Write what a hand tells, and return the answer where it asks.
@@ -183,10 +178,9 @@ class Reports:
         state = "failed" if isinstance(told, Died) else state_of(told)
         ended = replace(training, claim=replace(training.claim, deaths=training.claim.deaths + died))
         self._patience(lambda: self._trainings.require(training.claim))  # the files may be another's by now
-        remove_half_written(self._checkpoint(ended.claim))
+        self._shelf.clean(_name(ended.claim), ended.claim.digest)
         if training.repeat is None:
-            remove_half_written(self._weights_of(ended.claim))
-            self._weights_of(ended.claim).unlink(missing_ok=True)  # the last thing that it did
+            self._shelf.drop_weights(ended.claim.digest)  # the last thing that it did
             self._conclude(ended, replace(training.trial, state=state, error=reason, accuracy=None))
         else:
             self._conclude_repeat(ended, replace(training.repeat, state=state, error=reason))
@@ -194,9 +188,11 @@ class Reports:
 
     def _conclude(self, training: Training, record: TrialRecord, ended: Ended | None = None) -> None:
         answers = ended.answers if ended is not None and not ended.paused else None
+        if answers is not None:
+            self._shelf.take_in(training.claim.digest)
         self._patience(lambda: self._trainings.end_trial(training.claim, record, answers=answers))
         if record.state != "stopped":
-            self._checkpoint(training.claim).unlink(missing_ok=True)
+            self._shelf.discard(_name(training.claim))
         if self._leads():
             self._patience(lambda: self._tell_optuna(record, paused=training.trial.epochs is not None))
         self._emit(TrialFinished(record, went_on=training.claim.source == "promoted"))
@@ -209,7 +205,7 @@ class Reports:
     def _conclude_repeat(self, training: Training, repeat: Repeat, ended: Ended | None = None) -> None:
         answers = None if ended is None else ended.answers
         self._patience(lambda: self._trainings.end_repeat(training.claim, repeat, answers=answers))
-        self._checkpoint(training.claim).unlink(missing_ok=True)
+        self._shelf.discard(_name(training.claim))
         self._emit(RepeatFinished(training.trial, repeat))
 
     def _note_failure(self, reason: str) -> None:
@@ -244,3 +240,8 @@ class Reports:
         """Raise NasError where trainings failed and none came to anything."""
         if self._failures and not self._came_to_something:
             raise NasError(f"nothing was trained, the last training failed with: {self._failures[-1]}")
+
+
+def _name(claim: Claim) -> str:
+    """Return what the checkpoint of a training is called."""
+    return repeat_name(claim.digest, claim.repeat) if claim.repeat else claim.digest

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -16,6 +16,7 @@ from nas.data.sources import Dataset
 from nas.errors import ConfigError, StudyError
 from nas.executors.inline import Inline
 from nas.executors.processes import Processes
+from nas.executors.ray import Ray
 from nas.executors.task import Executor
 from nas.models.device import devices_of
 from nas.processes.interrupts import Interrupts
@@ -25,12 +26,13 @@ from nas.search.run.coordinator import Coordinator
 from nas.search.run.events import Event, ImagesLoaded, Noted
 from nas.search.run.lease import Lease
 from nas.search.run.limits import ENDLESS, make_limits
+from nas.search.run.shelf import Shelf, place_of, require_writable, trace
 from nas.search.storage.database import retry_creation
 from nas.search.storage.outage import Patience
 from nas.search.study import Named, Study, find_study
 from nas.training.preparing import flips, mirror_note, require_batch
 
-ExecutorName: TypeAlias = Literal["processes", "inline"]
+ExecutorName: TypeAlias = Literal["processes", "inline", "ray"]
 EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
 """Where trainings may run."""
 
@@ -46,6 +48,8 @@ def run_study(
     max_hours: float | None = None,
     max_gpu_hours: float | None = None,
     executor: ExecutorName | None = None,
+    address: str | None = None,
+    checkpoints: str | None = None,
     patience: float = 3600.0,
     on_event: Callable[[Event], None] | None = None,
 ) -> Study:
@@ -64,8 +68,11 @@ def run_study(
         max_hours: Start nothing that is likely to end after this many hours. Default: no limit.
         max_gpu_hours: The same for the hours that all trainings of this run take together.
         executor: ``processes`` trains in processes of their own, also where there is one, so that a crash ends one
-            training and not the search; ``inline`` in this one, for debugging. Default: what the environment variable
-            ``NAS_EXECUTOR`` says, and else ``processes``.
+            training and not the search; ``inline`` in this one, for debugging; ``ray`` on a cluster (extra
+            ``cluster``). Default: what the environment variable ``NAS_EXECUTOR`` says, and else ``processes``.
+        address: Of the Ray cluster: ``auto`` (the one this machine belongs to), ``HOST:PORT`` or ``ray://HOST:PORT``.
+        checkpoints: Folder, or URL that fsspec reaches, for the checkpoints of trainings. Trained weights come from
+            there into the study's folder. Default: the study's folder.
         patience: How many seconds a database that does not answer is waited for.
         on_event: Called with each event, such as a finished epoch or trial.
 
@@ -79,13 +86,20 @@ def run_study(
         Exception: Whatever ``on_event`` raises; trainings are saved.
     """
     limits = make_limits(until=until, max_hours=max_hours, max_gpu_hours=max_gpu_hours)
-    chosen = _executor_name(executor, workers)
+    chosen = _executor_name(executor, workers, address)
     emit = on_event or (lambda event: None)
     given = find_study(study, storage=storage)
     found = given.as_begun()
-    devices = devices_of(device, workers)
+    # on a cluster Ray chooses; here no more is done than on a CPU
+    devices = [torch.device("cpu")] if chosen == "ray" else devices_of(device, workers)
+    elsewhere = place_of(checkpoints)
+    require_writable(elsewhere)
     interrupted = Interrupts()
-    with _hands(chosen, found, devices, interrupted) as hands:
+    if chosen == "ray":
+        hands = _cluster(found, workers, address=address, device=device, folder=elsewhere, stop=interrupted)
+    else:
+        hands = _hands(chosen, found, devices, interrupted)
+    with closing(hands):
         if trials != 0:
             hands.prepare(workers if trials is None else min(workers, trials))
         _require_possible(found, devices)
@@ -96,6 +110,7 @@ def run_study(
             begun = _open(found, given, emit, waiting)
             clock = HandClock(workers)
             rows = Lease(begun.database, begun.name, hands=workers, patience=waiting, waited=clock.waited)
+            shelf = Shelf(begun.weights_folder().absolute(), elsewhere and f"{elsewhere}/{begun.name}")
             with rows as lease, interrupted:
                 build = partial(
                     Coordinator,
@@ -109,6 +124,7 @@ def run_study(
                     patience=waiting,
                     interrupted=interrupted,
                     clock=clock,
+                    shelf=shelf,
                 )
                 waiting(build).run()
     return begun
@@ -128,7 +144,7 @@ def _open(found: Study, given: Study, emit: Callable[[Event], None], waiting: Pa
     return begun
 
 
-def _executor_name(given: str | None, workers: int) -> str:
+def _executor_name(given: str | None, workers: int, address: str | None) -> str:
     """Return where to train.
 
     Raises:
@@ -139,20 +155,33 @@ def _executor_name(given: str | None, workers: int) -> str:
         raise ConfigError(f"--executor: unknown executor {name!r}; known: {', '.join(EXECUTORS)}")
     if name == "inline" and workers > 1 and given is not None:
         raise ConfigError(f"--executor inline trains one network at a time, but --workers is {workers}")
+    if address is not None and name != "ray":
+        raise ConfigError(f"--address is for --executor ray, but the executor is {name}")
     return "processes" if name == "inline" and workers > 1 else name
 
 
-@contextmanager
-def _hands(name: str, study: Study, devices: Sequence[torch.device], stop: Callable[[], bool]) -> Iterator[Executor]:
-    """Give what trains, and end it at last, whatever happens."""
+def _hands(name: str, study: Study, devices: Sequence[torch.device], stop: Callable[[], bool]) -> Executor:
+    """Return what trains on this machine."""
     if name == "inline":
-        hands: Executor = Inline(lambda: study.dataset, device=devices[0], stop=stop)
-    else:
-        hands = Processes(study.config.data, lambda: study.dataset, devices=[str(device) for device in devices])
-    try:
-        yield hands
-    finally:
-        hands.close()
+        return Inline(lambda: study.dataset, device=devices[0], stop=stop)
+    return Processes(study.config.data, lambda: study.dataset, devices=[str(device) for device in devices])
+
+
+def _cluster(
+    study: Study, workers: int, *, address: str | None, device: str, folder: str | None, stop: Callable[[], bool]
+) -> Executor:
+    """Return what trains on a cluster, whose nodes must see the folder of the checkpoints."""
+    data = study.config.data.relative_to(Path.cwd())  # nodes have another working directory
+    return Ray(
+        data,
+        lambda: study.dataset,
+        hands=workers,
+        address=address or "auto",
+        device=device,
+        cpus=study.config.recipe.cpu_threads if device == "cpu" else 1,
+        seen=lambda: trace(folder or str(study.directory.absolute())),
+        stop=stop,
+    )
 
 
 def _require_possible(study: Study, devices: Sequence[torch.device]) -> None:
