@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -34,8 +35,10 @@ class Server:
         """Make it; it does not run yet."""
         self._folder, self._programs, self._databases = folder, programs, 0
         # PostgreSQL refuses to run as root
-        self._as = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-        if self._as:
+        self.user: dict[str, Any] = (
+            {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+        )
+        if self.user:
             user = pwd.getpwnam("postgres")
             os.chown(folder, user.pw_uid, user.pw_gid)
         with socket.socket() as probe:
@@ -51,7 +54,7 @@ class Server:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [self._programs / program, "-D", self._folder / "data", *arguments]
-        done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, **self._as)
+        done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, **self.user)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self) -> None:
@@ -92,8 +95,9 @@ def running_server(programs: Path) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="nas-postgresql-"))
     server = Server(folder, programs)
     server.start()
-    try:
+    # ends the server with this process, whatever ends that
+    end = 'read _; "$0" -D "$1/data" -m immediate stop; rm -rf "$1"'
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/", "start_new_session": True}
+    command = ["sh", "-c", end, programs / "pg_ctl", folder]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, **quiet, **server.user):
         yield server
-    finally:
-        server._run("pg_ctl", "-w", "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)

@@ -136,6 +136,7 @@ class Coordinator:
             self._patience(self._look)
 
     def _look(self) -> None:
+        self._leads &= self._lease.leader() == self._lease.holder  # another may have led, and be gone, since
         leads = self._lease.take_lead()
         self._trainings.release(self._trainings.owner, but=self._reports.held)  # taken, and the answer was lost
         if leads and self._leads:

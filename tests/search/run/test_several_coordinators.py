@@ -110,6 +110,25 @@ def test_a_leader_that_slept_finds_its_work_taken_and_goes_on_with_the_next(
     require_whole(path, url, trials=40)
 
 
+def test_a_leader_that_slept_while_another_led_and_was_killed_counts_anew(
+    url: str, tmp_path: Path, begin: Callable[..., Search]
+) -> None:
+    path = write_study(tmp_path / "both.yaml", trials=40)
+    how = How(url, seconds=0.4, lease=2, idle=1)
+    first = begin(path, how)
+    first.trained(path, url, least=2)
+    second = begin(path, how)
+    wait_until(lambda: "trains for it" in second.told)
+    first.signal(signal.SIGSTOP)
+    wait_until(lambda: "this search leads" in second.told)
+    second.trained(path, url, least=count(path, url, "trained") + 6)
+    second.kill()
+    first.signal(signal.SIGCONT)
+    assert first.ended() == 0
+    require_decent(first, second)
+    require_whole(path, url, trials=40)
+
+
 def test_a_server_that_is_away_is_waited_for(
     postgresql: Server, url: str, tmp_path: Path, begin: Callable[..., Search]
 ) -> None:
