@@ -24,6 +24,8 @@ Purpose: TypeAlias = Literal["budget", "front"]
 TrialState: TypeAlias = Literal[
     "waiting", "running", "trained", "stopped", "repeated", "infeasible", "diverged", "failed", "interrupted"
 ]
+UNFINISHED: tuple[TrialState, ...] = ("waiting", "running", "interrupted")
+"""States of trials that are still to be trained."""
 
 
 @dataclass(frozen=True, slots=True)

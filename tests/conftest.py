@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from servers import Server, postgresql_programs, running_server
 
 from nas.architecture.layers import AvgPool, Block, Conv, Layer, MaxPool, Shape, SqueezeExcite
 from nas.architecture.shapes import layer_shape
@@ -188,20 +189,20 @@ FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(
     [
         *("nas.cli.study", "nas.cli.tables.studies", "nas.analysis.pareto"),
-        *("nas.search.run.loop", "nas.search.run.pool", "nas.search.samplers"),
+        *("nas.search.run.start", "nas.search.run.coordinator", "nas.search.samplers", "nas.executors.work"),
         *("alembic.migration", "sklearn.datasets", "sqlalchemy.dialects.sqlite", "torch._dynamo"),  # loaded when needed
     ]
 )
 """Starts processes in a moment: they are forked from one that has loaded everything."""
 
 
-@pytest.fixture
-def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork the workers of a search from a process that has loaded everything; new ones take seconds of loading."""
-    real = multiprocessing.get_context
-    monkeypatch.setattr(
-        multiprocessing, "get_context", lambda method=None: FORKING if method == "spawn" else real(method)
-    )
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """Return a server of PostgreSQL that tests may stop and start; it must run when a test ends."""
+    if (programs := postgresql_programs()) is None:
+        pytest.skip("PostgreSQL is not installed here (Debian: apt-get install postgresql)")
+    with running_server(programs) as server:
+        yield server
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import typer
 from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, parsed, print_json, shown_search
 from nas.cli.output import say
 from nas.errors import ConfigError
-from nas.units import format_share, parse_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -143,6 +142,7 @@ def search(
         from nas.analysis.pareto import front_with_noise
         from nas.search.run.start import run_study
         from nas.search.study import find_study
+        from nas.units import parse_seconds
 
         seconds = parsed("--patience", patience, parse_seconds)
         found = find_study(study, storage=storage)
@@ -210,6 +210,8 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
 
 def _search_line(search: dict[str, Any]) -> str:
     """Return who works on a study, or did last."""
+    from nas.units import format_share
+
     hands = _plural(search["workers"], "worker")
     waited = (
         "" if search["waited_share"] is None else f", which waited {format_share(search['waited_share'])} of the time"

@@ -16,7 +16,7 @@ from nas.config.search import SearchConfig
 from nas.data.sources import PATHS, DataConfig
 from nas.errors import ConfigError
 from nas.schema import Name, Strict, find, read_yaml, validate
-from nas.training.recipe import OPEN, Recipe
+from nas.training.recipe import NEEDS, OPEN, Recipe, without_effect
 
 SETTLED: dict[str, tuple[str, ...]] = {
     "data": ("every_class",),
@@ -31,6 +31,15 @@ EARLIER: dict[str, dict[str, Any]] = {
     "recipe": {"norm_statistics": "running", "ema_warm_up": False},
 }
 """What versions did that had no such key."""
+
+
+def idle_keys(config: StudyConfig) -> list[str]:
+    """Return one line for each key of a study's recipe that another one makes meaningless, but for settled ones.
+
+    Where all keys are set a program has written them, and nobody meant anything by it.
+    """
+    said = config.recipe.model_fields_set
+    return [] if said >= set(NEEDS) else without_effect(config.recipe, said - set(SETTLED["recipe"]))
 
 
 class StudyConfig(Strict):

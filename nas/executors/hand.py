@@ -18,6 +18,8 @@ from typing import Any, TextIO
 
 from nas.executors.task import Task, Told, asks, task_from_json, told_to_json
 
+_SECONDS_BETWEEN_SIGNS = 5.0
+"""How often, at most, a hand tells that it takes steps."""
 SECONDS_TO_END = 8.0
 """A hand without its coordinator saves and ends; one that cannot in this time ends anyway."""
 
@@ -31,6 +33,7 @@ class Hand:
     def __init__(self, orders: TextIO, reports: TextIO) -> None:
         """Begin to listen."""
         self._reports = reports
+        self._told = time.monotonic()
         self._stopped = threading.Event()
         self._tasks = Queue[Mapping[str, Any] | None]()
         self._answers = Queue[bool]()
@@ -57,11 +60,14 @@ class Hand:
         return self._tasks.get()
 
     def stopped(self) -> bool:
-        """Tell whether to end."""
+        """Tell whether to end; who asks after each step is alive, and that is told now and then."""
+        if time.monotonic() - self._told > _SECONDS_BETWEEN_SIGNS:
+            self.report({"alive": True})
         return self._stopped.is_set()
 
     def report(self, document: Mapping[str, Any]) -> None:
         """Tell something."""
+        self._told = time.monotonic()
         self._reports.write(json.dumps(document) + "\n")
         self._reports.flush()
 
@@ -80,7 +86,8 @@ class Hand:
 
 def connect() -> Hand:
     """Return this process's way to its coordinator; whatever else is printed goes to standard error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what Ctrl-C means
+    for number in (signal.SIGINT, signal.SIGTERM):  # the coordinator decides what they mean; SLURM sends them to all
+        signal.signal(number, signal.SIG_IGN)
     reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return Hand(sys.stdin, reports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import torch
@@ -42,6 +43,7 @@ class Inline:
     def wait(self, tell: Tell, *, seconds: float) -> None:
         """Do the task."""
         if (task := self._task) is None:
+            time.sleep(seconds)
             return
         self._task = None
         try:

@@ -25,9 +25,16 @@ import nas
 from nas.data.sources import DataConfig, Dataset
 from nas.errors import DataError, NasError, StudyError
 from nas.executors.task import ENDS, Died, Stopped, Task, Tell, asks, task_to_json, told_from_json
+from nas.units import format_seconds
 
 HAND = (sys.executable, "-P", "-m", "nas.executors.hand")
 """Command of a hand; without the working directory among its modules."""
+
+_STARTS = 5
+"""A process that is killed while it loads, which no network can be blamed for, is started anew, but not so often."""
+_SECONDS_OF_SILENCE = 3600.0
+"""A process that has taken no step for so long hangs; the first one of a compiled network takes minutes."""
+_SECONDS_AWAKE = 10.0  # of one wait, at most: whoever was stopped or asleep has not listened
 
 Report = tuple["Hand", "dict[str, Any] | None"]
 """What a hand has said; None at its end."""
@@ -40,18 +47,24 @@ class Hand:
         """Start it and begin to listen."""
         self.task: Task | None = None
         self.ready = self.knows_images = False
+        self.silent = 0.0  # seconds since it was heard
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         package = Path(nas.__file__).parents[1]
         paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            start_new_session=True,  # Ctrl-C of the terminal is the coordinator's matter
-        )
-        threading.Thread(target=self._listen, args=(reports,), daemon=True).start()
+        try:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                start_new_session=True,  # Ctrl-C of the terminal is the coordinator's matter
+            )
+        except OSError:
+            self._errors.close()
+            raise
+        self._listener = threading.Thread(target=self._listen, args=(reports,), daemon=True)
+        self._listener.start()
 
     def send(self, order: Mapping[str, Any]) -> None:
         """Tell it something; one that is gone will be found gone."""
@@ -66,6 +79,11 @@ class Hand:
             with suppress(ValueError):  # the half of a line that a dying process wrote
                 reports.put((self, json.loads(line)))
         reports.put((self, None))
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal has ended it."""
+        return self.process.wait() < 0
 
     def ending(self) -> str:
         """Return how it ended, in a few words."""
@@ -86,7 +104,9 @@ class Hand:
         """End it at once."""
         self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self._errors):
+        self._listener.join(timeout=1.0)  # a process that it had started may hold the pipe
+        streams = [self.process.stdin, self._errors, *([] if self._listener.is_alive() else [self.process.stdout])]
+        for stream in streams:
             with suppress(OSError, AttributeError):
                 stream.close()  # type: ignore[union-attr]
 
@@ -116,6 +136,7 @@ class Processes:
         self._command = tuple(command)
         self._hands: list[Hand | None] = [None] * len(devices)
         self._reports = Queue[Report]()
+        self._stillborn = 0  # in a row
 
     @property
     def hands(self) -> int:
@@ -152,12 +173,14 @@ class Processes:
         """Give a task to a process that has none."""
         free = [place for place, hand in enumerate(self._hands) if hand is None or hand.task is None]
         known = [place for place in free if self._hands[place] is not None]
-        place = (known or free)[0]
+        self._give((known or free)[0], task)
+
+    def _give(self, place: int, task: Task) -> None:
         hand = self._at(place)
         if not hand.knows_images:
             hand.send({**self._images, "device": self._devices[place]})
             hand.knows_images = True
-        hand.task = task
+        hand.task, hand.silent = task, 0.0
         hand.send({"task": task_to_json(task)})
 
     def wait(self, tell: Tell, *, seconds: float) -> None:
@@ -168,18 +191,23 @@ class Processes:
             StudyError: A process reads other images than the search did.
             NasError: A process cannot begin.
         """
-        try:
+        began = time.monotonic()
+        with suppress(Empty):
             self._hear(*self._reports.get(timeout=seconds), tell)
             while True:
                 self._hear(*self._reports.get_nowait(), tell)
-        except Empty:
-            return
+        self._end_hanging(min(time.monotonic() - began, _SECONDS_AWAKE), tell)
 
     def _hear(self, hand: Hand, report: dict[str, Any] | None, tell: Tell) -> None:
+        if hand not in self._hands:  # it was ended
+            return
+        hand.silent = 0.0
         if report is None:
             self._bury(hand, tell)
         elif "ready" in report:
-            hand.ready = True
+            hand.ready, self._stillborn = True, 0
+        elif "alive" in report:
+            return
         elif "broken" in report:
             kind = {"DataError": DataError, "StudyError": StudyError}.get(report["type"], NasError)
             raise kind(f"a training process cannot begin: {report['broken']}")
@@ -192,23 +220,44 @@ class Processes:
                 hand.send({"answer": answer})
 
     def _bury(self, hand: Hand, tell: Tell) -> None:
-        """Tell the death of a process, unless it did so itself."""
-        if hand not in self._hands:
+        """Tell the death of a process, or start one that was killed before it began anew."""
+        how = hand.ending()
+        place, task = self._end(hand)
+        if hand.ready:
+            if task is not None:
+                tell(Died(task.key, how))
             return
-        self._hands[self._hands.index(hand)] = None
-        task, how = hand.task, hand.ending()
-        hand.task = None
-        hand.end()
-        if not hand.ready:
+        self._stillborn += 1
+        if not hand.was_killed or self._stillborn == _STARTS:
             raise NasError(f"a training process {how} before it began")
         if task is not None:
-            tell(Died(task.key, how))
+            self._give(place, task)
+
+    def _end(self, hand: Hand) -> tuple[int, Task | None]:
+        """End a process at once; return its place and its task."""
+        place, task = self._hands.index(hand), hand.task
+        self._hands[place] = hand.task = None
+        hand.end()
+        return place, task
+
+    def _end_hanging(self, seconds: float, tell: Tell) -> None:
+        """End processes that have not been heard for too long, this wait included."""
+        for hand in self._hands:
+            if hand is None or hand.task is None or not hand.ready:
+                continue
+            hand.silent += seconds
+            if hand.silent > _SECONDS_OF_SILENCE:
+                key = hand.task.key
+                self._end(hand)
+                tell(Died(key, f"ended after no step for {format_seconds(_SECONDS_OF_SILENCE)}"))
 
     def stop(self, tell: Tell, *, seconds: float) -> None:
         """Let all save and stop; whatever has not in so many seconds is ended at once, and told as stopped."""
-        for hand in self._hands:
-            if hand is not None:
+        for hand in filter(None, tuple(self._hands)):
+            if hand.ready:
                 hand.send({"stop": True})
+            elif (task := self._end(hand)[1]) is not None:  # it has not begun
+                tell(Stopped(task.key))
         deadline = time.monotonic() + seconds
         try:
             while self.running and (left := deadline - time.monotonic()) > 0:
@@ -222,7 +271,5 @@ class Processes:
 
     def close(self) -> None:
         """End all processes at once."""
-        for place, hand in enumerate(self._hands):
-            if hand is not None:
-                self._hands[place] = None
-                hand.end()
+        for hand in filter(None, tuple(self._hands)):
+            self._end(hand)

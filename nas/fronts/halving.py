@@ -56,10 +56,10 @@ def survivors(trials: Sequence[Reached], *, rung: int, factor: int) -> list[int]
     here = [trial for trial in trials if len(trial.accuracies) >= rung]
     costs = np.array([trial.cost for trial in here])
     errors = np.array([1 - trial.accuracies[rung - 1] for trial in here])
-    return [here[index].number for index in ranked(costs, errors)[: len(here) // factor]]
+    return [here[index].number for index in ranked(costs, errors, count=len(here) // factor)]
 
 
-def ranked(costs: Array, errors: Array) -> list[int]:
+def ranked(costs: Array, errors: Array, *, count: int | None = None) -> list[int]:
     """Return indices from the best to the worst by non-dominated sorting.
 
     Within a front the next is the one farthest from all before it, in the plane of the logarithm of the cost and the
@@ -68,19 +68,20 @@ def ranked(costs: Array, errors: Array) -> list[int]:
     Args:
         costs: Of shape (trials,), above zero, to be minimised.
         errors: Of shape (trials,), to be minimised.
+        count: How many to return, at most; default: all.
     """
-    if not len(costs):
+    wanted = len(costs) if count is None else min(count, len(costs))
+    if not wanted:
         return []
     plane = np.column_stack([_scaled(np.log(costs)), _scaled(errors)])
-    left, order = list(range(len(costs))), list[int]()
-    while left:
-        front = [left[index] for index in front_members(costs[left], errors[left])]
-        left = [index for index in left if index not in front]
-        if not order:
-            order.append(front.pop())
-        while front:
-            apart = np.linalg.norm(plane[front][:, None] - plane[order][None], axis=-1).min(axis=1)
-            order.append(front.pop(int(apart.argmax())))
+    left, order, apart = np.arange(len(costs)), list[int](), np.full(len(costs), np.inf)
+    while len(order) < wanted:
+        members = left[front_members(costs[left], errors[left])]
+        left, front = np.setdiff1d(left, members, assume_unique=True), members.tolist()
+        while front and len(order) < wanted:
+            chosen = front.pop(int(apart[front].argmax()) if order else -1)
+            apart = np.minimum(apart, np.linalg.norm(plane - plane[chosen], axis=-1))
+            order.append(chosen)
     return order
 
 

@@ -45,13 +45,15 @@ def interruptible(*, once: bool = False) -> Iterator[Callable[[], None]]:
 class Interrupts:
     """Notes Ctrl-C in a ``with`` block, so that work can end where it does no harm; the second time it is raised.
 
+    SIGTERM, by which SLURM, Docker and others ask a process to end, counts as Ctrl-C.
+
     In a thread other than the main one nothing is noted: Python raises it in the main thread.
     """
 
     def __init__(self) -> None:
         """Begin without any."""
         self.pressed = False
-        self._before: Any = None
+        self._before = dict[signal.Signals, Any]()
 
     def __call__(self) -> bool:
         """Tell whether it was pressed."""
@@ -60,14 +62,14 @@ class Interrupts:
     def __enter__(self) -> Self:
         """Begin to note it."""
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._note)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Raise it at once again, as before."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _note(self, signum: int, frame: object) -> None:
         if self.pressed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+from pathlib import Path
 
 import psutil
 
@@ -15,7 +17,7 @@ def this_host() -> str:
 
 def process_identity() -> str:
     """Return host, process and its start, which no later process shares."""
-    return f"{this_host()}/{os.getpid()}/{psutil.Process().create_time():.0f}"
+    return f"{this_host()}/{os.getpid()}/{_start_of(os.getpid())}"
 
 
 def host_of(identity: str) -> str:
@@ -35,7 +37,13 @@ def process_is_gone(identity: str) -> bool:
         return False
     process, _, started = identity.partition("/")[2].partition("/")
     try:
-        found = psutil.Process(int(process))
-        return bool(found.status() == psutil.STATUS_ZOMBIE or f"{found.create_time():.0f}" != started)
-    except psutil.NoSuchProcess:
+        return psutil.Process(int(process)).status() == psutil.STATUS_ZOMBIE or _start_of(int(process)) != started
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return True
+
+
+def _start_of(process: int) -> str:
+    """Return when a process began; where the system tells, in ticks that no step of its clock changes."""
+    if sys.platform == "linux":
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    return f"{psutil.Process(process).create_time():.0f}"

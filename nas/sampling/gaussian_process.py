@@ -152,15 +152,6 @@ class GaussianProcess:
         return kernel
 
 
-def correlation(points: Array, categorical: npt.NDArray[np.bool_]) -> Array:
-    """Return how alike values at points, (count, dimensions), are before anything was fitted: (count, count)."""
-    process = GaussianProcess(points, np.zeros(len(points)), categorical=categorical)
-    theta = torch.from_numpy(process.parameters)
-    with torch.no_grad():
-        kernel = process._kernel(theta, _differences(process._points, process._points, process._categorical))
-        return (kernel / (theta[-3].exp() + theta[-2].exp())).numpy()
-
-
 def _differences(first: Tensor, second: Tensor, categorical: Tensor) -> Tensor:
     """Return distances (n, m, dimensions), 0 or 1 between categories."""
     away = (first[:, None] - second[None]).abs()

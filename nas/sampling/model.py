@@ -91,7 +91,7 @@ class Model:
         def seen(part: History) -> _Seen:
             costs = _costs_of(part, rules)
             points = encoder(part.known, costs, part.shares)
-            log_errors = np.log(version.errors(part, points, encoder.categorical))
+            log_errors = np.log(version.errors(part))
             return _Seen(points, log_errors, clipped(sign * costs, log_errors, part.shares))
 
         def encode(listed: Sequence[Parameters], costs: Array) -> Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from optuna.distributions import BaseDistribution
 from optuna.search_space import intersection_search_space
 from optuna.trial import FrozenTrial
@@ -57,9 +56,9 @@ class Version:
         """Return costs, (candidates,), as the first proposals are spread over them."""
         return cost_axis(costs)(costs)
 
-    def errors(self, history: History, points: Array, categorical: npt.NDArray[np.bool_]) -> Array:
-        """Return what was seen at points as errors, (values,)."""
-        return as_errors(history.losses, points, categorical)
+    def errors(self, history: History) -> Array:
+        """Return what was seen as errors, (values,)."""
+        return as_errors(history.losses)
 
     def ranked(self, history: History) -> Array:
         """Return errors that only their ratios above a front are asked of, to choose what tells most."""
@@ -94,7 +93,7 @@ class FirstVersion(Version):
         """Return logarithms."""
         return np.log(np.maximum(costs, 1e-300))
 
-    def errors(self, history: History, points: Array, categorical: npt.NDArray[np.bool_]) -> Array:
+    def errors(self, history: History) -> Array:
         """Return what a share lacks of 1."""
         return history.errors
 

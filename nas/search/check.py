@@ -15,7 +15,7 @@ from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
 from nas.config.budget import METRICS, Budget, Metric
 from nas.config.search import SearchConfig
-from nas.config.study import StudyConfig
+from nas.config.study import StudyConfig, idle_keys
 from nas.data.sources import Dataset
 from nas.errors import BudgetError
 from nas.models.device import describe_device, devices_of, resolve_device
@@ -25,7 +25,7 @@ from nas.search.proposals import all_proposals, architecture_of, distributions
 from nas.search.study import Named, find_study
 from nas.search.together import try_together
 from nas.training.preparing import require_batch
-from nas.training.recipe import Recipe, without_effect
+from nas.training.recipe import Recipe
 from nas.training.step import PRECISIONS, resolved_precision
 from nas.training.timing import StepTime, time_step
 from nas.units import format_count
@@ -140,7 +140,7 @@ def check_study(study: Named, *, device: str = "auto", workers: int | None = Non
         UserError: The study, its data or the device is wrong.
     """
     given, chosen = find_study(study), resolve_device(device)
-    found, said = given.as_begun(), given.config.recipe
+    found = given.as_begun()
     config, dataset = found.config, found.dataset
     require_batch(config.recipe, len(dataset.train))
     require_satisfiable(config, dataset)
@@ -178,7 +178,7 @@ def check_study(study: Named, *, device: str = "auto", workers: int | None = Non
         workers_seconds=None if together is None else together.seconds(total_seconds, trainings=trainings),
         notes=(
             *dataset.notes,
-            *without_effect(said, said.model_fields_set),
+            *idle_keys(given.config),
             *_advice(config.recipe, dataset),
             *_halving_advice(config.search),
         ),

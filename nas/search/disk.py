@@ -6,6 +6,7 @@ was kept, and at the start of a search where no training goes on from it.
 
 from __future__ import annotations
 
+import glob
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -67,6 +68,11 @@ def going_on(trials: Sequence[TrialRecord], repeats: Sequence[Repeat]) -> set[st
     digests = {trial.number: trial.digest for trial in trials}
     own = {digest for digest, state in states.items() if state in _GOING_ON and digest not in trained}
     return own | {repeat_name(digests[r.number], r.repeat) for r in repeats if r.state in _GOING_ON}
+
+
+def remove_half_written(path: Path) -> None:
+    """Remove what a killed process has left of a file that only one process writes at a time."""
+    _remove(path.parent.glob(f"{glob.escape(path.stem)}.{'?' * 8}.partial"))
 
 
 def prune_weights(weights: Path, digests: Iterable[str]) -> FilesOnDisk:

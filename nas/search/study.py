@@ -20,12 +20,12 @@ from nas.fronts.growth import Ended, Growth
 from nas.fronts.judged import Judgement
 from nas.models.backends import Latency
 from nas.processes.owners import process_is_gone
-from nas.records import ClassNumbers, Epoch, ImageDigests, Purpose, Repeat, TestLook, TrialRecord
+from nas.records import UNFINISHED, ClassNumbers, Epoch, ImageDigests, Purpose, Repeat, TestLook, TrialRecord
 from nas.search.disk import weights_folder
 from nas.search.storage.coordinators import Coordinator, Coordinators
 from nas.search.storage.database import Database
 from nas.search.storage.images import require_same_images
-from nas.search.storage.optuna_study import UNFINISHED, open_optuna_study
+from nas.search.storage.optuna_study import open_optuna_study
 from nas.search.storage.reading import (
     images_behind,
     read_best_expected,

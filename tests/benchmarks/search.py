@@ -11,9 +11,9 @@ found by trying everything, and public tables as ``--public NAME=FILE.csv`` (col
 and those of ``--parameters``, a prefix). 400 proposals of Optuna's samplers, 200 of ours, with as many seeds as given.
 
 Run as ``python tests/benchmarks/search.py [-o studies/results/search] [--seeds 20] [--keep FOLDER]``; it writes
-search.csv, figures and RESULTS.md, with remarks.md at its end. With ``--keep`` it can be stopped and goes on. Optuna's GP
-sampler and BoTorch are slow: without ``--gp-seeds`` and ``--botorch-seeds`` their rows stay those of the search.csv that
-is there. The figures need kaleido, qLogNEHVI needs botorch.
+search.csv, figures and RESULTS.md, with remarks.md at its end. With ``--keep`` it can be stopped and goes on. Optuna's
+GP sampler and BoTorch are slow: without ``--gp-seeds`` and ``--botorch-seeds`` their rows stay those of the search.csv
+that is there. The figures need kaleido, qLogNEHVI needs botorch.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def main() -> None:
 def replayed(name: str, load: Callable[[], Problem], given: argparse.Namespace) -> Found:
     """Return the replays of a problem: ours, and those of Optuna's samplers and BoTorch's that were asked for."""
     problem = load()
-    wanted = [(rule, given.seeds, PROPOSALS) for rule in (OURS, THRIFTY, *(HALVED if problem.epochs > 1 else ()))]
+    wanted = [(rule, given.seeds, PROPOSALS) for rule in (OURS, *(HALVED if problem.epochs > 1 else ()))]
+    wanted += [(THRIFTY, given.seeds, SLOW_PROPOSALS)]
     wanted += [(rule, given.seeds, PEERS_PROPOSALS) for rule in PEERS]
     wanted += [(GP, given.gp_seeds, SLOW_PROPOSALS)]
     courses = {}
@@ -173,9 +174,9 @@ def page(found: Mapping[str, Found], frame: pd.DataFrame, seeds: int) -> list[st
         "Written by `python tests/benchmarks/search.py`, whose first lines say what is measured and"
         f" how ({os.cpu_count()} cores of {platform.machine()}, no GPU, Python {platform.python_version()}, torch"
         f" {torch.__version__.split('+')[0]}, optuna {optuna.__version__}). Share of the table's hypervolume: median of"
-        f" {seeds} seeds, or of those in brackets, [quartiles]; Optuna's GP sampler and qLogNEHVI over 100 proposals, for"
-        " they are slow. A proposal outside the budget, or of a network that was proposed before, counts as one but costs"
-        " no compute, which is epochs times FLOPs; 1 is that of training the whole table.",
+        f" {seeds} seeds, or of those in brackets, [quartiles]; Optuna's GP sampler and qLogNEHVI over 100 proposals,"
+        " for they are slow. A proposal outside the budget, or of a network that was proposed before, counts as one but"
+        " costs no compute, which is epochs times FLOPs; 1 is that of training the whole table.",
     ]
     for name, (problem, courses) in found.items():
         rows = frame[frame["problem"] == name]
@@ -197,8 +198,8 @@ def page(found: Mapping[str, Found], frame: pd.DataFrame, seeds: int) -> list[st
         "",
         "## Time of a proposal",
         "",
-        "`ParetoSampler` on the categorical problem, the first proposal of a process and the median of the next four, in"
-        " seconds of one core:",
+        "`ParetoSampler` on the categorical problem, the first proposal of a process and the median of the next four,"
+        " in seconds of one core:",
         "",
         "| finished trials | first | next |",
         "|---|---|---|",
@@ -283,7 +284,7 @@ def verdicts(rows: pd.DataFrame) -> list[str]:
 
 
 def beside_botorch(courses: Mapping[Rule, list[Course]]) -> list[str]:
-    """Say whether ours is ahead of qLogNEHVI on the seeds that both were run with, and what each of its proposals took."""
+    """Say whether ours is ahead of qLogNEHVI on the seeds that both had, and what each of its proposals took."""
     theirs = courses.get(BOTORCH)
     if not theirs:
         return []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import FORKING, TINY
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from nas.config.search import Halving
@@ -107,8 +108,8 @@ def test_a_replay_goes_as_the_search_did(halving: dict[str, int] | None, everyth
     assert {trial.digest for trial in real} <= problem.entries.keys()
 
 
-@pytest.mark.usefixtures("quick_workers")
-def test_rules_are_compared_in_several_processes_as_in_one() -> None:
+def test_rules_are_compared_in_several_processes_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: FORKING)  # new ones take seconds to load
     rules = [Rule("random"), Rule("pareto", Halving(first=1, factor=2))]
     assert [str(rule) for rule in rules] == ["random", "pareto, halving by 2"]
     several, told = replay_rules(plain_problem, rules, seeds=2, proposals=12, processes=2), list[Course]()

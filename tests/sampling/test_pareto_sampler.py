@@ -146,26 +146,20 @@ def test_what_still_runs_is_taken_for_known() -> None:
     assert process.predict(near).std == plain.std  # which is as it was
 
 
-def test_in_a_space_too_large_to_draw_proposals_climb_to_the_best_corner() -> None:
-    """A million points; candidates that are only drawn, and beside the front, end at 0.894 in the mean of these seeds.
-
-    It shows that proposals climb, not what climbing is worth: over thirteen seeds the means are 0.891 and 0.885.
-    """
+def test_in_a_space_too_large_to_draw_the_best_corner_is_found() -> None:
+    """Of a million points; the best of fifty random ones is eight steps away or more."""
     space = {f"x{index}": IntDistribution(0, 9) for index in range(6)}
 
-    def best(seed: int) -> float:
-        sampler = ParetoSampler(lambda point: 1.0 + point["x0"], seed=seed, space=space)
-        study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    sampler = ParetoSampler(lambda point: 1.0 + point["x0"], space=space)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
 
-        def objective(trial: optuna.Trial) -> tuple[float, float]:
-            point = {name: trial.suggest_int(name, 0, 9) for name in space}
-            away = sum(abs(point[name] - there) for name, there in zip(space, (3, 7, 1, 8, 5, 2), strict=True))
-            return 0.95 - 0.015 * away, 1.0 + point["x0"]
+    def away(trial: optuna.Trial) -> tuple[float, float]:
+        point = {name: trial.suggest_int(name, 0, 9) for name in space}
+        steps = sum(abs(point[name] - there) for name, there in zip(space, (3, 7, 1, 8, 5, 2), strict=True))
+        return -float(steps), 1.0 + point["x0"]
 
-        study.optimize(objective, n_trials=25)
-        return max(trial.values[0] for trial in study.trials)
-
-    assert np.mean([best(seed) for seed in range(4)]) > 0.908
+    study.optimize(away, n_trials=50)
+    assert max(trial.values[0] for trial in study.trials) >= -1
 
 
 def test_proposals_are_feasible_distinct_and_depend_on_nothing_but_the_past() -> None:

@@ -532,7 +532,6 @@ def test_a_recipe_that_is_left_open_is_settled_once(tiny_config: StudyConfig) ->
         run_study(other, trials=1)
 
 
-@pytest.mark.usefixtures("quick_workers")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_disk_that_is_full_stops_the_search_and_costs_no_trial(
     tiny_config: StudyConfig, finished_study: Study, workers: int
@@ -590,7 +589,6 @@ def test_dimensions_of_one_family_are_searched_by_pareto(tiny_config: StudyConfi
     assert all(("cardinality" in trial.choices) == (trial.space == "resnext_small") for trial in trials)
 
 
-@pytest.mark.usefixtures("quick_workers")
 def test_workers_share_a_study_by_pareto(tiny_config: StudyConfig) -> None:
     study = run_study(by_pareto(tiny_config), trials=8, workers=2)
     trials = study.trials()

@@ -16,9 +16,10 @@ from functools import partial
 import torch
 
 from nas.executors.task import Executor
-from nas.records import TrialRecord
+from nas.processes.owners import name_of
+from nas.records import UNFINISHED, TrialRecord
 from nas.search.run.clock import HandClock
-from nas.search.run.events import Event, NothingLeft, Stagnant, TimeIsUp, TrialFinished
+from nas.search.run.events import Event, Noted, NothingLeft, Stagnant, TimeIsUp, TrialFinished
 from nas.search.run.lease import Lease
 from nas.search.run.limits import Limits, typical_seconds
 from nas.search.run.proposing import Proposer
@@ -26,14 +27,14 @@ from nas.search.run.recovery import reconcile, recover, release_gone
 from nas.search.run.reports import Reports
 from nas.search.run.shelf import Shelf
 from nas.search.run.wanted import Rungs, next_repeat
-from nas.search.storage.optuna_study import UNFINISHED
 from nas.search.storage.outage import Patience
 from nas.search.storage.trainings import Claim, NotLeading, Trainings
 from nas.search.study import Study
 
-SECONDS_TO_STOP = 5.0
-_GLANCE, _LOOK = 0.05, 0.5
-"""Seconds to wait for the hands: where something else may come, and where nothing will."""
+SECONDS_TO_STOP = 4.0
+"""For a hand to save; what comes after must not make more than five of it."""
+_GLANCE, _LOOK = 0.01, 0.5
+"""Seconds to wait for the hands: where one waits for a proposal that is being made, and else."""
 
 
 class Coordinator:
@@ -71,14 +72,20 @@ class Coordinator:
         """
         self._study, self._executor, self._lease, self._trials = study, executor, lease, trials
         self._limits, self._emit, self._patience, self._interrupted = limits, emit, patience, interrupted
-        self._clock = clock
+        self._clock, self._shelf = clock, shelf
         self._trainings = Trainings(study.database.engine, study.name, owner=lease.holder)
         self._rungs = Rungs(study)
         self._proposer = Proposer(study, self._trainings, self._rungs, devices=devices)
-        parts = (study, self._trainings, self._proposer, self._rungs)
-        self._reports = Reports(*parts, emit=emit, patience=patience, clock=clock, shelf=shelf)
-        self._tickets = 0
-        self._looked_around = -math.inf
+        self._reports = Reports(
+            *(study, self._trainings, self._proposer, self._rungs),
+            leads=lambda: self._leads,
+            emit=emit,
+            patience=patience,
+            clock=clock,
+            shelf=shelf,
+        )
+        self._tickets: int | None = None
+        self._looked_around, self._led_by = -math.inf, lease.holder
         self._leads = self._proposals_ended = self._up = False
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="proposals")
         self._proposal: Future[TrialRecord] | None = None
@@ -94,10 +101,11 @@ class Coordinator:
         try:
             while not (self._interrupted() or self._reports.fault):
                 self._look_around()
+                others_trained = self._others_train()
                 self._fill()
-                if not (self._executor.running or self._proposal or self._others_train()):
+                if not (self._executor.running or self._proposal or others_trained or self._others_train()):
                     break
-                self._executor.wait(self._reports.hear, seconds=_GLANCE if self._may_begin_more() else _LOOK)
+                self._executor.wait(self._reports.hear, seconds=_GLANCE if self._hand_waits() else _LOOK)
         finally:
             self._stop()
         if self._interrupted():
@@ -108,6 +116,7 @@ class Coordinator:
 
     def _stop(self) -> None:
         """Let the hands save, and give back what they have not ended."""
+        self._patience.end()
         self._ahead.shutdown(wait=not self._interrupted(), cancel_futures=True)
         try:
             self._executor.stop(self._reports.last_words, seconds=SECONDS_TO_STOP)
@@ -127,31 +136,53 @@ class Coordinator:
             self._patience(self._look)
 
     def _look(self) -> None:
-        led, self._leads = self._leads, self._lease.take_lead()
-        if self._leads and not led:
-            recover(self._proposer.optuna, self._study.store, self._trainings, self._lease)
-            self._tickets = self._count_tickets()
-        elif self._leads:
+        leads = self._lease.take_lead()
+        self._trainings.release(self._trainings.owner, but=self._reports.held)  # taken, and the answer was lost
+        if leads and self._leads:
             release_gone(self._trainings, self._lease)
             reconcile(self._proposer.optuna, self._study.store)
+        elif leads and self._proposal is None:  # one of an earlier lead must have ended
+            self._begin_to_lead()
+        elif not leads:
+            self._leads = False
+            self._note_leader(self._lease.leader())
+
+    def _begin_to_lead(self) -> None:
+        recover(self._proposer.optuna, self._study.store, self._trainings, self._lease)
+        if not self._lease.others():
+            self._shelf.prune(self._study.store.trials(), self._study.store.repeats())
+        if self._tickets is None or self._trials is None:
+            self._tickets = self._count_tickets()
+        self._leads = True
+        self._note_leader(self._lease.holder)
+
+    def _note_leader(self, leader: str) -> None:
+        """Tell who leads, unless that was told or nobody does."""
+        if leader in ("", self._led_by):
+            return
+        self._led_by, ours = leader, leader == self._lease.holder
+        study = f"study {self._study.name!r}"
+        line = f"{name_of(leader)} leads {study}; this search trains for it"
+        self._emit(Noted(f"this search leads {study} now" if ours else line))
 
     def _count_tickets(self) -> int:
         """Return how many new proposals to make; those that wait for their training count among the asked ones."""
-        asked = self._study.missing_trials() if self._trials is None else self._trials
-        waiting = [trial for trial in self._study.store.trials() if trial.state in ("waiting", "interrupted")]
-        reserved = sum(self._study.store.reserved(trial.digest) == trial.number for trial in waiting)
-        return max(0, asked - reserved)
+        standing = self._trainings.standing()
+        if self._trials is None:
+            return max(0, self._study.config.search.trials - standing.ended - standing.unfinished)
+        return max(0, self._trials - standing.unfinished)
 
     def _others_train(self) -> bool:
-        """Tell whether to stay because others are at work on the study."""
-        if self._lease.alone:
+        """Tell whether to stay because others are at work on the study, which may give more to do."""
+        if self._lease.alone or self._up:
             return False
-        return self._patience(lambda: not self._leads or bool(self._trainings.owners()))
+        return not self._leads or self._patience(self._trainings.unfinished)
 
     # what is begun
 
-    def _may_begin_more(self) -> bool:
-        return len(self._executor.running) < self._executor.hands or self._proposal is not None
+    def _hand_waits(self) -> bool:
+        something_may_come = self._proposal is not None or not self._leads
+        return len(self._executor.running) < self._executor.hands and something_may_come
 
     def _fill(self) -> None:
         """Give each free hand something to do, and have the next ready."""
@@ -213,7 +244,7 @@ class Coordinator:
         if not self._proposals_ended and (end := self._patience(self._end_of_proposals)) is not None:
             self._proposals_ended = True
             self._emit(end)
-        return self._proposals_ended or self._tickets <= 0
+        return self._proposals_ended or not self._tickets
 
     def _end_of_proposals(self) -> Event | None:
         """Return why to propose nothing more, but for the tickets that are used up."""
@@ -224,7 +255,7 @@ class Coordinator:
         return None
 
     def _trials_unfinished(self) -> bool:
-        return any(trial.state in UNFINISHED for trial in self._study.store.trials())
+        return self._trainings.standing().unfinished > 0
 
     # proposals
 
@@ -232,12 +263,15 @@ class Coordinator:
         """Propose: with one hand now, knowing all results, and with several beside what they do."""
         if self._proposal is not None:
             return False
-        self._tickets -= 1
+        self._use_ticket()
         if self._executor.hands == 1:
             self._tell(self._patience(self._proposer.propose))
             return True
         self._proposal = self._ahead.submit(self._patience, self._proposer.propose)
         return False
+
+    def _use_ticket(self) -> None:
+        self._tickets = (self._tickets or 0) - 1
 
     def _think_ahead(self) -> None:
         """Have a proposal ready for the next hand that is free."""
@@ -246,7 +280,7 @@ class Coordinator:
         others = 0 if self._lease.alone else sum(one.hands for one in self._patience(self._lease.others))
         wanted = others + (self._executor.hands > 1)
         if wanted and not self._no_more_proposals() and self._patience(self._trainings.waiting) < wanted:
-            self._tickets -= 1
+            self._use_ticket()
             self._proposal = self._ahead.submit(self._patience, self._proposer.propose)
 
     def _collect(self) -> None:

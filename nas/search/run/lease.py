@@ -6,6 +6,7 @@ leader has not in time another takes the lead. On the same host a process itself
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from nas.errors import StudyError
 from nas.processes.owners import name_of, process_identity
 from nas.search.storage.coordinators import Coordinator, Coordinators
 from nas.search.storage.database import Database
-from nas.search.storage.outage import outages_suppressed
+from nas.search.storage.outage import Patience, outages_suppressed
 
 SECONDS = 60.0
 """How long a coordinator of another host is waited for."""
@@ -32,6 +33,7 @@ class Lease:
         study: str,
         *,
         hands: int,
+        patience: Patience,
         seconds: float = SECONDS,
         waited: Callable[[], float | None] = lambda: None,
     ) -> None:
@@ -41,6 +43,7 @@ class Lease:
             database: Of the study.
             study: Its name.
             hands: How many trainings this process runs at the same time.
+            patience: Waits for the database to begin.
             seconds: How long others wait for this process after they heard from it.
             waited: Tells the share of the hands' time in which they had nothing to do.
         """
@@ -48,9 +51,9 @@ class Lease:
         self._rows = Coordinators(database.engine, study)
         self.alone = database.is_sqlite
         self._study, self._hands, self.seconds, self._waited = study, hands, seconds, waited
-        self._ended = threading.Event()
-        self._in_contact = time.monotonic()
-        self._renewal = threading.Thread(target=self._renew, daemon=True, name="lease")
+        self._patience, self._ended = patience, threading.Event()
+        self._back_since = math.inf
+        self._renewal = threading.Thread(target=self._renew_again, daemon=True, name=f"{database}: {study}")
 
     def __enter__(self) -> Self:
         """Begin to work on the study.
@@ -58,12 +61,19 @@ class Lease:
         Raises:
             StudyError: Another process does, and the database is one for one process.
         """
-        leader = self._rows.leader()
-        if self.alone and leader is not None and not self.is_gone(leader):
-            raise StudyError(self._held_by(leader))
-        self._rows.enter(self.holder, hands=self._hands, seconds=self.seconds)
+        self._patience(self._begin)
         self._renewal.start()
         return self
+
+    def _begin(self) -> None:
+        self._rows.forget_ended()
+        if self.alone and any(thread.name == self._renewal.name for thread in threading.enumerate()):
+            raise StudyError(self._held_by(self.holder))  # another thread of this process
+        self._renew()
+        if self.alone and not self.take_lead():
+            leader = self.leader()
+            self._rows.leave(self.holder)
+            raise StudyError(self._held_by(leader))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -72,7 +82,7 @@ class Lease:
         self._ended.set()
         self._renewal.join()
         with outages_suppressed():  # others find out by themselves
-            self._rows.renew(self.holder, seconds=self.seconds, waited=self._waited())
+            self._renew()
             self._rows.leave(self.holder)
 
     def take_lead(self) -> bool:
@@ -82,28 +92,37 @@ class Lease:
             return True
         return (leader is None or self.is_gone(leader)) and self._rows.lead(self.holder, after=leader)
 
+    def leader(self) -> str:
+        """Return who leads the study; empty where nobody does."""
+        return self._rows.leader() or ""
+
     def others(self) -> list[Coordinator]:
         """Return who else works on the study."""
-        return [one for one in self._rows.all() if one.holder != self.holder and not self._gone(one)]
+        return [one for one in self._all() if one.holder != self.holder and not self._gone(one)]
 
     def is_gone(self, holder: str) -> bool:
         """Tell whether another works on the study no more."""
-        if holder == self.holder:
-            return False
-        known = next((one for one in self._rows.all() if one.holder == holder), None)
+        known = next((one for one in self._all() if one.holder == holder), None)
         return known is None or self._gone(known)
 
     def forget(self, holder: str) -> None:
         """Write that another is gone."""
         self._rows.leave(holder)
 
+    def _all(self) -> list[Coordinator]:
+        """Return all that are known, and notice whether this process was away itself."""
+        found = self._rows.all()
+        if not any(one.holder == self.holder and not one.left and one.lapsed < -self.seconds / 2 for one in found):
+            self._renew()
+        return found
+
     def _gone(self, other: Coordinator) -> bool:
         if other.left or other.gone:
             return True
         if self.alone:
             return other.elsewhere and other.lapsed > _SECONDS_ON_SQLITE
-        # where the server was away, nobody could renew: wait until all that are there have
-        return other.lapsed > 0 and time.monotonic() - self._in_contact > self.seconds / 3
+        # where the server was away, nobody could renew: who was away itself waits until all have that are there
+        return other.lapsed > 0 and time.monotonic() - self._back_since > self.seconds / 3
 
     def _held_by(self, holder: str) -> str:
         known = next((one for one in self._rows.all() if one.holder == holder), None)
@@ -117,11 +136,10 @@ class Lease:
         return f"study {self._study!r} is being searched by {name_of(holder)}{since}; {advice}"
 
     def _renew(self) -> None:
-        while not self._ended.wait(self.seconds / 6):
-            self._in_contact = time.monotonic() if not self._renewed() else self._in_contact
+        if not self._rows.renew(self.holder, hands=self._hands, seconds=self.seconds, waited=self._waited()):
+            self._back_since = time.monotonic()
 
-    def _renewed(self) -> bool:
-        with outages_suppressed() as away:
-            if not self._rows.renew(self.holder, seconds=self.seconds, waited=self._waited()):
-                self._rows.enter(self.holder, hands=self._hands, seconds=self.seconds)  # it was taken for gone
-        return not away
+    def _renew_again(self) -> None:
+        while not self._ended.wait(self.seconds / 6):
+            with outages_suppressed():
+                self._renew()

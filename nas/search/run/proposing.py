@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
 
 from nas.models.backends import Latency
 from nas.records import TrialRecord
 from nas.search.bounds import measured_alike
 from nas.search.proposals import Candidate, Networks, distributions, propose
-from nas.search.run.recovery import reconcile
+from nas.search.run.recovery import end_unwritten
 from nas.search.run.wanted import Rungs
 from nas.search.samplers import make_sampler
 from nas.search.storage.optuna_study import note_constraints, tell
 from nas.search.storage.reading import stagnation
-from nas.search.storage.trainings import Trainings
+from nas.search.storage.trainings import NotLeading, Trainings
 from nas.search.study import Study
 
 
@@ -38,7 +40,8 @@ class Proposer:
         self._everything = networks.all_allowed(distributions(search)) if search.sampler == "pareto" else None
         sampler = make_sampler(search, networks, partial=rungs.partial_accuracies if rungs.all else None)
         self.optuna = study.optuna(sampler)
-        self._failed = False
+        self._asking = False
+        self._asked: Candidate | None = None  # and not written
         records = {trial.number: trial for trial in self._store.trials()}
         networks.remember(self.optuna.get_trials(deepcopy=False), records)
 
@@ -55,19 +58,36 @@ class Proposer:
     def propose(self) -> TrialRecord:
         """Make one proposal, and return it: it waits for its training unless it has ended as it is.
 
+        Where the database did not answer, the next call goes on with the same proposal.
+
         Raises:
             NotLeading: Another proposes now.
         """
-        if self._failed:
-            reconcile(self.optuna, self._store)  # ends what was asked and not written
-        self._failed = True
-        candidate = self._ask()
-        written = self._trainings.propose(self._judged(candidate), candidate.architecture, candidate.cost)
-        self._failed = False
+        try:
+            candidate = self._asked = self._asked or self._ask()
+            written = self._trainings.propose(self._judged(candidate), candidate.architecture, candidate.cost)
+        except UpdateFinishedTrialError:  # who leads now has ended it
+            self._asked = None
+            raise NotLeading(f"another search leads {self._study.name!r} now") from None
+        except NotLeading:
+            if self._asked is not None:
+                self.optuna.tell(self._asked.record.number, state=TrialState.FAIL, skip_if_finished=True)
+            self._asked = None
+            raise
         self.tell(written)
+        self._asked = None
         return written
 
     def _ask(self) -> Candidate:
+        if self._asking:  # what was asked then is not known
+            self._trainings.require_lead()
+            end_unwritten(self.optuna, self._store)
+        self._asking = True
+        candidate = self._ask_optuna()
+        self._asking = False
+        return candidate
+
+    def _ask_optuna(self) -> Candidate:
         trial = self.optuna.ask()
         candidate = propose(trial, self._config.search, self._study.dataset)
         for key, violation in self._config.budget.violations(candidate.cost).items():

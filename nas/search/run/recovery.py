@@ -5,9 +5,10 @@ from __future__ import annotations
 import optuna
 from optuna.trial import TrialState
 
+from nas.records import UNFINISHED
 from nas.search.run.lease import Lease
 from nas.search.storage.earlier import adopt_trainings
-from nas.search.storage.optuna_study import add_copies, tell
+from nas.search.storage.optuna_study import add_copies, copied, tell
 from nas.search.storage.store import Store
 from nas.search.storage.trainings import Trainings
 
@@ -16,26 +17,42 @@ def recover(study: optuna.Study, store: Store, trainings: Trainings, lease: Leas
     """Let trainings of processes that are gone be wanted again, and tell Optuna what it was not told."""
     adopt_trainings(store.database.engine, store.study)
     release_gone(trainings, lease)
+    end_unwritten(study, store)
     reconcile(study, store)
 
 
 def release_gone(trainings: Trainings, lease: Lease) -> None:
     """Give back what processes have taken that are gone."""
-    for owner in trainings.owners():
-        if owner == lease.holder or lease.is_gone(owner):
+    for owner in trainings.owners() - {lease.holder}:
+        if lease.is_gone(owner):
             trainings.release(owner)
-            if owner != lease.holder:
-                lease.forget(owner)
+            lease.forget(owner)
 
 
-def reconcile(study: optuna.Study, store: Store) -> None:
-    """Tell Optuna what became of trials that it thinks to be running, and end those that were never written here."""
+def end_unwritten(study: optuna.Study, store: Store) -> None:
+    """End what Optuna thinks to be running and nobody will train: it was never written here, or is another's.
+
+    Whoever calls this makes no proposal at the moment, and is the only one who may.
+    """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    records = {record.number: record for record in store.trials()} if running else {}
+    records = {record.number: record for record in store.trials([trial.number for trial in running])}
     for trial in running:
         record = records.get(trial.number)
         if record is None or (record.state == "interrupted" and store.reserved(record.digest) != record.number):
             study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-        else:
-            tell(study, record, record if record.repeat_of is None else records[record.repeat_of])
-    add_copies(study, records.values() if records else store.trials())
+
+
+def reconcile(study: optuna.Study, store: Store) -> None:
+    """Tell Optuna what became of trials that it thinks to be running or paused."""
+    trials, states = study.get_trials(deepcopy=False), store.states()
+    ended = [
+        trial.number
+        for trial in trials
+        if trial.state is TrialState.RUNNING and states.get(trial.number, UNFINISHED[0]) not in UNFINISHED
+    ]
+    paused = {trial.number for trial in trials if trial.state is TrialState.PRUNED} - copied(trials)
+    went_on = [number for number in paused if states.get(number) == "trained"]
+    records = store.trials([*ended, *went_on])
+    for record in records:
+        tell(study, record, record if record.repeat_of is None else store.trial(record.repeat_of))
+    add_copies(study, records)

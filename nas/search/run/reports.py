@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from nas.architecture.serialization import architecture_to_json
 from nas.errors import NasError, StudyError
@@ -57,6 +58,7 @@ class Reports:
         proposer: Proposer,
         rungs: Rungs,
         *,
+        leads: Callable[[], bool],
         emit: Callable[[Event], None],
         patience: Patience,
         clock: HandClock,
@@ -69,6 +71,7 @@ class Reports:
             trainings: Of the study.
             proposer: Knows Optuna's study.
             rungs: Where trainings pause.
+            leads: Tells whether this process leads the study: only the leader tells Optuna.
             emit: Called with each event.
             patience: Waits for the database.
             clock: Of the hands.
@@ -76,13 +79,18 @@ class Reports:
         """
         self._study, self._store, self._trainings = study, study.store, trainings
         self._proposer, self._rungs = proposer, rungs
-        self._emit, self._patience, self._clock = emit, patience, clock
+        self._leads, self._emit, self._patience, self._clock = leads, emit, patience, clock
         self._shelf = shelf
         self._made = dict[str, Training]()
         self._failures = deque[str](maxlen=FAILURES_IN_A_ROW)  # why the last failed; empty for one that did not
-        self._came_to_something = False
+        self._came_to_something = self._away = False
         self.fault: NasError | None = None
         """Why no further training can be made."""
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Keys of the claims whose trainings a hand makes."""
+        return frozenset(self._made)
 
     def begin(self, claim: Claim) -> Task:
         """Return the task of a training that was taken."""
@@ -93,6 +101,7 @@ class Reports:
         self._clock.begin(claim.key)
         limit = self._study.config.budget.latency_ms
         timed = limit is not None and not claim.repeat and self._proposer.needs_timing(claim.digest)
+        self._shelf.clean(_name(claim), claim.digest)
         weights = None if claim.repeat else self._shelf.weights(claim.digest)
         return Task(
             claim.key,
@@ -152,8 +161,8 @@ class Reports:
         elif isinstance(told, Died) and claim.deaths + 1 < _TRIES:
             self._patience(lambda: self._trainings.leave(replace(claim, deaths=claim.deaths + 1)))
         elif isinstance(told, Failed) and told.fault == "surroundings":
-            self.fault = self.fault or StudyError(f"trial {trial.number} cannot be trained: {told.reason}")
             self._patience(lambda: self._trainings.leave(claim))
+            self.fault = self.fault or StudyError(f"trial {trial.number} cannot be trained: {told.reason}")
         elif isinstance(told, Ended):
             self._note_failure("")
             if repeat is None:
@@ -168,7 +177,10 @@ class Reports:
         reason = killed(told.how, training.claim.deaths + 1) if isinstance(told, Died) else told.reason
         state = "failed" if isinstance(told, Died) else state_of(told)
         ended = replace(training, claim=replace(training.claim, deaths=training.claim.deaths + died))
+        self._patience(lambda: self._trainings.require(training.claim))  # the files may be another's by now
+        self._shelf.clean(_name(ended.claim), ended.claim.digest)
         if training.repeat is None:
+            self._shelf.drop_weights(ended.claim.digest)  # the last thing that it did
             self._conclude(ended, replace(training.trial, state=state, error=reason, accuracy=None))
         else:
             self._conclude_repeat(ended, replace(training.repeat, state=state, error=reason))
@@ -181,12 +193,14 @@ class Reports:
         self._patience(lambda: self._trainings.end_trial(training.claim, record, answers=answers))
         if record.state != "stopped":
             self._shelf.discard(_name(training.claim))
-        self._patience(lambda: self._tell_optuna(record))
+        if self._leads():
+            self._patience(lambda: self._tell_optuna(record, paused=training.trial.epochs is not None))
         self._emit(TrialFinished(record, went_on=training.claim.source == "promoted"))
 
-    def _tell_optuna(self, record: TrialRecord) -> None:
+    def _tell_optuna(self, record: TrialRecord, *, paused: bool) -> None:
         self._proposer.tell(record)
-        add_copies(self._proposer.optuna, [record])
+        if paused:
+            add_copies(self._proposer.optuna, [record])
 
     def _conclude_repeat(self, training: Training, repeat: Repeat, ended: Ended | None = None) -> None:
         answers = None if ended is None else ended.answers
@@ -205,16 +219,22 @@ class Reports:
         """Write what a hand tells that was told to stop; nobody listens to events any more."""
         self._emit = lambda event: None
         self._patience = Patience(0.0, note=lambda line: None)
-        with outages_suppressed():
-            self.hear(told)
+        self._write_or_leave(lambda: self.hear(told))
         return False
 
     def give_back(self) -> None:
         """Give back what was begun and has not been told of; where the database is away, the next start does it."""
         for training in tuple(self._made.values()):
             self._forget(training)
-            with outages_suppressed(), suppress(Outdated):
-                self._trainings.leave(training.claim)
+            with suppress(Outdated):
+                self._write_or_leave(partial(self._trainings.leave, training.claim))
+
+    def _write_or_leave(self, write: Callable[[], object]) -> None:
+        """Write what can be written; once the database does not answer, nothing more is tried."""
+        if not self._away:
+            with outages_suppressed() as raised:
+                write()
+            self._away = bool(raised)
 
     def require_something(self) -> None:
         """Raise NasError where trainings failed and none came to anything."""

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from nas.errors import NasError, StudyError
 from nas.executors.carried import fetch, is_url, names, put, remove
 from nas.records import Repeat, TrialRecord
-from nas.search.disk import CHECKPOINTS, going_on, prune_checkpoints
+from nas.search.disk import CHECKPOINTS, going_on, prune_checkpoints, remove_half_written
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,12 @@ class Shelf:
             return str(self.folder / f"{digest}.safetensors")
         return f"{self._checkpoints}/{digest}.weights"
 
+    def clean(self, name: str, digest: str) -> None:
+        """Remove what a killed process has left of the files of a training that begins."""
+        if self.elsewhere is None:
+            for path in (self.checkpoint(name), self.weights(digest)):
+                remove_half_written(Path(path))
+
     def take_in(self, digest: str) -> None:
         """Bring the weights of a training that has ended into the study's folder.
 
@@ -48,6 +54,13 @@ class Shelf:
             StudyError: They cannot be read.
         """
         if self.elsewhere is not None and fetch(self.weights(digest), self.folder / f"{digest}.safetensors"):
+            remove(self.weights(digest))
+
+    def drop_weights(self, digest: str) -> None:
+        """Remove the weights of a training that came to nothing."""
+        if self.elsewhere is None:
+            Path(self.weights(digest)).unlink(missing_ok=True)
+        else:
             remove(self.weights(digest))
 
     def discard(self, name: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import torch
 
-from nas.config.study import StudyConfig, earlier_ways
+from nas.config.study import StudyConfig, earlier_ways, idle_keys
 from nas.data.sources import Dataset
 from nas.errors import ConfigError, StudyError
 from nas.executors.inline import Inline
@@ -30,7 +31,6 @@ from nas.search.storage.database import retry_creation
 from nas.search.storage.outage import Patience
 from nas.search.study import Named, Study, find_study
 from nas.training.preparing import flips, mirror_note, require_batch
-from nas.training.recipe import without_effect
 
 ExecutorName: TypeAlias = Literal["processes", "inline", "ray"]
 EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
@@ -105,13 +105,15 @@ def run_study(
         _require_possible(found, devices)
         _make_folder(found.directory)
         found.database.prepare()
+        waiting = Patience(patience, note=lambda line: emit(Noted(line)), interrupted=interrupted)
         with found.database.errors():
-            begun = _open(found, given, emit)
+            begun = _open(found, given, emit, waiting)
             clock = HandClock(workers)
-            with Lease(begun.database, begun.name, hands=workers, waited=clock.waited) as lease:
-                shelf = Shelf(begun.weights_folder().absolute(), elsewhere and f"{elsewhere}/{begun.name}")
-                shelf.prune(begun.store.trials(), begun.store.repeats())
-                coordinator = Coordinator(
+            rows = Lease(begun.database, begun.name, hands=workers, patience=waiting, waited=clock.waited)
+            shelf = Shelf(begun.weights_folder().absolute(), elsewhere and f"{elsewhere}/{begun.name}")
+            with rows as lease, interrupted:
+                build = partial(
+                    Coordinator,
                     begun,
                     hands,
                     lease=lease,
@@ -119,23 +121,22 @@ def run_study(
                     trials=ENDLESS if trials is None and until else trials,
                     limits=limits,
                     emit=emit,
-                    patience=Patience(patience, note=lambda line: emit(Noted(line)), interrupted=interrupted),
+                    patience=waiting,
                     interrupted=interrupted,
                     clock=clock,
                     shelf=shelf,
                 )
-                with interrupted:
-                    coordinator.run()
+                waiting(build).run()
     return begun
 
 
-def _open(found: Study, given: Study, emit: Callable[[Event], None]) -> Study:
+def _open(found: Study, given: Study, emit: Callable[[Event], None], waiting: Patience) -> Study:
     """Write a study's definition or compare it with the one written, and tell what there is to tell of its images."""
-    begun, told = _begin(found)
+    begun, told = waiting(lambda: _begin(found))
     emit(ImagesLoaded(begun.dataset))
     if note := mirror_note(given.config.data, begun.dataset, given.config.recipe):
         told.append(note)
-    told += without_effect(given.config.recipe, given.config.recipe.model_fields_set)
+    told += idle_keys(given.config)
     if ways := earlier_ways(given.config, begun.config):
         told.append(f"this study goes on as it began: {'; '.join(ways)}")
     for line in told:
@@ -198,8 +199,8 @@ def _begin(study: Study) -> tuple[Study, list[str]]:
     Returns:
         The study as it was begun, and what cannot be told of its images.
     """
-    store, dataset = study.store, study.dataset
-    config = study.config if study.was_run() else _complete(study.config, dataset)
+    store, dataset, earlier = study.store, study.dataset, study.as_begun()  # another may have begun it just now
+    config = _complete(study.config, dataset) if earlier is study else earlier.config
     labels, images = dataset.validation.labels, dataset.identity
     told = retry_creation(lambda: store.register(config, images=images, val_labels=labels, notes=dataset.notes))
     begun = study.settled(config, dataset.fingerprint)

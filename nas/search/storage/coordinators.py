@@ -54,19 +54,27 @@ class Coordinators:
         """Keep of which."""
         self._engine, self.study = engine, study
 
-    def enter(self, holder: str, *, hands: int, seconds: float) -> None:
-        """Write that one works on the study, for so many seconds unless it renews that."""
-        row = {"hands": hands, "since": self._now(), "expires": self._now() + seconds, "left_off": False}
-        ended = sa.and_(COORDINATOR.c.study == self.study, COORDINATOR.c.left_off)
+    def forget_ended(self) -> None:
+        """Remove who has ended."""
         with self._engine.begin() as connection:
-            connection.execute(COORDINATOR.delete().where(sa.or_(ended, self._is(holder))))
-            connection.execute(COORDINATOR.insert().values(study=self.study, holder=holder, **row))
+            ended = sa.and_(COORDINATOR.c.study == self.study, COORDINATOR.c.left_off)
+            connection.execute(COORDINATOR.delete().where(ended))
 
-    def renew(self, holder: str, *, seconds: float, waited: float | None) -> bool:
-        """Write that one still works on the study; tell whether it was still thought to."""
+    def renew(self, holder: str, *, hands: int, seconds: float, waited: float | None) -> bool:
+        """Write that one works on the study, for so many seconds unless it renews that.
+
+        Returns:
+            Whether it did so in time: before half of the seconds were over, and not taken for gone.
+        """
+        lasting = {"expires": self._now() + seconds, "waited": waited, "left_off": False}
+        in_time = sa.and_(self._is(holder), ~COORDINATOR.c.left_off, COORDINATOR.c.expires > self._now() + seconds / 2)
         with self._engine.begin() as connection:
-            row = COORDINATOR.update().where(self._is(holder)).values(expires=self._now() + seconds, waited=waited)
-            return connection.execute(row).rowcount == 1
+            if connection.execute(COORDINATOR.update().where(in_time).values(lasting)).rowcount:
+                return True
+            if not connection.execute(COORDINATOR.update().where(self._is(holder)).values(lasting)).rowcount:
+                row = {"study": self.study, "holder": holder, "hands": hands, "since": self._now(), **lasting}
+                connection.execute(COORDINATOR.insert().values(row))
+            return False
 
     def leave(self, holder: str) -> None:
         """Write that one works on the study no more."""

@@ -40,6 +40,16 @@ _DRIVERS = {
 }
 """Packages on PyPI, by the module that SQLAlchemy asks for."""
 
+IDLE_SECONDS = 20
+"""How long a transaction may wait for its process."""
+_UNREACHABLE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""When a server of PostgreSQL is taken for gone that says nothing, in seconds and, at last, in milliseconds."""
 _ASYNCHRONOUS = {"asyncpg", "aiosqlite", "aiomysql", "asyncmy", "psycopg_async", "oracledb_async", "aioodbc"}
 
 
@@ -126,12 +136,16 @@ class Database:
     @property
     def _engine_options(self) -> dict[str, Any]:
         """Keyword arguments of ``create_engine``; SQLite waits for whoever is just writing."""
-        return {"connect_args": {"timeout": 5}} if self.is_sqlite else {"pool_pre_ping": True}
+        if self.is_sqlite:
+            return {"connect_args": {"timeout": 5}}
+        with_libpq = self._address.drivername in ("postgresql", "postgresql+psycopg", "postgresql+psycopg2")
+        given = {key: value for key, value in _UNREACHABLE.items() if key not in self._address.query}
+        return {"pool_pre_ping": True, "connect_args": given if with_libpq else {}}
 
     @cached_property
     def engine(self) -> Engine:
         """The engine of our tables."""
-        engine = sa.create_engine(self._address, **self._engine_options)
+        engine = _end_idle_transactions(sa.create_engine(self._address, **self._engine_options))
         self._opened.callback(engine.dispose)
         return engine
 
@@ -149,6 +163,8 @@ class Database:
             storage = QuickStorage(self.url, engine_kwargs=self._engine_options, skip_table_creation=True)
         except RuntimeError as error:
             raise StudyError(f"{self}: {' '.join(str(error).split())}") from None
+        storage.engine.dispose()  # what it has opened so far
+        _end_idle_transactions(storage.engine)
         self._opened.callback(storage.engine.dispose)
         self._opened.callback(storage.remove_session)
         return optuna.storages.get_storage(storage)
@@ -205,6 +221,19 @@ class Database:
         except StorageInternalError as error:
             cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
             raise StudyError(f"{self}: {' '.join(str(cause).split())}") from None
+
+
+def _end_idle_transactions(engine: Engine) -> Engine:
+    """Let a server of PostgreSQL end what a process holds that sleeps or is gone, so that others need not wait."""
+    if engine.dialect.name == "postgresql":
+
+        @sa.event.listens_for(engine, "connect")
+        def connected(connection: Any, record: Any) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+            connection.commit()
+
+    return engine
 
 
 def retry_creation(create: Callable[[], ResultT]) -> ResultT:

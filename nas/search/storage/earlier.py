@@ -16,13 +16,9 @@ def adopt_trainings(engine: Engine, study: str) -> None:
     A proposal that was interrupted then has no row: its place is taken by another one, as those versions did it.
     """
     with engine.begin() as connection:
-        known = {
-            (digest, repeat): number
-            for digest, repeat, number in connection.execute(
-                sa.select(TRAINING.c.digest, TRAINING.c.repeat, TRAINING.c.number).where(TRAINING.c.study == study)
-            )
-        }
-        numbers = set(known.values())
+        columns = (TRAINING.c.digest, TRAINING.c.repeat, TRAINING.c.number)
+        there = connection.execute(sa.select(*columns).where(TRAINING.c.study == study)).all()
+        known, numbers = {(row.digest, row.repeat) for row in there}, {row.number for row in there}
         rows = list[dict[str, object]]()
         query = sa.select(TRIAL.c.number, TRIAL.c.digest, TRIAL.c.state, TRIAL.c.owner).where(TRIAL.c.study == study)
         digests = dict[int, str]()
@@ -32,8 +28,7 @@ def adopt_trainings(engine: Engine, study: str) -> None:
                 continue
             if state == "running":
                 state = _leave(connection, study, number, went_on=owner is not None)
-            if state in _STATES:
-                known[digest, 0] = number
+            if state in _STATES and (digest, 0) not in known:  # else it has failed, and was tried once more
                 rows.append(_row(study, digest, 0, number, _STATES[state]))
         for number, repeat, state in connection.execute(
             sa.select(REPEAT.c.number, REPEAT.c.repeat, REPEAT.c.state).where(REPEAT.c.study == study)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as Outcome
 
-from nas.records import TrialRecord
+from nas.records import UNFINISHED, TrialRecord
 from nas.search.storage.database import Database
 
 ERROR = "nas:error"
@@ -19,10 +22,6 @@ ENDED = "nas:ended"
 """User attribute of a trial that was trained: when that ended, in seconds since the epoch, whatever the clock shows."""
 PROMOTED = "nas:promoted"
 """User attribute of a copy, made when a paused trial was trained to the end: that trial's number."""
-
-
-UNFINISHED = ("waiting", "running", "interrupted")
-"""States of trials that are still to be trained."""
 
 METRICS = ["validation accuracy", "FLOPs"]
 """The two objectives, as people read them."""
@@ -35,8 +34,9 @@ def note_error(study: optuna.Study, trial: FrozenTrial, error: str | None) -> No
 
 def note_constraints(study: optuna.Study, trial_id: int, violations: Mapping[str, float]) -> None:
     """Write by how much a running trial violates bounds; at most 0 is within them."""
-    for key, violation in violations.items():
-        study._storage.set_trial_system_attr(trial_id, f"{_CONSTRAINTS_KEY}:{key}", violation)
+    with suppress(UpdateFinishedTrialError):  # another has ended it
+        for key, violation in violations.items():
+            study._storage.set_trial_system_attr(trial_id, f"{_CONSTRAINTS_KEY}:{key}", violation)
 
 
 def tell(study: optuna.Study, record: TrialRecord, trained: TrialRecord) -> None:
@@ -47,23 +47,30 @@ def tell(study: optuna.Study, record: TrialRecord, trained: TrialRecord) -> None
         record: Of the trial.
         trained: The same, or the trial whose network it repeats.
     """
-    trial = study.get_trials(deepcopy=False)[record.number]
+    trial = _trial(study, record.number)
     if trial.state.is_finished() or record.state in UNFINISHED:
         return
-    if record.state in ("failed", "diverged"):
-        note_error(study, trial, record.error)
-    study._storage.set_trial_user_attr(trial._trial_id, ENDED, time.time())
-    if record.state in ("failed", "diverged"):
-        study.tell(record.number, state=TrialState.FAIL, skip_if_finished=True)
-    elif trained.state == "trained" and trained.accuracy is not None:
-        study.tell(record.number, [trained.accuracy, float(record.flops)], skip_if_finished=True)
-    else:
-        study.tell(record.number, state=TrialState.PRUNED, skip_if_finished=True)
+    with suppress(UpdateFinishedTrialError):  # another has told it
+        if record.state in ("failed", "diverged"):
+            note_error(study, trial, record.error)
+        study._storage.set_trial_user_attr(trial._trial_id, ENDED, time.time())
+        if record.state in ("failed", "diverged"):
+            study.tell(record.number, state=Outcome.FAIL, skip_if_finished=True)
+        elif trained.state == "trained" and trained.accuracy is not None:
+            study.tell(record.number, [trained.accuracy, float(record.flops)], skip_if_finished=True)
+        else:
+            study.tell(record.number, state=Outcome.PRUNED, skip_if_finished=True)
+
+
+def _trial(study: optuna.Study, number: int) -> FrozenTrial:
+    """Return one trial, which takes less time than to read all that run."""
+    storage = study._storage
+    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:
     """Tell whether a trial ended without a result and without a fault of its own."""
-    return trial.state is TrialState.FAIL and ERROR not in trial.user_attrs
+    return trial.state is Outcome.FAIL and ERROR not in trial.user_attrs
 
 
 def counts_for_nothing(trial: FrozenTrial) -> bool:
@@ -102,11 +109,16 @@ def add_copies(study: optuna.Study, records: Iterable[TrialRecord]) -> None:
     Optuna's trials are immutable once they ended, so each is added once more, as one that is complete.
     """
     trials = study.get_trials(deepcopy=False)
-    copied = {trial.user_attrs.get(PROMOTED) for trial in trials}
+    known = copied(trials)
     for record in records:
         paused = trials[record.number]
-        if record.state == "trained" and paused.state is TrialState.PRUNED and record.number not in copied:
+        if record.state == "trained" and paused.state is Outcome.PRUNED and record.number not in known:
             study.add_trial(complete_copy(paused, [record.accuracy or 0.0, float(record.flops)]))
+
+
+def copied(trials: Iterable[FrozenTrial]) -> set[int]:
+    """Return the numbers of the trials that were added once more."""
+    return {trial.user_attrs[PROMOTED] for trial in trials if PROMOTED in trial.user_attrs}
 
 
 def complete_copy(paused: FrozenTrial, values: Sequence[float]) -> FrozenTrial:

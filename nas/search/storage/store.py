@@ -19,7 +19,7 @@ from nas.architecture.serialization import architecture_from_json
 from nas.architecture.spec import Architecture
 from nas.fronts.halving import Reached
 from nas.models.backends import Latency
-from nas.records import ClassNumbers, Epoch, Purpose, Repeat, TestLook, TrialRecord
+from nas.records import ClassNumbers, Epoch, Purpose, Repeat, TestLook, TrialRecord, TrialState
 from nas.search.storage.packing import unpack
 from nas.search.storage.schema import ANSWER, EPOCH, LATENCY, NETWORK, REPEAT, TEST_LOOK, TRAINING, TRIAL
 from nas.search.storage.study_row import StudyRow
@@ -111,9 +111,21 @@ class Store(StudyRow):
         """Return a trial."""
         return self._records(TRIAL.c.number == number)[0]
 
-    def trials(self) -> list[TrialRecord]:
-        """Return all trials in the order of their numbers."""
-        return self._records()
+    def trials(self, numbers: Collection[int] | None = None) -> list[TrialRecord]:
+        """Return trials in the order of their numbers.
+
+        Args:
+            numbers: Of the trials; all by default.
+        """
+        if numbers is None:
+            return self._records()
+        return self._records(TRIAL.c.number.in_(numbers)) if numbers else []
+
+    def states(self) -> dict[int, TrialState]:
+        """Return the state of each trial, by number."""
+        query = sa.select(TRIAL.c.number, TRIAL.c.state).where(TRIAL.c.study == self.study)
+        with self._engine.connect() as connection:
+            return {number: state for number, state in connection.execute(query)}
 
     def curves(self, numbers: Collection[int] | None = None) -> dict[int, list[Epoch]]:
         """Return the learning curve of each trial that has one, by number.

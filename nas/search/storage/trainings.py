@@ -8,8 +8,9 @@ another meanwhile, nothing is written.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -19,7 +20,7 @@ from nas.architecture.cost import Cost
 from nas.architecture.serialization import architecture_to_json
 from nas.architecture.spec import Architecture
 from nas.errors import NasError
-from nas.records import ClassNumbers, Epoch, Repeat, TrialRecord
+from nas.records import UNFINISHED, ClassNumbers, Epoch, Repeat, TrialRecord
 from nas.search.storage.packing import pack
 from nas.search.storage.schema import ANSWER, EPOCH, LEAD, NETWORK, REPEAT, TRAINING, TRIAL
 
@@ -35,6 +36,13 @@ class Outdated(NasError):
 
 class NotLeading(NasError):
     """Another leads the study now: only that one proposes and decides."""
+
+
+class Standing(NamedTuple):
+    """How many proposals of a study have ended, and how many are still to be trained."""
+
+    ended: int
+    unfinished: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +101,20 @@ class Trainings:
         }
         with self._engine.begin() as connection:
             self._require_lead(connection)
+            if (before := self._written(connection, record)) is not None:  # and its answer was lost
+                return before
             _insert_if_new(connection, NETWORK, network)
             written = record if record.state == "infeasible" else self._reserve(connection, record)
             row = {key: value for key, value in asdict(written).items() if key in TRIAL.c}
             row["choices"] = json.dumps(dict(record.choices))
             connection.execute(TRIAL.insert().values(study=self.study, **row))
         return written
+
+    def _written(self, connection: sa.Connection, record: TrialRecord) -> TrialRecord | None:
+        """Return a trial as the database has it; None where it has not."""
+        columns = (TRIAL.c.state, TRIAL.c.repeat_of, TRIAL.c.accuracy, TRIAL.c.error)
+        row = connection.execute(sa.select(*columns).where(self._trial(record.number))).mappings().one_or_none()
+        return None if row is None else replace(record, **row)
 
     def _reserve(self, connection: sa.Connection, record: TrialRecord) -> TrialRecord:
         row = self._row(record.digest, 0, number=record.number, source="proposed")
@@ -141,6 +157,15 @@ class Trainings:
             new = _insert_if_new(connection, TRAINING, training)
             return new and _insert_if_new(connection, REPEAT, row)
 
+    def require_lead(self) -> None:
+        """Make sure that the owner leads the study.
+
+        Raises:
+            NotLeading: Another does.
+        """
+        with self._engine.begin() as connection:
+            self._require_lead(connection)
+
     def _require_lead(self, connection: sa.Connection) -> None:
         mine = sa.and_(LEAD.c.study == self.study, LEAD.c.holder == self.owner)
         if connection.execute(LEAD.update().where(mine).values(holder=self.owner)).rowcount != 1:
@@ -170,6 +195,15 @@ class Trainings:
                 claim = Claim(row.digest, row.repeat, row.number, row.source, self.owner, row.attempt + 1, row.deaths)
                 self._note(connection, claim, "running")
                 return claim
+
+    def require(self, claim: Claim) -> None:
+        """Make sure that a claim holds.
+
+        Raises:
+            Outdated: The training was given to another.
+        """
+        with self._engine.begin() as connection:
+            self._require(connection, claim)
 
     def add_epoch(self, claim: Claim, epoch: Epoch) -> bool:
         """Write one point of a trial's curve unless it is there; tell whether it was not.
@@ -210,11 +244,15 @@ class Trainings:
             self._add_answers(connection, claim, answers)
 
     def _end(self, connection: sa.Connection, claim: Claim, state: str) -> None:
-        """Write that a training has ended; one that was killed twice stays reserved, so that it is not tried again."""
-        self._require(connection, claim)
+        """Write that a training has ended; one that was killed twice stays reserved, so that it is not tried again.
+
+        Where it has ended so by this attempt, the database has written it and its answer was lost: nothing changes.
+        """
         ended = {"stopped": "paused", "trained": "ended"}.get(state, "ended" if claim.deaths else "failed")
-        row = TRAINING.update().where(self._is(claim.digest, claim.repeat))
-        connection.execute(row.values(state=ended, owner=None, deaths=claim.deaths))
+        written = sa.and_(TRAINING.c.state == ended, TRAINING.c.owner.is_(None), TRAINING.c.attempt == claim.attempt)
+        row = TRAINING.update().where(self._is(claim.digest, claim.repeat), sa.or_(self._held(claim), written))
+        if connection.execute(row.values(state=ended, owner=None, deaths=claim.deaths)).rowcount != 1:
+            raise Outdated(f"trial {claim.number} was given to another")
 
     def leave(self, claim: Claim) -> None:
         """Give back a training that was not finished, to be gone on with before all others.
@@ -226,23 +264,46 @@ class Trainings:
             self._require(connection, claim)
             self._give_back(connection, claim, deaths=claim.deaths)
 
-    def release(self, owner: str) -> int:
-        """Give back all that another has taken who is gone; return how many."""
+    def release(self, owner: str, *, but: Collection[str] = ()) -> int:
+        """Give back what one has taken who is gone, or who does not know of it; return how much.
+
+        Args:
+            owner: Who has taken it.
+            but: Keys of claims that are left.
+        """
         theirs = sa.select(TRAINING).where(
             TRAINING.c.study == self.study, TRAINING.c.owner == owner, TRAINING.c.state == "running"
         )
         with self._engine.begin() as connection:
             rows = connection.execute(theirs).all()
-            for row in rows:
-                claim = Claim(row.digest, row.repeat, row.number, row.source, owner, row.attempt, row.deaths)
-                self._give_back(connection, claim, deaths=row.deaths)
-        return len(rows)
+            claims = [Claim(r.digest, r.repeat, r.number, r.source, owner, r.attempt, r.deaths) for r in rows]
+            left = [claim for claim in claims if claim.key not in but]
+            for claim in left:
+                self._give_back(connection, claim, deaths=claim.deaths)
+        return len(left)
 
     def _give_back(self, connection: sa.Connection, claim: Claim, *, deaths: int) -> None:
         held = sa.and_(self._is(claim.digest, claim.repeat), self._held(claim))
         left = {"state": "wanted", "owner": None, "left_off": True, "deaths": deaths}
         if connection.execute(TRAINING.update().where(held).values(left)).rowcount:
             self._note(connection, claim, "interrupted")
+
+    def standing(self) -> Standing:
+        """Return how many trials have ended and how many are still to be trained, all at one moment."""
+        own = sa.and_(TRAINING.c.study == TRIAL.c.study, TRAINING.c.number == TRIAL.c.number, TRAINING.c.repeat == 0)
+        reserved = sa.and_(TRAINING.c.number.is_not(None), TRAINING.c.state.in_(("wanted", "running")))
+        ended = TRIAL.c.state.not_in(UNFINISHED)
+        counts = [sa.func.count(sa.case((one, 1))) for one in (ended, sa.and_(~ended, reserved))]
+        query = sa.select(*counts).select_from(TRIAL).outerjoin(TRAINING, own).where(TRIAL.c.study == self.study)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one()
+        return Standing(row[0], row[1])
+
+    def unfinished(self) -> bool:
+        """Tell whether some training is wanted or being made."""
+        open_ = sa.and_(TRAINING.c.study == self.study, TRAINING.c.state.in_(("wanted", "running")))
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(TRAINING.c.number).where(open_).limit(1)).first() is not None
 
     def owners(self) -> set[str]:
         """Return who has taken trainings that have not ended."""

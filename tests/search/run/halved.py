@@ -57,3 +57,14 @@ def told(study: Study) -> list[Any]:
         for t in trials
         if t.state is not optuna.trial.TrialState.FAIL
     ]
+
+
+def all_of(study: Study) -> Any:
+    """Return what kills must not change."""
+    trials = [trial for trial in study.trials() if trial.state != "interrupted"]
+    place = {trial.number: index for index, trial in enumerate(trials)}
+    repeats = [
+        (place[r.number], r.repeat, r.state, r.seed, r.accuracy, [epoch.val_loss for epoch in r.curve])
+        for r in study.repeats()
+    ]
+    return essence(study), told(study), repeats

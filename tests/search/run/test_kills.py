@@ -14,7 +14,7 @@ import optuna
 import pytest
 import yaml
 from conftest import FORKING, TINY, scaled
-from halved import document, essence, told
+from halved import all_of, document
 from sqlalchemy.engine.default import DefaultDialect
 
 from nas.cli import main
@@ -64,17 +64,6 @@ KILLS = {
 def write_study(path: Path, kind: str) -> Path:
     path.write_text(yaml.safe_dump({**DOCUMENTS[kind], "name": path.stem}))
     return path
-
-
-def all_of(study: Study) -> Any:
-    """Return what kills must not change."""
-    trials = [trial for trial in study.trials() if trial.state != "interrupted"]
-    place = {trial.number: index for index, trial in enumerate(trials)}
-    repeats = [
-        (place[r.number], r.repeat, r.state, r.seed, r.accuracy, [epoch.val_loss for epoch in r.curve])
-        for r in study.repeats()
-    ]
-    return essence(study), told(study), repeats
 
 
 @pytest.fixture(scope="module", params=list(DOCUMENTS))

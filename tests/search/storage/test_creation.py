@@ -1,6 +1,6 @@
 """Databases that are created, brought up to date, half-made, killed meanwhile, or made by two at the same moment.
 
-``NAS_TEST_DATABASES`` names further databases as URLs, with blanks between them. What is in them is lost.
+``NAS_TEST_DATABASES`` names databases of further servers as URLs, with blanks between them. What is in them is lost.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 from conftest import FORKING, scaled
 from optuna.storages._rdb import models
+from servers import Server
 
 from nas.errors import StudyError
 from nas.search.run.start import run_study
@@ -36,11 +37,14 @@ SERVERS = os.environ.get("NAS_TEST_DATABASES", "").split()
 HEAD = "v3.2.0.a"
 
 
-@pytest.fixture(params=["sqlite", *(url.partition(":")[0] for url in SERVERS)])
+@pytest.fixture(params=["sqlite", "postgresql", *(url.partition(":")[0] for url in SERVERS)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a database that is empty."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'study.db'}"
+    if request.param == "postgresql":
+        server: Server = request.getfixturevalue("postgresql")
+        return server.new_database()
     given = next(url for url in SERVERS if url.startswith(request.param))
     empty(given)
     return given
