@@ -56,9 +56,7 @@ class TwoNodes:
         assert self._says() == "removed"
 
     def end(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
+        self.process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -131,12 +129,13 @@ def test_images_that_a_node_cannot_read_are_named(
 
 
 def test_a_node_removed_in_mid_training_costs_no_training(two_nodes: TwoNodes) -> None:
-    events: list[Event] = []
+    epochs: list[Event] = []
 
     def remove(event: Event) -> None:
-        events.append(event)
-        if sum(isinstance(one, EpochFinished) for one in events) == 2:
-            two_nodes.remove_second()
+        if isinstance(event, EpochFinished):
+            epochs.append(event)
+            if len(epochs) == 2:
+                two_nodes.remove_second()
 
     found = results("removed", executor="ray", workers=2, address=two_nodes.address, on_event=remove)
     assert found == results("whole", executor="inline")
