@@ -199,6 +199,7 @@ FORKING.set_forkserver_preload(
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
     """Return a server of PostgreSQL that tests may stop and start; it must run when a test ends."""
+    pytest.importorskip("psycopg", reason="needs the extra postgresql")
     if (programs := postgresql_programs()) is None:
         pytest.skip("PostgreSQL is not installed here (Debian: apt-get install postgresql)")
     with running_server(programs) as server:

@@ -21,7 +21,6 @@ from nas.search.run import start
 from nas.search.study import Study, open_study
 
 FAKE = (sys.executable, "-S", str(Path(__file__).parents[2] / "executors" / "fake_hand.py"))
-CRASHING = (sys.executable, str(Path(__file__).with_name("crashing_hand.py")))
 
 
 def search(path: Path, command: tuple[str, ...], crash: dict[str, Any] | None) -> None:
