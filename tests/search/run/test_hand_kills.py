@@ -143,7 +143,7 @@ def trained_again(found: Killed) -> Iterator[tuple[float, float]]:
 @pytest.mark.endurance
 @pytest.mark.parametrize("workers", [1, 4])
 def test_kills_of_hands_and_coordinators_cost_time_and_nothing_else(whole: Study, tmp_path: Path, workers: int) -> None:
-    wanted, studies, who = scaled(8, 100), 0, Counter[str]()
+    wanted, studies, who = scaled(3, 100), 0, Counter[str]()
     while who.total() < wanted:
         studies += 1
         path = write_study(tmp_path / f"killed_{studies}.yaml")
