@@ -52,7 +52,7 @@ def test_a_command_reads_the_file_once_and_opens_the_database_once(
     path = finished.parent / "tiny" / "study.db"
     before = times_open(path)
     read = counted(monkeypatch, definitions, "read_yaml")
-    ours, optunas = counted(monkeypatch, database.sa, "create_engine"), counted(monkeypatch, database, "RDBStorage")
+    ours, optunas = counted(monkeypatch, database.sa, "create_engine"), counted(monkeypatch, database, "QuickStorage")
     loaded = counted(monkeypatch, studies, "load_data")
     name, *options = command
     assert nas_command(name, finished, *options).code == 0
