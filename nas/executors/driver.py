@@ -4,7 +4,8 @@ Run as ``python -m nas.executors.driver``. Ray's driver lives in a process of it
 standard output, waits minutes for an address that does not answer, and ends its process when the cluster is gone. Here
 all of that is the end of one process, told in one line.
 
-On standard input it reads JSON lines: first the ``Opening``, then ``{"hand": place, "order": ...}``. On standard output
+On standard input it reads JSON lines: first the ``Opening``, then ``{"hand": place, "order": ...}``, where no
+order ends the hand. On standard output
 it tells ``{"connected": true}``, ``{"nodes": names, "gpu": whether hands have one}`` or ``{"broken": reason}``, and of
 each hand ``placed`` (its node), ``said`` (what a hand reports), ``died`` (how its process ended) or ``lost`` (its node
 or Ray's worker is gone). A hand that died or was lost is placed anew.
@@ -233,9 +234,15 @@ class Driver:
             self._actors.pop(place, None)
             ray.kill(actor)
 
-    def order(self, place: int, order: Mapping[str, Any]) -> None:
-        """Pass an order on; a hand that is gone is told of anyway."""
-        if (actor := self._actors.get(place)) is not None:
+    def order(self, place: int, order: Mapping[str, Any] | None) -> None:
+        """Pass an order on, or without one end the hand; one that is gone is told of anyway."""
+        import ray
+
+        if (actor := self._actors.get(place)) is None:
+            return
+        if order is None:
+            ray.kill(actor)
+        else:
             actor.send.remote(order)
 
 

@@ -23,11 +23,15 @@ from nas.data.sources import DataConfig, Dataset
 from nas.errors import ConfigError, DataError, NasError, StudyError
 from nas.executors.driver import SECONDS_TO_ANSWER, Opening, opening_to_json
 from nas.executors.task import ENDS, Died, Stopped, Task, Tell, asks, task_to_json, told_from_json
+from nas.units import format_seconds
 
 DRIVER = (sys.executable, "-P", "-m", "nas.executors.driver")
 """Command of the process that speaks with Ray; without the working directory among its modules."""
 SECONDS_TO_CONNECT = 30.0
 """A cluster that does not answer in this time is taken for none."""
+SECONDS_OF_SILENCE = 3600.0
+"""A hand that has taken no step for so long hangs."""
+_SECONDS_AWAKE = 10.0  # of one wait, at most: whoever was stopped or asleep has not listened
 _TRIES = 5
 _SAME = ("nas-explorer", "torch")
 """Packages of which every node must have the same version."""
@@ -42,12 +46,14 @@ class Place:
         knows_images: Whether it was told what images to read.
         ready: Whether it has read them.
         task: What it does.
+        silent: Seconds of waiting since it was heard.
     """
 
     node: str = ""
     knows_images: bool = False
     ready: bool = False
     task: Task | None = None
+    silent: float = 0.0
 
 
 class Ray:
@@ -194,7 +200,7 @@ class Ray:
         place = next((place for place in free if place.ready), None) or next(
             (place for place in free if place.node), free[0]
         )
-        place.task = task
+        place.task, place.silent = task, 0.0
         if place.node:
             self._order(place, {"task": task_to_json(task)})
 
@@ -225,18 +231,31 @@ class Ray:
             StudyError: A node reads other images than the search did, or the cluster is gone.
             NasError: A hand cannot begin.
         """
-        try:
+        began = time.monotonic()
+        with suppress(Empty):
             self._hear(self._reports.get(timeout=seconds), tell)
             while True:
                 self._hear(self._reports.get_nowait(), tell)
-        except Empty:
-            return
+        self._end_the_silent(min(time.monotonic() - began, _SECONDS_AWAKE), tell)
+
+    def _end_the_silent(self, seconds: float, tell: Tell) -> None:
+        """End hands that have not been heard for too long, this wait included."""
+        for number, place in enumerate(self._places):
+            if place.task is None or not place.ready:
+                continue
+            place.silent += seconds
+            if place.silent > SECONDS_OF_SILENCE:
+                task, place.task = place.task, None
+                self._send({"hand": number, "order": None})
+                self._places[number] = Place()
+                tell(Died(task.key, f"ended after no step for {format_seconds(SECONDS_OF_SILENCE)}"))
 
     def _hear(self, report: dict[str, Any] | None, tell: Tell) -> None:
         if report is None:
             raise StudyError(f"the Ray cluster at {self._address} is gone{self._last_words()}")
         number = report["hand"]
         place = self._places[number]
+        place.silent = 0.0
         if "placed" in report:
             self._greet(place, report["placed"])
         elif "said" in report:
@@ -255,6 +274,8 @@ class Ray:
     def _said(self, place: Place, said: Mapping[str, Any], tell: Tell) -> None:
         if "ready" in said:
             place.ready = True
+        elif "alive" in said:
+            return
         elif "broken" in said:
             kind = {"DataError": DataError, "StudyError": StudyError}.get(said["type"], NasError)
             raise kind(f"node {place.node}: {said['broken']}")

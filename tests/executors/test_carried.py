@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from nas.errors import StudyError
 from nas.executors import carried
 from nas.executors.carried import carrying, fetch, names, put
 from nas.executors.task import Ended, EpochDone, Failed, Stopped, Task, Told
-from nas.records import Epoch
+from nas.records import Epoch, Repeat
 from nas.search.run.events import EpochFinished, Event
+from nas.search.run.shelf import Shelf
 from nas.search.run.start import run_study
+from nas.search.study import Study
 from tests.conftest import TINY, Outcome
 
 HALVED = {**TINY, "search": {**TINY["search"], "sampler": "random", "trials": 4, "halving": {"first": 1, "factor": 2}}}
@@ -149,3 +152,14 @@ def test_a_place_that_cannot_be_written_is_one_line(place: str, line: str, nas_c
     assert outcome.err.startswith(f"nas: {line}")
     assert len(outcome.err.splitlines()) == 1
     assert not Path("studies").exists()
+
+
+def test_checkpoints_elsewhere_stay_while_a_training_may_go_on(there: str, tmp_path: Path, own_study: Study) -> None:
+    one, another = own_study.trials()[:2]
+    shelf = Shelf(tmp_path / "weights", there)
+    (tmp_path / "x").touch()
+    for name in (one.digest, another.digest, f"{one.digest}.1", "unknown"):
+        put(tmp_path / "x", shelf.checkpoint(name))
+    trials = [replace(one, state="trained"), replace(another, state="stopped")]
+    shelf.prune(trials, [Repeat(one.number, 1, seed=0, state="interrupted")])
+    assert files(tmp_path / "there") == sorted(f"{name}.safetensors" for name in (another.digest, f"{one.digest}.1"))

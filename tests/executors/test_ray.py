@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from nas.executors import ray
 from nas.executors.driver import Broken, Opening, require_alike, room, share_of_gpu
 from nas.executors.ray import Ray
 from nas.executors.task import Died, Stopped, Task, Told
-from tests.conftest import Outcome
+from tests.conftest import Outcome, wait_until
 
 DATA = DataConfig(digits=True, limit=100)
 TASK = Task("1.1", "{}", {}, 0, "/nowhere/checkpoint")
@@ -82,6 +83,45 @@ def test_a_task_goes_to_the_hand_that_is_placed(speaking: Callable[..., Ray]) ->
     assert executor.hands == 1
     assert told_after(executor, TASK) == [Stopped("1.1")]
     assert executor.hands == 1
+
+
+def test_hands_that_are_alike_are_told_apart(speaking: Callable[..., Ray]) -> None:
+    both = (
+        SPEAKS.partition("tell(hand=0")[0]
+        + """
+tell(hand=0, placed="far")
+tell(hand=1, placed="far")
+asked = [order()["hand"], order()["hand"]]
+for hand in asked: tell(hand=hand, said={"ready": 1})
+for _ in range(2):
+    told = order()
+    reason = str([*asked, told["hand"]])
+    key = told["order"]["task"]["key"]
+    tell(hand=told["hand"], said={"kind": "Failed", "key": key, "fault": "network", "reason": reason})
+order()
+"""
+    )
+    reasons = {
+        getattr(told, "reason", "") for told in told_after(speaking(both, hands=2), TASK, replace(TASK, key="2.1"))
+    }
+    assert reasons == {"[0, 1, 0]", "[0, 1, 1]"}
+
+
+def test_a_sign_of_life_is_no_news_and_silence_ends_a_hand(
+    speaking: Callable[..., Ray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = 'order(); tell(hand=0, said={"alive": True}); tell(hand=0, said={"kind": "Stopped", "key": "1.1"}); order()'
+    assert told_after(speaking(SPEAKS + alive), TASK) == [Stopped("1.1")]
+    monkeypatch.setattr(ray, "SECONDS_OF_SILENCE", 2.0)
+    heard: list[Told] = []
+    executor = speaking(SPEAKS + 'order(); open("ended", "w").write(str(order())); order()')
+    executor.start(TASK)
+    for _ in range(50):
+        if executor.running:
+            executor.wait(lambda told: bool(heard.append(told)), seconds=0.1)
+    assert heard == [Died("1.1", "ended after no step for 2.0 s")]
+    wait_until(lambda: Path("ended").exists() and Path("ended").read_text())
+    assert Path("ended").read_text() == "{'hand': 0, 'order': None}"
 
 
 def test_hands_are_told_the_device_that_ray_gives_them(speaking: Callable[..., Ray]) -> None:
