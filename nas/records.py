@@ -159,6 +159,34 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training gave.
+
+    Attributes:
+        paused: Whether it waits for more after the last epoch of the curve.
+        curve: One entry per epoch.
+        device: Name of what trained it.
+        train_seconds: Of all epochs, validation included, interruptions left out.
+        micro_batch: Most images that the device had memory for at once; None for whole batches.
+        data_share: Share of the steps' time that went into making batches, in 0 to 1.
+        answers: Class that the network took each validation image for after the last epoch, int64 of shape (images,).
+    """
+
+    paused: bool
+    curve: tuple[Epoch, ...]
+    device: str
+    train_seconds: float
+    micro_batch: int | None
+    data_share: float
+    answers: ClassNumbers = field(compare=False, repr=False)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the validation images right after the last epoch, in 0 to 1."""
+        return self.curve[-1].val_accuracy
+
+
+@dataclass(frozen=True, slots=True)
 class TestLook:
     """A network that was tried on the test images.
 

@@ -188,7 +188,7 @@ def nas_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(
     [
-        *("nas.cli.study", "nas.cli.tables.studies", "nas.analysis.pareto"),
+        *("nas.cli.search", "nas.cli.tables.studies", "nas.analysis.pareto"),
         *("nas.search.run.start", "nas.search.run.coordinator", "nas.search.samplers", "nas.executors.work"),
         *("alembic.migration", "sklearn.datasets", "sqlalchemy.dialects.sqlite", "torch._dynamo"),  # loaded when needed
     ]

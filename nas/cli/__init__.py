@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import cost, export, latency, study, table, train
+from nas.cli import cost, export, latency, search, study, table, train
 from nas.cli.options import complain
 from nas.cli.output import Output, say
 from nas.errors import Interrupted, NasError, UserError
@@ -26,8 +26,8 @@ app = typer.Typer(
 
 for command in (
     cost.cost,
-    study.check,
-    study.search,
+    search.check,
+    search.search,
     study.status,
     study.front,
     study.prune,

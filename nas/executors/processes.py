@@ -23,8 +23,8 @@ from typing import Any
 
 import nas
 from nas.data.sources import DataConfig, Dataset
-from nas.errors import DataError, NasError, StudyError
-from nas.executors.task import ENDS, Died, Stopped, Task, Tell, asks, task_to_json, told_from_json
+from nas.errors import NasError
+from nas.executors.task import Died, Stopped, Task, Tell, pass_on, task_to_json
 from nas.units import format_seconds
 
 HAND = (sys.executable, "-P", "-m", "nas.executors.hand")
@@ -204,20 +204,10 @@ class Processes:
         hand.silent = 0.0
         if report is None:
             self._bury(hand, tell)
-        elif "ready" in report:
-            hand.ready, self._stillborn = True, 0
-        elif "alive" in report:
-            return
-        elif "broken" in report:
-            kind = {"DataError": DataError, "StudyError": StudyError}.get(report["type"], NasError)
-            raise kind(f"a training process cannot begin: {report['broken']}")
         else:
-            told = told_from_json(report)
-            if isinstance(told, ENDS):
-                hand.task = None
-            answer = tell(told)
-            if asks(told):
-                hand.send({"answer": answer})
+            who = "a training process cannot begin"
+            pass_on(report, hand, tell, who=who, answer=lambda goes_on: hand.send({"answer": goes_on}))
+            self._stillborn = 0 if hand.ready else self._stillborn
 
     def _bury(self, hand: Hand, tell: Tell) -> None:
         """Tell the death of a process, or start one that was killed before it began anew."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from queue import Empty, Queue
@@ -20,9 +21,9 @@ from typing import Any
 import nas
 from nas.data.extras import require_extra
 from nas.data.sources import DataConfig, Dataset
-from nas.errors import ConfigError, DataError, NasError, StudyError
+from nas.errors import ConfigError, NasError, StudyError
 from nas.executors.driver import SECONDS_TO_ANSWER, Opening, opening_to_json
-from nas.executors.task import ENDS, Died, Stopped, Task, Tell, asks, task_to_json, told_from_json
+from nas.executors.task import Died, Stopped, Task, Tell, pass_on, task_to_json
 from nas.units import format_seconds
 
 DRIVER = (sys.executable, "-P", "-m", "nas.executors.driver")
@@ -259,10 +260,13 @@ class Ray:
         if "placed" in report:
             self._greet(place, report["placed"])
         elif "said" in report:
-            self._said(place, report["said"], tell)
+            pass_on(report["said"], place, tell, who=f"node {place.node}", answer=partial(self._answer, place))
         else:
             self._places[number] = Place()
             self._bury(place, report, tell)
+
+    def _answer(self, place: Place, goes_on: bool) -> None:
+        self._order(place, {"answer": goes_on})
 
     def _greet(self, place: Place, node: str) -> None:
         """Let a hand that has found its place read the images, and begin the task that waits for it."""
@@ -270,22 +274,6 @@ class Ray:
         self._order(place, {**self._images(), "device": "cuda:0" if self._gpu else "cpu"})
         if place.task is not None:
             self._order(place, {"task": task_to_json(place.task)})
-
-    def _said(self, place: Place, said: Mapping[str, Any], tell: Tell) -> None:
-        if "ready" in said:
-            place.ready = True
-        elif "alive" in said:
-            return
-        elif "broken" in said:
-            kind = {"DataError": DataError, "StudyError": StudyError}.get(said["type"], NasError)
-            raise kind(f"node {place.node}: {said['broken']}")
-        else:
-            told = told_from_json(said)
-            if isinstance(told, ENDS):
-                place.task = None
-            answer = tell(told)
-            if asks(told):
-                self._order(place, {"answer": answer})
 
     def _bury(self, place: Place, report: Mapping[str, Any], tell: Tell) -> None:
         """Tell a death. A node that is lost is no death of the network's: its training is wanted as before."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
+from nas.errors import DataError, NasError, StudyError
 from nas.models.backends import Backend, Latency
-from nas.records import ClassNumbers, Epoch
+from nas.records import Epoch, Trained
 
 Fault: TypeAlias = Literal["diverged", "network", "memory", "surroundings"]
 """Whose fault it is that a training failed: its loss is not finite; it cannot be built or trained; the device has not
@@ -79,33 +80,14 @@ class EpochDone:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Trained):
     """A training has come to its end, or to a rung that it does not pass.
 
     Attributes:
         key: Of the task.
-        paused: Whether it waits for more after the last epoch of the curve.
-        curve: One entry per epoch.
-        device: Name of what trained it.
-        train_seconds: Of all epochs, validation included, interruptions left out.
-        micro_batch: Most images that the device had memory for at once; None for whole batches.
-        data_share: Share of the steps' time that went into making batches, in 0 to 1.
-        answers: Class that the network took each validation image for after the last epoch, int64 of shape (images,).
     """
 
     key: str
-    paused: bool
-    curve: tuple[Epoch, ...]
-    device: str
-    train_seconds: float
-    micro_batch: int | None
-    data_share: float
-    answers: ClassNumbers = field(compare=False, repr=False)
-
-    @property
-    def accuracy(self) -> float:
-        """On the validation images after the last epoch, in 0 to 1."""
-        return self.curve[-1].val_accuracy
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +195,39 @@ def told_from_json(document: Mapping[str, Any]) -> Told:
         values["answers"] = np.frombuffer(base64.b64decode(values["answers"]), "<u2").astype(np.int64)
     told: Told = _KINDS[kind](**values)
     return told
+
+
+class Heard(Protocol):
+    """A hand as its executor keeps it: whether it has read the images, and what it does."""
+
+    ready: bool
+    task: Task | None
+
+
+def pass_on(said: Mapping[str, Any], hand: Heard, tell: Tell, *, who: str, answer: Callable[[bool], None]) -> None:
+    """Pass on one line of a hand, and keep what it says of the hand.
+
+    Args:
+        said: The line.
+        hand: Whose it is; its task is no more before its end is told.
+        tell: Called with what it tells of a task.
+        who: Names the hand where it cannot begin.
+        answer: Called with the answer where the hand waits for one.
+
+    Raises:
+        DataError: The hand cannot read the images.
+        StudyError: The hand reads other images than the search did.
+        NasError: The hand cannot begin.
+    """
+    if "ready" in said:
+        hand.ready = True
+    elif "broken" in said:
+        kind = {"DataError": DataError, "StudyError": StudyError}.get(said["type"], NasError)
+        raise kind(f"{who}: {said['broken']}")
+    elif "alive" not in said:  # which says no more than that
+        told = told_from_json(said)
+        if isinstance(told, ENDS):
+            hand.task = None
+        goes_on = tell(told)
+        if asks(told):
+            answer(goes_on)

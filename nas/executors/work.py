@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 
 import torch
 
@@ -84,16 +85,5 @@ def _work(task: Task, dataset: Dataset, *, device: torch.device, tell: Tell, sto
             return False
         heard(Failed(task.key, fault_of(error, recipe, dataset, device), reason_of(error)))
     else:
-        heard(
-            Ended(
-                task.key,
-                paused=done.paused,
-                curve=done.curve,
-                device=done.device,
-                train_seconds=done.train_seconds,
-                micro_batch=done.micro_batch,
-                data_share=done.data_share,
-                answers=done.answers,
-            )
-        )
+        heard(Ended(**{field.name: getattr(done, field.name) for field in fields(done)}, key=task.key))
     return True

@@ -15,19 +15,13 @@ from typing import Any, Self
 
 
 @contextmanager
-def interruptible(*, once: bool = False) -> Iterator[Callable[[], None]]:
-    """Give a function that raises KeyboardInterrupt if the signal came since, even if its own exception got lost.
-
-    Args:
-        once: Ignore further signals after the first, for a process that a terminal and its parent both signal.
-    """
+def interruptible() -> Iterator[Callable[[], None]]:
+    """Give a function that raises KeyboardInterrupt if the signal came since, even if its own exception got lost."""
     pressed = False
 
     def note(signum: int, frame: object) -> None:
         nonlocal pressed
         pressed = True
-        if once:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     def check() -> None:
@@ -38,8 +32,7 @@ def interruptible(*, once: bool = False) -> Iterator[Callable[[], None]]:
     try:
         yield check
     finally:
-        if not (once and pressed):
-            signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before)
 
 
 class Interrupts:
@@ -89,9 +82,3 @@ def interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def let_interrupts_through() -> None:
-    """End in a started process what ``interrupts_held`` began in its parent; one that came since is raised now."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

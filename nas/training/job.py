@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from nas.architecture.spec import Architecture
 from nas.data.sources import Dataset
 from nas.models.device import describe_device
-from nas.records import ClassNumbers, Epoch
+from nas.records import Epoch, Trained
 from nas.training.checkpoint import save_weights
 from nas.training.loop import train
 from nas.training.recipe import Recipe
@@ -35,34 +35,6 @@ class Job:
     seed: int
     checkpoint: Path
     weights: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What a job gave.
-
-    Attributes:
-        paused: Whether it waits for more after the last epoch of the curve.
-        curve: One entry per epoch.
-        device: Name of what trained it.
-        train_seconds: Of all epochs, validation included, interruptions left out.
-        micro_batch: Most images that the device had memory for at once; None for whole batches.
-        data_share: Share of the steps' time that went into making batches, in 0 to 1.
-        answers: Class that the network took each validation image for after the last epoch, int64 of shape (images,).
-    """
-
-    paused: bool
-    curve: tuple[Epoch, ...]
-    device: str
-    train_seconds: float
-    micro_batch: int | None
-    data_share: float
-    answers: ClassNumbers = field(compare=False, repr=False)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the validation images right after the last epoch, in 0 to 1."""
-        return self.curve[-1].val_accuracy
 
 
 def do_job(

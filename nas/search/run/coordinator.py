@@ -27,8 +27,9 @@ from nas.search.run.recovery import reconcile, recover, release_gone
 from nas.search.run.reports import Reports
 from nas.search.run.shelf import Shelf
 from nas.search.run.wanted import Rungs, next_repeat
+from nas.search.storage.claims import Claim
 from nas.search.storage.outage import Patience
-from nas.search.storage.trainings import Claim, NotLeading, Trainings
+from nas.search.storage.trainings import NotLeading, Trainings
 from nas.search.study import Study
 
 SECONDS_TO_STOP = 4.0

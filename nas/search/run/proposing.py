@@ -110,8 +110,7 @@ class Proposer:
         if latency is None:
             return ""
         violations = self._config.budget.latency_violations(latency.median_ms)
-        trial = self.optuna.get_trials(deepcopy=False)[record.number]
-        note_constraints(self.optuna, trial._trial_id, violations)
+        note_constraints(self.optuna, record.number, violations)
         return f"latency {latency.median_ms:.3g} ms" if any(value > 0 for value in violations.values()) else ""
 
     def _known_latency(self, digest: str) -> Latency | None:

@@ -19,9 +19,10 @@ from nas.search.run.outcome import killed, state_of, trained_repeat, trained_tri
 from nas.search.run.proposing import Proposer
 from nas.search.run.shelf import Shelf
 from nas.search.run.wanted import Rungs
+from nas.search.storage.claims import Claim, Outdated
 from nas.search.storage.optuna_study import add_copies
 from nas.search.storage.outage import Patience, outages_suppressed
-from nas.search.storage.trainings import Claim, Outdated, Trainings
+from nas.search.storage.trainings import Trainings
 from nas.search.study import Study
 from nas.training.loop import trial_seed
 

@@ -32,11 +32,12 @@ def note_error(study: optuna.Study, trial: FrozenTrial, error: str | None) -> No
     study._storage.set_trial_user_attr(trial._trial_id, ERROR, error)
 
 
-def note_constraints(study: optuna.Study, trial_id: int, violations: Mapping[str, float]) -> None:
+def note_constraints(study: optuna.Study, number: int, violations: Mapping[str, float]) -> None:
     """Write by how much a running trial violates bounds; at most 0 is within them."""
+    identity = _trial(study, number)._trial_id
     with suppress(UpdateFinishedTrialError):  # another has ended it
         for key, violation in violations.items():
-            study._storage.set_trial_system_attr(trial_id, f"{_CONSTRAINTS_KEY}:{key}", violation)
+            study._storage.set_trial_system_attr(identity, f"{_CONSTRAINTS_KEY}:{key}", violation)
 
 
 def tell(study: optuna.Study, record: TrialRecord, trained: TrialRecord) -> None:

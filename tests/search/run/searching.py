@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -137,6 +138,19 @@ class Search:
             return count(path, storage, "trained") >= least
 
         wait_until(enough)
+
+
+def begun_in(folder: Path) -> Iterator[Callable[[Path, How], Search]]:
+    """Yield what begins a search whose output lies in a folder, and end all of them at last."""
+    searches = list[Search]()
+
+    def start(path: Path, how: How) -> Search:
+        searches.append(Search(path, folder / f"output_{len(searches)}", how))
+        return searches[-1]
+
+    yield start
+    for one in searches:
+        one.process.kill()
 
 
 def count(path: Path, storage: str | None, state: str) -> int:

@@ -31,10 +31,11 @@ from nas.search.disk import CHECKPOINTS, FilesOnDisk
 from nas.search.run import proposing
 from nas.search.run.events import EpochFinished, Event, TrialFinished
 from nas.search.run.start import run_study
+from nas.search.storage.claims import Claim, Outdated
 from nas.search.storage.coordinators import Coordinators
 from nas.search.storage.database import Database
 from nas.search.storage.optuna_study import PROMOTED
-from nas.search.storage.trainings import Claim, NotLeading, Outdated, Trainings
+from nas.search.storage.trainings import NotLeading, Trainings
 from nas.search.study import Study, find_study, open_study
 from nas.training import job
 

@@ -9,22 +9,14 @@ from pathlib import Path
 
 import pytest
 from conftest import wait_until
-from searching import How, Search, read_log, require_decent, require_whole, write_study
+from searching import How, Search, begun_in, read_log, require_decent, require_whole, write_study
 
 TRIALS = 12
 
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Callable[[Path, How], Search]]:
-    searches = list[Search]()
-
-    def start(path: Path, how: How) -> Search:
-        searches.append(Search(path, tmp_path / f"output_{len(searches)}", how))
-        return searches[-1]
-
-    yield start
-    for one in searches:
-        one.process.kill()
+    yield from begun_in(tmp_path)
 
 
 def last_line(search: Search) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from conftest import wait_until
-from searching import How, Search, count, read_log, require_decent, require_whole, write_study
+from searching import How, Search, begun_in, count, read_log, require_decent, require_whole, write_study
 from servers import Server
 
 from nas.search.run.lease import Lease
@@ -28,15 +28,7 @@ def url(postgresql: Server) -> str:
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Callable[[Path, How], Search]]:
-    searches = list[Search]()
-
-    def start(path: Path, how: How) -> Search:
-        searches.append(Search(path, tmp_path / f"output_{len(searches)}", how))
-        return searches[-1]
-
-    yield start
-    for one in searches:
-        one.process.kill()
+    yield from begun_in(tmp_path)
 
 
 def test_a_second_search_trains_for_the_first(url: str, tmp_path: Path, begin: Callable[..., Search]) -> None:
@@ -90,10 +82,8 @@ def test_a_leader_of_another_host_that_says_nothing_is_waited_for(
     require_decent(first, second)
 
 
-def test_a_leader_that_slept_finds_its_work_taken_and_goes_on_with_the_next(
-    url: str, tmp_path: Path, begin: Callable[..., Search]
-) -> None:
-    path = write_study(tmp_path / "slept.yaml", trials=40)
+def one_that_sleeps(path: Path, url: str, begin: Callable[..., Search]) -> tuple[Search, Search]:
+    """Return a search that led and was stopped, and the one that leads since."""
     how = How(url, seconds=0.4, lease=2, idle=1)
     first = begin(path, how)
     first.trained(path, url, least=2)
@@ -101,6 +91,14 @@ def test_a_leader_that_slept_finds_its_work_taken_and_goes_on_with_the_next(
     wait_until(lambda: "trains for it" in second.told)
     first.signal(signal.SIGSTOP)
     wait_until(lambda: "this search leads" in second.told)
+    return first, second
+
+
+def test_a_leader_that_slept_finds_its_work_taken_and_goes_on_with_the_next(
+    url: str, tmp_path: Path, begin: Callable[..., Search]
+) -> None:
+    path = write_study(tmp_path / "slept.yaml", trials=40)
+    first, second = one_that_sleeps(path, url, begin)
     trained = count(path, url, "trained")
     first.signal(signal.SIGCONT)
     wait_until(lambda: "trains for it" in first.told)
@@ -114,13 +112,7 @@ def test_a_leader_that_slept_while_another_led_and_was_killed_counts_anew(
     url: str, tmp_path: Path, begin: Callable[..., Search]
 ) -> None:
     path = write_study(tmp_path / "both.yaml", trials=40)
-    how = How(url, seconds=0.4, lease=2, idle=1)
-    first = begin(path, how)
-    first.trained(path, url, least=2)
-    second = begin(path, how)
-    wait_until(lambda: "trains for it" in second.told)
-    first.signal(signal.SIGSTOP)
-    wait_until(lambda: "this search leads" in second.told)
+    first, second = one_that_sleeps(path, url, begin)
     second.trained(path, url, least=count(path, url, "trained") + 6)
     second.kill()
     first.signal(signal.SIGCONT)

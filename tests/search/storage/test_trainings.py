@@ -17,13 +17,14 @@ from nas.architecture.cost import count_cost
 from nas.architecture.presets import preset
 from nas.records import Epoch, TrialRecord
 from nas.search.run.recovery import end_unwritten, reconcile
+from nas.search.storage.claims import Claim, Outdated
 from nas.search.storage.coordinators import Coordinators
 from nas.search.storage.database import Database
 from nas.search.storage.earlier import adopt_trainings
 from nas.search.storage.optuna_study import open_optuna_study
 from nas.search.storage.schema import STUDY, TRAINING
 from nas.search.storage.store import Store
-from nas.search.storage.trainings import Claim, NotLeading, Outdated, Standing, Trainings
+from nas.search.storage.trainings import NotLeading, Standing, Trainings
 
 NETWORK = preset("resnet18", num_classes=10)
 EPOCH = Epoch(1, 1.0, 0.5, 1.0, 0.5, 0.1)
