@@ -23,7 +23,7 @@ from nas.search.storage.optuna_study import counts_for_nothing
 
 THRIFT = 0.5
 """Of the proposals of studies begun with the sampler's first version. Later ones make the most of each network: thrift
-saved compute on three of four tables and cost some of the last front on two (studies/results/search)."""
+saved compute on three of four tables and was behind after fifty proposals on two (studies/results/search)."""
 
 
 def make_sampler(

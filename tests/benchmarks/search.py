@@ -66,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("-o", "--output", type=Path, default=Path("studies/results/search"))
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--study-seeds", type=int, help="of the second half; as many as --seeds without it")
     parser.add_argument("--public", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--parameters", default="edge_")
     parser.add_argument("--keep", type=Path, help="folder that replays are kept in")
@@ -93,7 +94,7 @@ def main() -> None:
     frame.to_csv(path, index=False, float_format="%.4g")
     for name, (problem, courses) in found.items():
         draw(name, problem, courses, given.output)
-    lines = [*page(found, frame, given.seeds), "", *studies.section(given.seeds, given.keep)]
+    lines = [*page(found, frame, given.seeds), "", *studies.section(given.study_seeds or given.seeds, given.keep)]
     remarks = given.output / "remarks.md"  # what figures do not say by themselves
     lines += ["", remarks.read_text(encoding="utf-8").rstrip()] if remarks.exists() else []
     (given.output / "RESULTS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
