@@ -39,7 +39,7 @@ KINDS = {
     EpochDone: st.builds(EpochDone, st.text(), EPOCHS, st.booleans()),
     Ended: st.builds(
         Ended,
-        st.text(),
+        key=st.text(),
         paused=st.booleans(),
         curve=st.lists(EPOCHS).map(tuple),
         train_seconds=FIGURES,
@@ -82,4 +82,4 @@ def test_every_kind_is_drawn_and_only_two_ask() -> None:
 
 @pytest.mark.parametrize("kind", [Task, *KINDS])
 def test_every_told_value_has_the_key_of_its_task(kind: type) -> None:
-    assert fields(kind)[0].name == "key"
+    assert {field.name: field.type for field in fields(kind)}["key"] == "str"
