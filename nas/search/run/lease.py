@@ -72,7 +72,7 @@ class Lease:
         self._renew()
         if self.alone and not self.take_lead():
             leader = self.leader()
-            self._rows.leave(self.holder)
+            self._rows.withdraw(self.holder)
             raise StudyError(self._held_by(leader))
 
     def __exit__(

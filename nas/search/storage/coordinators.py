@@ -82,6 +82,11 @@ class Coordinators:
             connection.execute(LEAD.delete().where(LEAD.c.study == self.study, LEAD.c.holder == holder))
             connection.execute(COORDINATOR.update().where(self._is(holder)).values(left_off=True))
 
+    def withdraw(self, holder: str) -> None:
+        """Forget one that never worked on the study."""
+        with self._engine.begin() as connection:
+            connection.execute(COORDINATOR.delete().where(self._is(holder)))
+
     def all(self) -> list[Coordinator]:
         """Return all that work on the study or did last, the first to come first."""
         lapsed = (self._now() - COORDINATOR.c.expires).label("lapsed")

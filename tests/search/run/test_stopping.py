@@ -152,6 +152,7 @@ def test_meanwhile_another_is_refused_and_status_tells(path: Path, nas_command: 
     (line,) = other.err.strip().splitlines()
     assert f"study 'stopping' is being searched by process {searching.process.pid} on" in line
     assert time.strftime(" since %Y-%m-%d %H:") in line and "--workers N" in line
-    assert "2 running" in nas_command("status", path).out
+    status = nas_command("status", path).out
+    assert "2 running" in status and status.count("search: ") + status.count("searching now: ") == 1
     to_group(searching)
     assert searching.ended().code == 130
