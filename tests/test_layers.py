@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
     *("errors", "files", "units", "schema", "records", "processes"),
-    *("architecture", "data", "models", "training", "config", "fronts", "sampling"),
+    *("architecture", "data", "models", "training", "config", "tables", "fronts", "scaling", "sampling"),
     *("executors", "search", "replay", "analysis", "export", "cli", "__main__"),
 )
 """From the ground up: a room imports only from rooms that stand before it."""

@@ -52,9 +52,10 @@ def build(
     console = make_console(stderr=as_json)
     with console.status("loading"):
         from nas.models.device import describe_versions
-        from nas.replay.trainings import table_of, write_table
         from nas.search.run.start import run_study
         from nas.search.study import find_study
+        from nas.search.tabled import table_of
+        from nas.tables import write_table
 
         found = find_study(study, storage=storage)
         planned = found.missing_trials()
@@ -155,8 +156,9 @@ def _finite(summary: ReplaySummary) -> dict[str, Any]:
 def _load(source: str, storage: str | None) -> Problem:
     """Return the problem of a table's file or a study."""
     from nas.replay.problem import problem_of
-    from nas.replay.trainings import read_table, table_of
     from nas.search.study import open_study
+    from nas.search.tabled import table_of
+    from nas.tables import read_table
 
     path = Path(source)
     if path.suffix in (".csv", ".gz"):

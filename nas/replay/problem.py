@@ -11,9 +11,9 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from nas.fronts.geometry import Array, front_reference, hypervolume
-from nas.replay.trainings import Table
 from nas.sampling.points import Parameters, unit
-from nas.search.proposals import distributions
+from nas.search.proposals import Networks, distributions
+from nas.tables import Table
 
 
 class Entry(NamedTuple):
@@ -81,7 +81,7 @@ def _plane(entries: Sequence[Entry]) -> tuple[Array, Array]:
 
 def problem_of(table: Table) -> Problem:
     """Return the problem of a table: its study's space, of which other points are taken for the nearest known."""
-    networks = table.networks
+    networks = Networks(table.study, table.kind)
     space = distributions(table.study.search)
     first = table.frame[table.frame["repeat"] == 0].drop_duplicates("digest")
     epochs = {digest: curves[0] for digest, curves in table.curves.items() if 0 in curves}

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import TINY, Outcome
 
-from nas.replay.trainings import read_table
+from nas.tables import read_table
 
 
 def test_a_table_is_built_and_replayed(nas_command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:

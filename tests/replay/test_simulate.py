@@ -17,9 +17,9 @@ from nas.replay.problem import Entry, Problem, problem_of
 from nas.replay.rules import Course, Rule, median_spent, replay_rules
 from nas.replay.samplers import SAMPLERS, replay
 from nas.replay.simulate import Moment
-from nas.replay.trainings import table_of
 from nas.search.run.start import run_study
 from nas.search.study import Study
+from nas.search.tabled import table_of
 
 
 def plain_problem() -> Problem:

@@ -15,11 +15,12 @@ from nas.data.sources import DataConfig
 from nas.errors import StudyError
 from nas.records import Repeat
 from nas.replay.problem import Yardstick, problem_of
-from nas.replay.trainings import Table, read_table, table_of, write_table
-from nas.search.proposals import distributions
+from nas.search.proposals import Networks, distributions
 from nas.search.run.start import run_study
 from nas.search.storage.database import Database
 from nas.search.study import Study
+from nas.search.tabled import table_of
+from nas.tables import Table, read_table, write_table
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_any_point_of_the_space_is_a_network_of_the_table_without_its_images(rep
     problem = problem_of(table)
     for _, row in table.frame.drop_duplicates("digest").iterrows():
         point = {name: row[name] for name in distributions(table.study.search)}
-        assert table.networks(point).digest == row["digest"]
+        assert Networks(table.study, table.kind)(point).digest == row["digest"]
         assert problem.identity(point) == row["digest"]
         assert problem.entries[row["digest"]].cost == row["flops"]
     strange = {"space": "resnet_small", "width": 0.25, "depth": 0.25}

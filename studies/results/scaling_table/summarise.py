@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 from nas.analysis.plots import PALETTE, laid_out
 from nas.fronts.geometry import front_members
-from nas.replay.trainings import Table, read_table
+from nas.tables import Table, read_table
 from nas.units import format_count
 
 FOLDER = Path(__file__).parent

@@ -13,7 +13,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from nas.replay.problem import Entry, Problem, problem_of
-from nas.replay.trainings import read_table
+from nas.tables import read_table
 
 TABLE = Path("studies/results/scaling_table/table_cifar10.csv.gz")
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
@@ -18,20 +17,16 @@ from typing import Any, NamedTuple
 import pandas as pd
 from pydantic import ValidationError
 
-from nas.architecture.space import DIMENSIONS
 from nas.config.study import StudyConfig
 from nas.data.sources import PATHS
 from nas.errors import StudyError
 from nas.files import write_whole
-from nas.fronts.noise import over_seeds
-from nas.records import Epoch, TrialRecord
+from nas.records import Epoch
 from nas.schema import explain
-from nas.search.proposals import Networks
-from nas.search.study import Study
 
-_NETWORK = ("digest", "space", "width", "depth", "resolution", "flops", "params", "activations")
-_TRAINING = ("repeat", "seed")
-_EPOCH = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
+NETWORK = ("digest", "space", "width", "depth", "resolution", "flops", "params", "activations")
+TRAINING = ("repeat", "seed")
+EPOCH = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
 _DIGITS = {"train_loss": 5, "train_accuracy": 5, "val_loss": 5, "val_accuracy": 5, "seconds": 3}
 
 
@@ -59,47 +54,15 @@ class Table:
     facts: dict[str, Any]
 
     @cached_property
-    def networks(self) -> Networks:
-        """Any point of the study's space as a network."""
-        return Networks(self.study, self.kind)
-
-    @cached_property
     def curves(self) -> dict[str, dict[int, tuple[Epoch, ...]]]:
         """The learning curves by digest and repeat."""
         found: dict[str, dict[int, tuple[Epoch, ...]]] = {}
         for digest, trainings in self.frame.groupby("digest", sort=False):
             for repeat, rows in trainings.groupby("repeat"):
-                epochs = rows[list(_EPOCH)].itertuples(index=False, name=None)
+                epochs = rows[list(EPOCH)].itertuples(index=False, name=None)
                 curve = tuple(Epoch(*values) for values in epochs)
                 found.setdefault(str(digest), {})[int(str(repeat))] = curve
         return found
-
-
-def table_of(study: Study, **facts: Any) -> Table:
-    """Return the trainings of a study that has been run; those of halving's stopped trials are left out.
-
-    Args:
-        study: A study.
-        **facts: What to keep with the table.
-
-    Raises:
-        StudyError: Nothing was trained yet.
-    """
-    curves, repeats = study.curves(), study.repeats()
-    digests = {trial.number: trial.digest for trial in study.trials()}
-    networks = {trial.digest: trial for trial in over_seeds(study.trials(), ())}  # each once, whoever trained it too
-    if not networks:
-        raise StudyError(f"study {study.name!r} has no trained network yet: run it with nas search")
-    trained = sorted(networks.values(), key=lambda trial: trial.number)
-    architecture = study.architecture(trained[0])
-    rows = [row for trial in trained for row in _rows(trial, 0, trial.seed or 0, curves[trial.number])]
-    for repeat in repeats:
-        if repeat.state == "trained":
-            rows += _rows(networks[digests[repeat.number]], repeat.repeat, repeat.seed, repeat.curve)
-    kind = ImageKind(range(architecture.num_classes), architecture.in_channels)
-    chosen = [name for name in DIMENSIONS if any(name in row for row in rows)]
-    frame = pd.DataFrame(rows, columns=[*_NETWORK, *chosen, *_TRAINING, *_EPOCH])
-    return Table(study.config, kind, frame, {"device": trained[-1].device, **facts})
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -141,7 +104,7 @@ def read_table(path: Path) -> Table:
         raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, EOFError) as error:
         raise StudyError(f"{path}: is not a table of trainings ({' '.join(str(error).split())[:100]})") from None
-    missing = {*_NETWORK, *_TRAINING, *_EPOCH} - set(frame.columns)
+    missing = {*NETWORK, *TRAINING, *EPOCH} - set(frame.columns)
     if missing or frame.empty:
         raise StudyError(f"{path}: is not a table of trainings ({_complaint(missing)})")
     return Table(study, kind, frame, dict(document.get("facts", {})))
@@ -158,9 +121,3 @@ def _without_places(study: StudyConfig) -> dict[str, Any]:
 
 def _complaint(missing: set[str]) -> str:
     return f"missing columns: {', '.join(sorted(missing))}" if missing else "it has no rows"
-
-
-def _rows(trial: TrialRecord, repeat: int, seed: int, curve: Sequence[Epoch]) -> Iterator[dict[str, Any]]:
-    network = {name: getattr(trial, name) for name in _NETWORK} | dict(trial.choices)
-    for epoch in curve:
-        yield {**network, "repeat": repeat, "seed": seed, **asdict(epoch)}

@@ -1,0 +1,78 @@
+"""The trainings that a study, its like in the same database, or a table has, as evidence for the scaling lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nas.architecture.space import DIMENSIONS
+from nas.config.study import StudyConfig
+from nas.data.sources import PATHS
+from nas.errors import StudyError
+from nas.fronts.noise import fewest_images
+from nas.scaling.evidence import Evidence, TrainedNetwork
+from nas.search.study import Study, open_study
+from nas.search.tabled import table_of
+from nas.tables import Table, read_table
+
+
+def gather(source: str | Path | Study, *, storage: str | None = None) -> Evidence:
+    """Return the trainings of a table's file, or of a study.
+
+    Args:
+        source: A file as ``nas table build`` writes it (``.csv`` or ``.csv.gz``), or a study that has been run.
+        storage: URL of the study's database where it is not in its folder.
+
+    Raises:
+        StudyError: There is no such study or table, or nothing was trained yet.
+        ConfigError: The study file is missing or wrong.
+    """
+    if isinstance(source, str | Path) and Path(source).suffix in (".csv", ".gz"):
+        if storage is not None:
+            raise StudyError(f"storage does not apply: {source} is a table")
+        return evidence_of(read_table(Path(source)), source=Path(source).name)
+    with open_study(source, storage=storage) as study:
+        return evidence_of(table_of(study, val_images=study.val_images()), source=study.name)
+
+
+def evidence_of(table: Table, *, source: str) -> Evidence:
+    """Return the trainings of a table."""
+    last = table.frame.loc[table.frame.groupby(["digest", "repeat"])["epoch"].idxmax()]
+    seconds = table.frame.groupby(["digest", "repeat"])["seconds"].sum().groupby("digest").mean()
+    networks = [_network(str(digest), rows, seconds=float(seconds[digest])) for digest, rows in last.groupby("digest")]
+    return Evidence(
+        source=source,
+        networks=(),
+        circumstances=circumstances_of(table.study),
+        train_images=table.facts.get("train_images"),
+        val_images=table.facts.get("val_images") or fewest_images(last["val_accuracy"]),
+        epochs=table.study.recipe.epochs,
+    ).only(networks)
+
+
+def circumstances_of(study: StudyConfig) -> dict[str, Any]:
+    """Return what two studies must have in common for their trainings to be compared, as plain data."""
+    document = study.model_dump(mode="json")
+    return {
+        "data": {key: value for key, value in document["data"].items() if key not in PATHS},
+        "recipe": {key: value for key, value in document["recipe"].items() if key != "cpu_threads"},
+    }
+
+
+def _network(digest: str, rows: pd.DataFrame, *, seconds: float) -> TrainedNetwork:
+    first = rows.iloc[0]
+    return TrainedNetwork(
+        digest=digest,
+        space=str(first["space"]),
+        width=float(first["width"]),
+        depth=float(first["depth"]),
+        resolution=int(first["resolution"]),
+        flops=int(first["flops"]),
+        params=int(first["params"]),
+        activations=int(first["activations"]),
+        accuracies=dict(zip(map(int, rows["seed"]), map(float, rows["val_accuracy"]), strict=True)),
+        seconds=seconds,
+        choices={name: first[name] for name in DIMENSIONS if name in rows.columns and pd.notna(first[name])},
+    )
