@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from nas.architecture.layers import Activation
 from nas.architecture.rows import Whole
@@ -81,6 +81,28 @@ class Replicates(Strict):
     networks: PositiveInt = 20
 
 
+class PlannedNetwork(Strict):
+    """A network that is to be trained, by the values of its parameters.
+
+    Attributes:
+        space: Name of the search space; default: the first of the study.
+        width: Width coefficient.
+        depth: Depth coefficient.
+        resolution: In pixels.
+        kernel: This and the next four: value of a dimension, where the study leaves it open.
+    """
+
+    space: str | None = None
+    width: PositiveFloat
+    depth: PositiveFloat
+    resolution: PositiveInt
+    kernel: OddInt | None = None
+    expansion: Whole | None = None
+    cardinality: Whole | None = None
+    activation: Activation | None = None
+    squeeze_excitation: bool | None = None
+
+
 class SearchConfig(Strict):
     """The ``search`` section: which networks are proposed, how, and how many.
 
@@ -97,9 +119,10 @@ class SearchConfig(Strict):
         activation: Activations of all layers to choose from: relu, prelu, leaky_relu, elu, silu, gelu, hardswish.
         squeeze_excitation: Whether blocks end in a squeeze-and-excitation gate: true, false, or a list of both.
         trials: Number of proposals, including infeasible and repeated ones; default 50.
+        plan: Networks to train, in this order, in place of a search. A plan may grow at its end.
         sampler: ``pareto`` (the default) learns the accuracy only, because the cost is known. It proposes no network
             twice, and none outside the bounds that are computed (``nas/sampling/pareto.py``). The others are ``tpe``
-            (multivariate) and ``random``.
+            (multivariate) and ``random``. With a ``plan`` it is ``planned``.
         sampler_version: Of ``pareto``: 2 (the default), or 1, which studies keep that were begun with it.
         startup_trials: Number of proposals before the sampler starts to learn; default 4. They are random for ``tpe``,
             which needs ten or more, and spread over the cost for ``pareto``.
@@ -120,7 +143,8 @@ class SearchConfig(Strict):
     activation: OneOrMore[Activation] | None = None
     squeeze_excitation: OneOrMore[bool] | None = None
     trials: PositiveInt = 50
-    sampler: Literal["pareto", "tpe", "random"] = "pareto"
+    plan: tuple[PlannedNetwork, ...] = ()
+    sampler: Literal["pareto", "tpe", "random", "planned"] = "pareto"
     sampler_version: Literal[1, 2] = 2
     startup_trials: PositiveInt = 4
     seed: int = 0
@@ -140,7 +164,7 @@ class SearchConfig(Strict):
             common = {key: _common([getattr(space, key) for space in spaces], key) for key in COEFFICIENTS if spaces}
         except UserError as error:
             raise wrong_value("spaces", str(error)) from None
-        return {**common, **given, "spaces": spaces}
+        return {**common, **_planned(given), "spaces": spaces}
 
     @model_validator(mode="after")
     def _ranges_allowed(self) -> Self:
@@ -165,6 +189,31 @@ class SearchConfig(Strict):
                 raise ValueError(f"{key} does not apply to any block of {names}")
         return self
 
+    @model_validator(mode="after")
+    def _plan_allowed(self) -> Self:
+        if (self.sampler == "planned") != bool(self.plan):
+            raise wrong_value("sampler", f"{self.sampler} does not go with {'a' if self.plan else 'no'} search.plan")
+        for index, network in enumerate(self.plan):
+            try:
+                self._require_planned(network)
+            except ConfigError as error:
+                raise wrong_value("plan", f"network {index + 1}: {error}") from None
+        return self
+
+    def _require_planned(self, network: PlannedNetwork) -> None:
+        names = [space.name for space in self.spaces]
+        name = network.space or names[0]
+        if name not in names:
+            raise ConfigError(f"unknown space {name!r}; known: {', '.join(names)}")
+        for key in COEFFICIENTS:
+            value, allowed = getattr(network, key), getattr(self, key)
+            if value not in allowed:
+                raise ConfigError(f"{key} {value:g} is out of range: the study allows {allowed}")
+        for key in DIMENSIONS:
+            value, values = getattr(network, key), self.dimensions(name).get(key)
+            if value is not None and value not in (values or ()):
+                raise ConfigError(f"{key} {value} is not open in {name}; name it in search.{key}")
+
     def dimensions(self, space: str) -> dict[str, tuple[Any, ...]]:
         """Return the dimensions that are open in a space, with the values to choose from."""
         known = self.space(space).dimensions
@@ -179,6 +228,14 @@ class SearchConfig(Strict):
     def space(self, name: str) -> SearchSpace:
         """Return the space of that name."""
         return next(space for space in self.spaces if space.name == name)
+
+
+def _planned(given: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what a plan decides: as many trials as networks, and no sampler of a search."""
+    if not given.get("plan"):
+        return given
+    count = len(given["plan"]) if isinstance(given["plan"], list | tuple) else 1
+    return {"trials": max(1, count), "sampler": "planned", **given}
 
 
 def _space(item: Any) -> SearchSpace:

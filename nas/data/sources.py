@@ -24,7 +24,7 @@ from nas.data.extras import require_extra
 from nas.data.folder import read_folder
 from nas.data.hub import read_hub
 from nas.data.shapes import make_shapes
-from nas.data.split import SPLIT_SEED, TEST_SHARE, Minimum, at_most, carve, missing_classes, require_images
+from nas.data.split import SPLIT_SEED, TEST_SHARE, Minimum, at_most, carve, missing_classes, nested, require_images
 from nas.data.types import Color, ImageSet, Indices, Part, Source, Space, StoredColor
 from nas.errors import DataError
 from nas.records import ImageDigests
@@ -60,6 +60,8 @@ class DataConfig(Strict):
         every_class: Whether each class has at least one image for training, for validation and for testing where it has
             the images for it, however small the shares; default true.
         limit: Largest number of images to train and validate on, taken from each class in proportion; default: all.
+        train_images: Largest number of images to train on, after validation images were taken: those of a smaller
+            number are among those of a larger one. Default: all.
         classes: Names of the classes to keep, in this order; default: all.
         color: ``rgb``, ``grayscale``, ``hsv`` or ``ycbcr``; default: as the images are. The last two are converted from
             RGB on the device, after augmentation, and need the extra ``augment``.
@@ -81,6 +83,7 @@ class DataConfig(Strict):
     validation: float = Field(0.2, gt=0, lt=1)
     every_class: bool = True
     limit: PositiveInt | None = None
+    train_images: PositiveInt | None = None
     classes: tuple[str, ...] | None = Field(None, min_length=2)
     color: Color | None = None
     size: PositiveInt | None = None
@@ -200,6 +203,8 @@ def load_data(config: DataConfig) -> Dataset:
         apart = max(len(classes), round(config.validation * limit)) if limit < total else len(given)
         validation = given.take(at_most(np.arange(len(given)), given, apart, config.seed, classes, least=least))
         kept = at_most(kept, source.train, limit - len(validation), config.seed, classes, least=least)
+    if config.train_images is not None:
+        kept = nested(kept, source.train, config.train_images, config.seed)
     train = source.train.take(kept)
     test = source.train.take(tested) if source.test is None else source.test
     parts: dict[Part, ImageSet] = {"train": train, "validation": validation, "test": test}

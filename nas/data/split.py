@@ -90,6 +90,18 @@ def at_most(
     return carve(indices, images, len(indices) - limit, seed, classes, minimum=minimum)[0]
 
 
+def nested(indices: Indices, images: ImageSet, number: int, seed: int) -> Indices:
+    """Return so many of the indices, in proportion from each class; those of a smaller number are among them."""
+    order = np.random.default_rng(seed).permutation(len(indices))
+    labels = images.labels[indices[order]]
+    place = np.zeros(len(indices))  # of an image within its class, in 0 to 1
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        place[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
+    chosen: Indices = np.sort(indices[order[np.argsort(place, kind="stable")[:number]]])
+    return chosen
+
+
 def missing_classes(parts: Mapping[Part, ImageSet], classes: tuple[str, ...]) -> list[str]:
     """Return one line for each part that has no image of some classes."""
     notes = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -88,6 +88,11 @@ class Ended(Trained):
     """
 
     key: str
+
+
+def ended_of(trained: Trained, key: str) -> Ended:
+    """Return what a training gave as a hand tells it."""
+    return Ended(**{field.name: getattr(trained, field.name) for field in fields(trained)}, key=key)
 
 
 @dataclass(frozen=True, slots=True)

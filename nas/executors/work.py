@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
 
 import torch
 
@@ -13,7 +12,7 @@ from nas.data.sources import Dataset
 from nas.errors import StudyError, TrainingStopped
 from nas.executors.carried import carrying
 from nas.executors.faults import fault_of, is_fatal, reason_of
-from nas.executors.task import Died, Ended, EpochDone, Failed, Measured, Stopped, Task, Tell, Told
+from nas.executors.task import Died, EpochDone, Failed, Measured, Stopped, Task, Tell, Told, ended_of
 from nas.models.latency import time_inference
 from nas.records import Epoch
 from nas.training.job import Job, do_job
@@ -85,5 +84,5 @@ def _work(task: Task, dataset: Dataset, *, device: torch.device, tell: Tell, sto
             return False
         heard(Failed(task.key, fault_of(error, recipe, dataset, device), reason_of(error)))
     else:
-        heard(Ended(**{field.name: getattr(done, field.name) for field in fields(done)}, key=task.key))
+        heard(ended_of(done, task.key))
     return True

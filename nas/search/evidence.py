@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from nas.architecture.space import DIMENSIONS
-from nas.config.study import StudyConfig
-from nas.data.sources import PATHS
 from nas.errors import StudyError
 from nas.fronts.noise import fewest_images
-from nas.scaling.evidence import Evidence, TrainedNetwork
+from nas.scaling.evidence import Evidence, TrainedNetwork, pooled
+from nas.search.alike import alike, circumstances_of
 from nas.search.study import Study, open_study
 from nas.search.tabled import table_of
 from nas.tables import Table, read_table
@@ -34,7 +32,19 @@ def gather(source: str | Path | Study, *, storage: str | None = None) -> Evidenc
             raise StudyError(f"storage does not apply: {source} is a table")
         return evidence_of(read_table(Path(source)), source=Path(source).name)
     with open_study(source, storage=storage) as study:
-        return evidence_of(table_of(study, val_images=study.val_images()), source=study.name)
+        return evidence_for(study)
+
+
+def evidence_for(study: Study) -> Evidence:
+    """Return the trainings of an opened study and of its like in the same database.
+
+    Raises:
+        StudyError: Nothing was trained yet.
+    """
+    trained = [each for each in (study, *alike(study)) if any(trial.state == "trained" for trial in each.trials())]
+    if not trained:
+        raise StudyError(f"study {study.name!r} has no trained network yet: run it with nas search")
+    return pooled([evidence_of(table_of(each, val_images=each.val_images()), source=each.name) for each in trained])
 
 
 def evidence_of(table: Table, *, source: str) -> Evidence:
@@ -50,15 +60,6 @@ def evidence_of(table: Table, *, source: str) -> Evidence:
         val_images=table.facts.get("val_images") or fewest_images(last["val_accuracy"]),
         epochs=table.study.recipe.epochs,
     ).only(networks)
-
-
-def circumstances_of(study: StudyConfig) -> dict[str, Any]:
-    """Return what two studies must have in common for their trainings to be compared, as plain data."""
-    document = study.model_dump(mode="json")
-    return {
-        "data": {key: value for key, value in document["data"].items() if key not in PATHS},
-        "recipe": {key: value for key, value in document["recipe"].items() if key != "cpu_threads"},
-    }
 
 
 def _network(digest: str, rows: pd.DataFrame, *, seconds: float) -> TrainedNetwork:

@@ -59,6 +59,7 @@ class Networks:
 
     def __init__(self, config: StudyConfig, dataset: ImageKind) -> None:
         """Keep what decides about a network."""
+        self._search = config.search
 
         def find(items: tuple[tuple[str, Any], ...]) -> Network:
             architecture = architecture_of(config.search, dict(items), dataset)
@@ -82,9 +83,16 @@ class Networks:
                 known = Network(record.digest, record.flops, max(0.0, *missed, 0.0))
                 self._known[tuple(sorted(trial.params.items()))] = known
 
-    def all_allowed(self, distributions: Mapping[str, BaseDistribution]) -> frozenset[str] | None:
-        """Return the digests of all networks within the bounds, or None where there are too many points to try them."""
-        points = all_points(distributions)
+    def everything(self) -> frozenset[str] | None:
+        """Return the digests of all networks within the bounds, or None where nobody can tell.
+
+        That is where there are too many points to try them, or where a sampler proposes a network twice.
+        """
+        search, points = self._search, None
+        if search.plan:
+            points = [network.model_dump(exclude_none=True) for network in search.plan]
+        elif search.sampler == "pareto":
+            points = all_points(distributions(search))
         if points is None:
             return None
         return frozenset(network.digest for network in map(self, points) if network.allowed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optuna import Study
@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-from nas.config.search import SearchConfig
+from nas.config.search import PlannedNetwork, SearchConfig
 from nas.sampling.pareto import ParetoSampler
 from nas.search.proposals import Networks, distributions
 from nas.search.storage.optuna_study import counts_for_nothing
@@ -53,6 +53,8 @@ def make_sampler(
             partial=partial,
             version=search.sampler_version,
         )
+    if search.sampler == "planned":
+        return PlannedSampler(search.plan)
     makers: dict[str, Callable[[int], BaseSampler]] = {"random": RandomSampler, "tpe": lambda s: _tpe(s, search)}
     return ReproducibleSampler(makers[search.sampler], seed=search.seed)
 
@@ -72,9 +74,7 @@ class ReproducibleSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Make this proposal's sampler."""
-        earlier = study.get_trials(deepcopy=False)[: trial.number]
-        index = trial.number - sum(map(counts_for_nothing, earlier))
-        key = hashlib.blake2b(f"{self._seed}/{index}".encode(), digest_size=4).digest()
+        key = hashlib.blake2b(f"{self._seed}/{proposal_index(study, trial)}".encode(), digest_size=4).digest()
         self._inner = self._make(int.from_bytes(key, "big"))
         self._inner.before_trial(study, trial)
 
@@ -93,6 +93,37 @@ class ReproducibleSampler(BaseSampler):
     ) -> Any:
         """Delegate."""
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+
+class PlannedSampler(BaseSampler):
+    """Proposes the networks of a plan, in its order."""
+
+    def __init__(self, plan: Sequence[PlannedNetwork]) -> None:
+        """Keep the plan."""
+        self._plan = plan
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Leave all to what follows."""
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Leave all to what follows."""
+        return {}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return a value of the network whose turn it is; what it leaves open is the first that is allowed."""
+        value = getattr(self._plan[proposal_index(study, trial)], param_name)
+        return getattr(param_distribution, "choices", (None,))[0] if value is None else value
+
+
+def proposal_index(study: Study, trial: FrozenTrial) -> int:
+    """Return how many proposals count before a trial's."""
+    earlier = study.get_trials(deepcopy=False)[: trial.number]
+    return trial.number - sum(map(counts_for_nothing, earlier))
 
 
 def _tpe(seed: int, search: SearchConfig) -> BaseSampler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from optuna.samplers import BaseSampler
 
 from nas.architecture.spec import Architecture
 from nas.config.study import StudyConfig, load_study_config, settled
-from nas.data.sources import Dataset, load_data
+from nas.data.sources import PATHS, Dataset, load_data
 from nas.errors import StudyError
 from nas.fronts.growth import Ended, Growth
 from nas.fronts.judged import Judgement
@@ -35,6 +36,7 @@ from nas.search.storage.reading import (
     stored_ends,
 )
 from nas.search.storage.store import Store
+from nas.search.storage.study_row import studies_like
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,14 @@ class Study:
             rows = Coordinators(self.database.engine, self.name)
             return rows.all(), rows.leader()
 
+    def scaling_names(self) -> list[str]:
+        """Return the names of the scaling studies that were run of this study, such as ``shape``."""
+        if not self.was_run() and not self.database.exists():
+            return []
+        with self.database.errors():
+            known = studies_like(self.database, f"{self.name}-")
+        return [name.removeprefix(f"{self.name}-") for name in known]
+
     def missing_trials(self) -> int:
         """Return how many trials the study still needs, besides those that have ended or are running."""
         if not self.was_run():
@@ -247,6 +257,11 @@ class Study:
         with self.database.errors():
             return weights_folder(self.store, self.directory)
 
+    def stored_config(self) -> StudyConfig | None:
+        """Return the definition as the database has it; None where the study has not been run."""
+        stored = self._stored()
+        return None if stored is None else stored[0]
+
     def _stored(self) -> tuple[StudyConfig, str] | None:
         """Return definition and fingerprint as the database has them, or None where it does not know the study."""
         if not self.database.exists():
@@ -254,6 +269,29 @@ class Study:
         self.database.prepare()
         with self.database.errors():
             return self.store.config()
+
+
+def scaling_study(study: Study, name: str, config: StudyConfig) -> Study:
+    """Return a scaling study of a study: it has a name, a folder and rows of its own in the same database."""
+    own = config.model_copy(update={"name": f"{study.name}-{name}"})
+    return replace(study, config=own, directory=study.directory / name, fingerprint="")
+
+
+def _scaling_study(study: Study, name: str) -> Study:
+    """Return a scaling study that was run before."""
+    blank = scaling_study(study, name, study.config)
+    stored = blank._stored()
+    if stored is None:
+        kinds = ", ".join(f"{study.name}:{known}" for known in study.scaling_names()) or "none"
+        raise StudyError(f"study {study.name!r} has no scaling study {name!r} in {study.database}; it has {kinds}")
+    config, fingerprint = stored
+    here = {key: getattr(study.config.data, key) for key in (*PATHS, "hf")}
+    config = config.model_copy(update={"data": config.data.model_copy(update=here)})
+    return replace(blank, config=config, fingerprint=fingerprint)
+
+
+_SCALING = re.compile(r"(?P<study>.{2,}):(?P<name>[a-z]+(-[0-9a-z]+)*)")
+"""A scaling study as one names it on the command line, such as ``cifar10:shape``."""
 
 
 Named: TypeAlias = str | Path | StudyConfig | Study
@@ -279,6 +317,8 @@ def find_study(study: Named, *, storage: str | None = None) -> Study:
         return study
     if isinstance(study, StudyConfig):
         config, directory = study, Path("studies") / study.name
+    elif isinstance(study, str) and (part := _SCALING.fullmatch(study)):
+        return _scaling_study(find_study(part["study"], storage=storage), part["name"])
     else:
         config, directory = load_study_config(study)
     return Study(config, directory, Database(storage) if storage else Database.in_folder(directory))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.data.sources import DataConfig, load_data, load_test
-from nas.data.split import Minimum, _in_proportion, at_most, carve
+from nas.data.split import Minimum, _in_proportion, at_most, carve, nested
 from nas.data.types import ImageSet, part_of, resembles_part
 from nas.errors import DataError
 
@@ -111,3 +111,23 @@ def test_rare_classes_are_told() -> None:
 def test_parts_are_known_by_their_common_names(name: str, part: str | None) -> None:
     assert part_of(name) == part
     assert resembles_part("seg_train") == "train" and part_of("seg_train") is None
+
+
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=2, max_size=8),
+    numbers=st.lists(st.integers(1, 300), min_size=2, max_size=2).map(sorted),
+)
+def test_fewer_training_images_are_among_more_and_in_proportion(counts: list[int], numbers: list[int]) -> None:
+    images, everything = images_of(counts), np.arange(sum(counts))[::2]
+    fewer, more = (nested(everything, images, number, 0) for number in numbers)
+    assert set(fewer) <= set(more) <= set(everything)
+    assert len(fewer) == min(numbers[0], len(everything))
+    shares = np.bincount(images.labels[everything], minlength=len(counts)) * len(fewer) / len(everything)
+    assert np.all(np.abs(np.bincount(images.labels[fewer], minlength=len(counts)) - shares) <= 1)
+
+
+def test_fewer_training_images_leave_the_validation_images_as_they_are() -> None:
+    whole, half = (load_data(DataConfig(digits=True, train_images=number)) for number in (None, 300))
+    assert len(half.train) == 300
+    assert np.array_equal(whole.validation.stored, half.validation.stored)
+    assert half.identity.content == whole.identity.content

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from nas.models.backends import Latency
 from nas.records import TrialRecord
 from nas.search.bounds import measured_alike
-from nas.search.proposals import Candidate, Networks, distributions, propose
+from nas.search.proposals import Candidate, Networks, propose
 from nas.search.run.recovery import end_unwritten
 from nas.search.run.wanted import Rungs
 from nas.search.samplers import make_sampler
@@ -37,7 +37,7 @@ class Proposer:
         self._study, self._store, self._trainings, self._devices = study, study.store, trainings, devices
         self._config, search = study.config, study.config.search
         networks = Networks(study.config, study.dataset)
-        self._everything = networks.all_allowed(distributions(search)) if search.sampler == "pareto" else None
+        self._everything = networks.everything()
         sampler = make_sampler(search, networks, partial=rungs.partial_accuracies if rungs.all else None)
         self.optuna = study.optuna(sampler)
         self._asking = False

@@ -15,11 +15,13 @@ from nas.config.study import StudyConfig, earlier_ways, idle_keys
 from nas.data.sources import Dataset
 from nas.errors import ConfigError, StudyError
 from nas.executors.inline import Inline
+from nas.executors.known import Known
 from nas.executors.processes import Processes
 from nas.executors.ray import Ray
 from nas.executors.task import Executor
 from nas.models.device import devices_of
 from nas.processes.interrupts import Interrupts
+from nas.search.alike import TrainedElsewhere
 from nas.search.bounds import require_hands, require_memory, require_rungs, require_satisfiable
 from nas.search.run.clock import HandClock
 from nas.search.run.coordinator import Coordinator
@@ -115,7 +117,7 @@ def run_study(
                 build = partial(
                     Coordinator,
                     begun,
-                    hands,
+                    Known(hands, TrainedElsewhere(begun)) if begun.config.search.plan else hands,
                     lease=lease,
                     devices=devices,
                     trials=ENDLESS if trials is None and until else trials,

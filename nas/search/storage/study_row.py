@@ -17,6 +17,13 @@ from nas.search.storage.packing import pack, unpack
 from nas.search.storage.schema import STUDY
 
 
+def studies_like(database: Database, prefix: str) -> list[str]:
+    """Return the names of a database's studies that begin so, in alphabetical order."""
+    query = sa.select(STUDY.c.name).where(STUDY.c.name.startswith(prefix, autoescape=True)).order_by(STUDY.c.name)
+    with database.engine.connect() as connection:
+        return list(connection.execute(query).scalars())
+
+
 class StudyRow:
     """Reads and writes the row of one study."""
 
@@ -99,12 +106,28 @@ class StudyRow:
                 f"study {self.study!r} cannot continue with a changed definition ({'; '.join(changed)});"
                 " undo the change, or give the changed study another name"
             )
+        self._note_plan(stored[0], config)
         then = self.images()
         told = require_same_images(self.study, then=then, now=images)
         if not then.content:  # an earlier version did not note them
             with self._engine.begin() as connection:
                 connection.execute(STUDY.update().where(STUDY.c.name == self.study).values(row))
         return told
+
+    def _note_plan(self, stored: StudyConfig, config: StudyConfig) -> None:
+        """Write a plan that has grown since.
+
+        Raises:
+            StudyError: It has changed otherwise.
+        """
+        before, now = stored.search.plan, config.search.plan
+        if now[: len(before)] != before:
+            raise StudyError(f"study {self.study!r}: search.plan has changed; networks can only be added at its end")
+        if now != before:
+            search = stored.search.model_copy(update={"plan": now, "trials": config.search.trials})
+            text = stored.model_copy(update={"search": search}).model_dump_json()
+            with self._engine.begin() as connection:
+                connection.execute(STUDY.update().where(STUDY.c.name == self.study).values(config=text))
 
     def val_labels(self) -> ClassNumbers | None:
         """Return the labels of the validation images, int64 of shape (images,); None where they were not noted."""
