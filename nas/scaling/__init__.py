@@ -1,0 +1,1 @@
+"""How a network should grow: rules, the networks that they make, and all networks of one cost."""
