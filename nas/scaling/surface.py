@@ -31,6 +31,8 @@ _ROWS, _COLUMNS = np.triu_indices(3)
 _SHRUNK = np.array([False] * 4 + [True] * 6)
 _WIDE = 10.0
 """Factor of the constant column: the level of all errors is free."""
+_LEAST_RANGE = 0.9
+"""Octaves that costs must span to tell exponents: among networks of one cost a wider one is a shallower one."""
 _FAR, _PASSES = 5.0, 3
 """Robust standard deviations above the surface from which on a network tells nothing of the others."""
 
@@ -76,7 +78,7 @@ class Surface:
     """Error over width, depth and resolution, as far as it is known.
 
     Attributes:
-        cost: How the cost follows them.
+        cost: How it follows them.
         places: Of the networks, as log2 coefficients, (networks, 3).
         costs: log2 of what each of them costs, (networks,).
         aside: Networks that fell far behind their like, as those do that did not learn; they count for nothing here.
@@ -133,15 +135,17 @@ def fit_surface(evidence: Evidence, *, cost: str = "flops", exponents: Sequence[
     Args:
         evidence: Trainings of networks that differ in width, depth and resolution.
         cost: ``flops``, ``params``, ``activations`` or ``seconds`` (of a training).
-        exponents: Of width, depth and resolution in the cost; default: those of a plane through the networks' own.
+        exponents: Of width, depth and resolution in the cost; default: those of a plane through the networks' own
+            costs; needed where all cost about the same.
 
     Raises:
-        StudyError: The networks are too few, of several families, all of one shape, or their cost is not known.
+        StudyError: The networks are too few, of several families, all of one shape, or their cost is not known or tells
+            no exponents.
     """
     _require_enough(evidence)
     places = np.log2(np.column_stack([evidence.column(name) for name in DIMENSIONS]))
     costs = _costs(evidence, cost)
-    plane = _plane(cost, places, costs, exponents)
+    plane = cost_plane(cost, places, costs, exponents)
     center = places.mean(axis=0)
     columns = _columns(places - center)
     values = np.log(np.maximum(evidence.column("error"), 0.5 / evidence.val_images))
@@ -154,6 +158,30 @@ def fit_surface(evidence: Evidence, *, cost: str = "flops", exponents: Sequence[
             break
     aside = tuple(network for network, counts in zip(evidence.networks, before, strict=True) if not counts)
     return Surface(plane, places, costs, aside, center, drawn.coefficients, drawn.mean, drawn.scatter)
+
+
+def cost_plane(name: str, places: Array, costs: Array, exponents: Sequence[float] | None = None) -> CostPlane:
+    """Return a cost as powers of width, depth and resolution, through the middle of some networks.
+
+    Args:
+        name: Of the cost.
+        places: log2 coefficients, (networks, 3).
+        costs: log2 of the costs, (networks,).
+        exponents: Of the powers; default: those of the plane that fits best.
+
+    Raises:
+        StudyError: The networks cost nearly the same, which tells no exponents, or the cost rises with no dimension.
+    """
+    center = places.mean(axis=0)
+    if exponents is not None:
+        powers = np.asarray(exponents, float)
+    elif np.ptp(costs) < _LEAST_RANGE:
+        raise StudyError(f"{name}: all networks cost about the same, which does not tell how it follows their shape")
+    else:
+        powers = np.linalg.lstsq(places - center, costs - costs.mean(), rcond=None)[0]
+    if powers.shape != (3,) or not (powers > 0).any():
+        raise StudyError(f"{name}: rises with none of width, depth and resolution")
+    return CostPlane(name, float(costs.mean() - center @ powers), powers)
 
 
 def interval(values: Array) -> tuple[Array, Array]:
@@ -212,17 +240,6 @@ def _costs(evidence: Evidence, name: str) -> Array:
         raise StudyError(f"{evidence.source}: {name} of some networks are not known")
     found: Array = np.log2(costs)
     return found
-
-
-def _plane(name: str, places: Array, costs: Array, exponents: Sequence[float] | None) -> CostPlane:
-    if exponents is None:
-        center = places.mean(axis=0)
-        slopes = np.linalg.lstsq(places - center, costs - costs.mean(), rcond=None)[0]
-    else:
-        slopes = np.asarray(exponents, float)
-    if slopes.shape != (3,) or not (slopes > 0).any():
-        raise StudyError(f"{name}: rises with none of width, depth and resolution")
-    return CostPlane(name, float(costs.mean() - places.mean(axis=0) @ slopes), slopes)
 
 
 def _usual(residuals: Array, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

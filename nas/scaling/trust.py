@@ -22,6 +22,7 @@ from nas.fronts.judged import guess_noise
 from nas.fronts.posterior import Trainings
 from nas.fronts.shrinkage import expected
 from nas.scaling.evidence import Evidence, TrainedNetwork
+from nas.scaling.ridge import DRAWS
 from nas.scaling.surface import Interval, interval
 from nas.units import format_count
 
@@ -30,8 +31,6 @@ FEWEST = 8
 BANDS = 3
 HOLDS = 0.5
 """An order holds where the whole interval of tau is above this: three pairs of four are in the same order."""
-
-_DRAWS = 1000
 
 
 class Band(NamedTuple):
@@ -110,7 +109,9 @@ def trust(short: Evidence, long: Evidence, *, bands: int = BANDS) -> Trust:
         raise StudyError(f"at least one band of cost is needed, but {bands} were given")
     names = _name(short), _name(long)
     known = {network.digest: network for network in short.networks}
-    both = [(known[network.digest], network) for network in long.networks if network.digest in known]
+    both = [
+        (known[network.digest], network) for network in long.only(long.networks).networks if network.digest in known
+    ]
     if len(both) < FEWEST:
         return Trust(
             *names, (), None, None, f"needs {FEWEST} networks that were trained both ways; there are {len(both)}"
@@ -143,30 +144,37 @@ def tau(one: Array, other: Array) -> float:
     return 0.0 if math.isnan(found) else found
 
 
-def tau_interval(one: Array, other: Array, *, draws: int = _DRAWS) -> Interval:
+def tau_interval(one: Array, other: Array, *, draws: int = DRAWS) -> Interval:
     """Return Kendall's tau of two orders of networks and its interval, by drawing the networks anew."""
-    low, high = interval(_drawn_taus(one, other, _drawn(len(one), draws)))
+    low, high = interval(drawn_taus(one, other, drawn_counts(len(one), draws)))
     return Interval(tau(one, other), float(low), float(high))
 
 
-def _drawn(count: int, draws: int) -> Array:
+def drawn_counts(count: int, draws: int = DRAWS) -> Array:
     """Return how often each of some things is drawn, (draws, things)."""
     generator = np.random.default_rng(0)
     return generator.multinomial(count, np.full(count, 1 / count), size=draws).astype(float)
 
 
-def _drawn_taus(one: Array, other: Array, drawn: Array) -> Array:
-    """Return tau-b of networks that were drawn so often; those drawn twice are no pair."""
-    ups = np.sign(one[:, None] - one), np.sign(other[:, None] - other)
+def drawn_taus(one: Array, other: Array, drawn: Array) -> Array:
+    """Return tau-b of things that were drawn so often, (draws,); two of the same thing are no pair.
 
-    def total(signs: Array) -> Array:
-        found: Array = np.einsum("dn,dn->d", drawn @ signs, drawn)
-        return found
-
-    untied = np.sqrt(total(ups[0] ** 2) * total(ups[1] ** 2))
-    agreed = total(ups[0] * ups[1])
+    Args:
+        one: By which the things are ordered, (things,).
+        other: By which they are ordered too, (things,).
+        drawn: Of shape (draws, things).
+    """
+    signs = np.sign(one[:, None] - one), np.sign(other[:, None] - other)
+    agreed = _pairs(signs[0] * signs[1], drawn)
+    untied = np.sqrt(_pairs(signs[0] ** 2, drawn) * _pairs(signs[1] ** 2, drawn))
     taus: Array = np.divide(agreed, untied, out=np.zeros_like(agreed), where=untied > 0)
     return taus
+
+
+def _pairs(values: Array, drawn: Array) -> Array:
+    """Return the sums of values over all pairs that were drawn."""
+    found: Array = np.einsum("dn,dn->d", drawn @ values, drawn)
+    return found
 
 
 def _worth(networks: Sequence[TrainedNetwork], evidence: Evidence) -> Array:
@@ -176,11 +184,16 @@ def _worth(networks: Sequence[TrainedNetwork], evidence: Evidence) -> Array:
 
 
 def _band(flops: Array, first: Array, last: Array, worth: Array) -> Band:
-    drawn = _drawn(len(flops), _DRAWS)
-    low, high = interval(_drawn_taus(first, last, drawn))
+    drawn = drawn_counts(len(flops))
+    low, high = interval(drawn_taus(first, last, drawn))
     lost = np.array([_regret(first[some], worth[some]) for some in (row > 0 for row in drawn)])
     regret = Interval(_regret(first, worth), *map(float, interval(lost)))
-    return Band((flops.min(), flops.max()), len(flops), Interval(tau(first, last), float(low), float(high)), regret)
+    return Band(
+        (float(flops.min()), float(flops.max())),
+        len(flops),
+        Interval(tau(first, last), float(low), float(high)),
+        regret,
+    )
 
 
 def _regret(first: Array, worth: Array) -> float:
@@ -197,5 +210,5 @@ def _tau(band: Band) -> str:
 
 def _beyond(band: Band) -> str:
     """Say what is known of the first band in which the order does not hold."""
-    known = "it does not hold" if band.tau.high < HOLDS else "it is not known"
-    return f"above it {known} ({_tau(band)})"
+    known = "does not hold" if band.tau.high < HOLDS else "is not known"
+    return f"above, it {known} ({_tau(band)})"
