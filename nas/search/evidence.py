@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -75,5 +76,10 @@ def _network(digest: str, rows: pd.DataFrame, *, seconds: float) -> TrainedNetwo
         activations=int(first["activations"]),
         accuracies=dict(zip(map(int, rows["seed"]), map(float, rows["val_accuracy"]), strict=True)),
         seconds=seconds,
-        choices={name: first[name] for name in DIMENSIONS if name in rows.columns and pd.notna(first[name])},
+        choices={name: _plain(first[name]) for name in DIMENSIONS if name in rows.columns and pd.notna(first[name])},
     )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a frame as Python has it."""
+    return value.item() if hasattr(value, "item") else value
