@@ -18,6 +18,7 @@ ROOMS = (
 """From the ground up: a room imports only from rooms that stand before it."""
 ONLY = {
     "fronts": {"errors", "units", "records", "config", "processes"},
+    "scaling": {"errors", "units", "records", "schema", "processes", "architecture", "fronts"},
     "sampling": {"errors", "units", "records", "config", "fronts", "processes"},
     "search/storage": {"errors", "units", "records", "config", "fronts", "processes", "architecture", "models"},
 }

@@ -160,20 +160,21 @@ def count_cost(architecture: Architecture) -> Cost:
     for section in sections(architecture):
         parts.append(_count_section(section, shape))
         shape = parts[-1].after
-    parts.append(_count_classifier(shape, architecture.num_classes))
+    parts.append(count_classifier(shape, architecture.num_classes))
     return Cost.of_sections(parts)
 
 
 def _count_section(section: Section, before: Shape) -> SectionCost:
     counts, peak, after = [], 0, before
     for run in runs(section.parts, before):
-        counts.append(_count_run(run))
+        counts.append(count_run(run))
         peak = max(peak, peak_elements(run))
         after = run.after
     return SectionCost(section.name, len(section.parts), before, after, _add(counts), BYTES_PER_ELEMENT * peak)
 
 
-def _count_run(run: Run) -> Counts:
+def count_run(run: Run) -> Counts:
+    """Count what a layer or block costs, all its repeats together."""
     if isinstance(run.part, Block):
         counts = _count_block(run.part, run.before)
     elif isinstance(run.part, Conv):
@@ -188,7 +189,7 @@ def _count_run(run: Run) -> Counts:
 @lru_cache(maxsize=1 << 18)
 def _count_block(block: Block, shape: Shape) -> Counts:
     trace = trace_block(block, shape)
-    parts = [_count_run(run) for branch in (*trace.branches, trace.shortcut) for run in branch]
+    parts = [count_run(run) for branch in (*trace.branches, trace.shortcut) for run in branch]
     return _add([Counts(params=_slopes(block.activation)), *parts])
 
 
@@ -223,7 +224,8 @@ def _slopes(activation: Activation) -> int:
     return 1 if activation == "prelu" else 0
 
 
-def _count_classifier(shape: Shape, num_classes: int) -> SectionCost:
+def count_classifier(shape: Shape, num_classes: int) -> SectionCost:
+    """Count what the classifier costs, given the shape (channels, size) that enters it."""
     weights = shape.channels * num_classes
     counts = Counts(
         linear=weights,

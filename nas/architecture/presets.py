@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
+from nas.architecture.point import Point
 from nas.architecture.space import SearchSpace, load_space
 from nas.architecture.spec import Architecture
 from nas.errors import ConfigError
-from nas.schema import did_you_mean, shipped
+from nas.schema import did_you_mean, names_of, shipped
 
 
 class _Compound(NamedTuple):
@@ -80,40 +82,65 @@ def preset(name: str, *, num_classes: int = 1000, in_channels: int = 3, resoluti
         ConfigError: There is no such preset; the message lists all presets.
         ArchitectureError: The resolution is too small for the strides.
     """
+    point = preset_point(name, num_classes=num_classes, in_channels=in_channels, resolution=resolution)
+    return point.architecture()
+
+
+def preset_point(name: str, *, num_classes: int = 1000, in_channels: int = 3, resolution: int | None = None) -> Point:
+    """Return the point of its space at which a reference network lies.
+
+    Args:
+        name: One of ``PRESETS``, such as ``efficientnet_b0``.
+        num_classes: Number of logits.
+        in_channels: Number of channels of the images.
+        resolution: Resolution in pixels; default: the network's native one.
+
+    Raises:
+        ConfigError: There is no such preset; the message lists all presets.
+    """
     if name not in PRESETS:
         raise ConfigError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}")
-    space, width, depth, native = _point(name)
-    architecture = space.architecture(
-        width=width,
-        depth=depth,
-        resolution=native if resolution is None else resolution,
+    native = _point(name)
+    return replace(
+        native,
+        resolution=native.resolution if resolution is None else resolution,
         num_classes=num_classes,
         in_channels=in_channels,
     )
-    return replace(architecture, name=name)
 
 
-class _Point(NamedTuple):
-    """A space and the coefficients of a reference network in it."""
+def named_point(name: str | Path, *, num_classes: int = 1000, in_channels: int = 3) -> Point:
+    """Return the point that a preset means, or the coefficients (1, 1) of a space's table.
 
-    space: SearchSpace
-    width: float
-    depth: float
-    resolution: int
+    Args:
+        name: A preset, a shipped space, or the path of a space file.
+        num_classes: Number of logits.
+        in_channels: Number of channels of the images.
+
+    Raises:
+        ConfigError: There is no such preset or space, or the file is wrong.
+    """
+    if name in PRESETS:
+        return preset_point(str(name), num_classes=num_classes, in_channels=in_channels)
+    spaces = names_of("search_spaces")
+    if str(name) not in spaces and Path(name).suffix not in {".yaml", ".yml"}:
+        raise ConfigError(f"unknown preset or space {str(name)!r}{did_you_mean(str(name), [*PRESETS, *spaces])}")
+    space = load_space(name)
+    return Point(space, 1.0, 1.0, space.base_resolution, num_classes, in_channels)
 
 
 @lru_cache(maxsize=len(PRESETS))
-def _point(name: str) -> _Point:
+def _point(name: str) -> Point:
     if name in _EFFICIENTNETS:
         width, depth, resolution, dropout = _EFFICIENTNETS[name]
         # torchvision/models/efficientnet.py: the largest three keep the epsilon of the TensorFlow weights
         epsilon = 1e-3 if name[-2:] in {"b5", "b6", "b7"} else 1e-5
         space = _shipped("efficientnet").model_copy(update={"dropout": dropout, "norm_epsilon": epsilon})
-        return _Point(space, width, depth, resolution)
+        return Point(space, width, depth, resolution, name=name)
     if name in _RESNETS:
-        return _Point(_resnet(_RESNETS[name]), 1.0, 1.0, 224)
+        return Point(_resnet(_RESNETS[name]), 1.0, 1.0, 224, name=name)
     space_name, resolution = {**_V2, **_INCEPTIONS}[name]
-    return _Point(_shipped(space_name), 1.0, 1.0, resolution)
+    return Point(_shipped(space_name), 1.0, 1.0, resolution, name=name)
 
 
 def _resnet(network: _ResNet) -> SearchSpace:

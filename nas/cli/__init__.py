@@ -13,6 +13,7 @@ import typer
 from nas.cli import cost, export, latency, search, study, table, train
 from nas.cli.options import complain
 from nas.cli.output import Output, say
+from nas.cli.scale import scale
 from nas.errors import Interrupted, NasError, UserError
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(table.table)
+app.add_typer(scale)
 
 
 def main() -> None:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli.network import (
+    ActivationName,
+    Cardinality,
+    Channels,
+    Classes,
+    Depth,
+    Expansion,
+    Kernel,
+    Resolution,
+    SqueezeExcitation,
+    Width,
+    architecture_of,
+    given_options,
+)
 from nas.cli.options import (
     AsJson,
     Device,
@@ -18,7 +31,7 @@ from nas.cli.options import (
     refuse_typed,
     split_integers,
 )
-from nas.errors import ConfigError, NasError
+from nas.errors import NasError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,21 +46,16 @@ def cost(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME|FILE...", help="Presets, search spaces, or architecture files.")
     ],
-    width: Annotated[float | None, typer.Option(help="Width coefficient (search spaces only).")] = None,
-    depth: Annotated[float | None, typer.Option(help="Depth coefficient (search spaces only).")] = None,
-    resolution: Annotated[int | None, typer.Option(help="Resolution in pixels.")] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes.  [default: 1000]")] = None,
-    channels: Annotated[int | None, typer.Option(help="Channels of the images.  [default: 3]")] = None,
-    kernel: Annotated[int | None, typer.Option(help="Size of the spatial kernels (search spaces only).")] = None,
-    expansion: Annotated[int | None, typer.Option(help="Expansion ratio (search spaces only).")] = None,
-    cardinality: Annotated[int | None, typer.Option(help="Groups in each bottleneck (search spaces only).")] = None,
-    activation: Annotated[
-        str | None, typer.Option(help="Activation: relu, silu, gelu ... (search spaces only).")
-    ] = None,
-    squeeze_excitation: Annotated[
-        bool | None,
-        typer.Option("--squeeze-excitation/--no-squeeze-excitation", help="Turn it on or off (search spaces only)."),
-    ] = None,
+    width: Width = None,
+    depth: Depth = None,
+    resolution: Resolution = None,
+    classes: Classes = None,
+    channels: Channels = None,
+    kernel: Kernel = None,
+    expansion: Expansion = None,
+    cardinality: Cardinality = None,
+    activation: ActivationName = None,
+    squeeze_excitation: SqueezeExcitation = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Also measure the built network, and fail if the figures differ.")
     ] = False,
@@ -69,19 +77,18 @@ def cost(
     from nas.architecture.cost import count_cost
     from nas.cli.progress import make_console
 
-    options = {
-        "width": width,
-        "depth": depth,
-        "resolution": resolution,
-        "classes": classes,
-        "channels": channels,
-        "kernel": kernel,
-        "expansion": expansion,
-        "cardinality": cardinality,
-        "activation": activation,
-        "squeeze-excitation": squeeze_excitation,
-    }
-    given = {key: value for key, value in options.items() if value is not None}
+    given = given_options(
+        width=width,
+        depth=depth,
+        resolution=resolution,
+        classes=classes,
+        channels=channels,
+        kernel=kernel,
+        expansion=expansion,
+        cardinality=cardinality,
+        activation=activation,
+        squeeze_excitation=squeeze_excitation,
+    )
     networks = [architecture_of(name, given) for name in names]
     batches, backends = split_integers("--batch", batch), known_backends(backend)
     _require_applicable(device, latency=latency, training_memory=training_memory)
@@ -246,41 +253,3 @@ _FIGURES = (
 
 def _figures(counted: Any) -> dict[str, Any]:
     return {name: getattr(counted, name) for name in _FIGURES}
-
-
-def architecture_of(name: str, options: dict[str, Any]) -> Architecture:
-    """Return the network that a name, a file and options of ``nas cost`` mean."""
-    from nas.architecture.presets import PRESETS, preset
-    from nas.architecture.serialization import load_architecture
-    from nas.architecture.space import load_space
-    from nas.schema import did_you_mean, names_of
-
-    if Path(name).suffix == ".json":
-        _refuse(options, set(), f"{name} is an architecture file")
-        return load_architecture(name)
-    keywords = {"classes": "num_classes", "channels": "in_channels"}
-    given = {keywords.get(key, key): value for key, value in options.items()}
-    for key in ("classes", "channels", "resolution"):
-        if options.get(key, 1) < 1:
-            raise ConfigError(f"--{key} must be at least 1, but is {options[key]}")
-    if name in PRESETS:
-        _refuse(options, {"resolution", "classes", "channels"}, f"{name} is a preset")
-        return preset(name, **given)
-    spaces = names_of("search_spaces")
-    if name not in spaces and Path(name).suffix not in {".yaml", ".yml"}:
-        raise ConfigError(f"unknown preset or space {name!r}{did_you_mean(name, [*PRESETS, *spaces])}")
-    space = load_space(name)
-    choices = {key.replace("-", "_"): given.pop(key) for key in _CHOICES if key in given}
-    coefficients = {"num_classes": 1000, "resolution": space.base_resolution, **given}
-    return (space.choose(**choices) if choices else space).architecture(**coefficients)
-
-
-_CHOICES = ("kernel", "expansion", "cardinality", "activation", "squeeze-excitation")
-
-
-def _refuse(options: dict[str, Any], allowed: set[str], reason: str) -> None:
-    for key in options:
-        if key not in allowed:
-            raise ConfigError(
-                f"--{key} does not apply: {reason}; allowed: {', '.join(sorted(allowed)) or 'no options'}"
-            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nas.cli.cost import architecture_of
+from nas.cli.network import architecture_of
 from nas.cli.trial import named_trial
 from nas.errors import ConfigError, StudyError
 

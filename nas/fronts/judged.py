@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -131,15 +131,15 @@ def _model(
     known = over_seeds(trials, repeats)
     given = {} if labels is None or answers is None else answers
     seen = {key: shares(given[key], labels, metric=metric) for key in given} if labels is not None else {}
-    guess = guess_noise(known, seen, val_images=val_images)
+    guess = guess_noise(known.values(), seen, val_images=val_images)
     networks = tuple(Trainings(trial.flops, trial.space, values) for trial, values in known.items())
     return _Model(known, networks, guess, _image_noise(known, repeats, trials, seen))
 
 
 def guess_noise(
-    known: Mapping[TrialRecord, Sequence[float]], seen: Mapping[tuple[int, int], Array], *, val_images: int
+    accuracies: Collection[Sequence[float]], seen: Mapping[tuple[int, int], Array], *, val_images: int
 ) -> NoiseGuess:
-    """Return what is known of the noise of one training.
+    """Return what is known of the noise of one training, given those of each network.
 
     What is assumed until networks are trained again is the noise of drawing the validation images: of the answers that
     are known, the median, else that of an accuracy (binomial).
@@ -147,9 +147,9 @@ def guess_noise(
     if seen:
         assumed = float(np.median([sampling_error(share) for share in seen.values()]))
     else:
-        assumed = binomial_error([values[0] for values in known.values()], val_images=val_images)
-    squares = sum(float(np.var(values)) * len(values) for values in known.values() if len(values) > 1)
-    further = sum(len(values) - 1 for values in known.values())
+        assumed = binomial_error([values[0] for values in accuracies], val_images=val_images)
+    squares = sum(float(np.var(values)) * len(values) for values in accuracies if len(values) > 1)
+    further = sum(len(values) - 1 for values in accuracies)
     return NoiseGuess(max(assumed, least_error(val_images)), squares, further)
 
 

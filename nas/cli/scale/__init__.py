@@ -1,0 +1,12 @@
+"""Commands of the scaling lab."""
+
+from __future__ import annotations
+
+import typer
+
+from nas.cli.scale import family
+
+scale = typer.Typer(name="scale", help="How should a network grow when the budget grows?", no_args_is_help=True)
+
+for command in (family.family,):
+    scale.command()(command)
