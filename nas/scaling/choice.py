@@ -1,0 +1,87 @@
+"""Which form of law: the one that foretells dearer networks best from cheaper ones, and not the one that fits best.
+
+The dearest networks are held out, once only one cost and once up to half of them; each form is fitted to the others and
+asked for the error of those. A form with more parameters fits better, and foretells worse where the points do not need
+them. How likely a form is follows from how far it missed (its predictive likelihood: Dawid 1984, "Statistical theory:
+the prequential approach").
+
+That a law without an offset foretells well does not tell that there is none: it may be too small to be seen so far. So
+what could as well have been is drawn from the forms that have one, which may be zero there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.fronts.geometry import Array
+from nas.scaling.curves import Curves, joined
+from nas.scaling.fitting import Fitted, Form, draw_curves, fit_form
+from nas.scaling.points import Points
+
+_WAYS = 6
+"""Most ways to hold networks out."""
+_EQUAL = 1e-6
+"""Share of the errors below which a miss is none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A form of law that was tried.
+
+    Attributes:
+        fitted: To all points.
+        missed: Root of the mean square by which it missed held-out dearer networks, in the unit of the error.
+        likely: Predictive likelihood as a share of all forms', in 0 to 1.
+    """
+
+    fitted: Fitted
+    missed: float
+    likely: float
+
+
+def choose(forms: Sequence[Form], points: Points) -> list[Candidate]:
+    """Return the forms by how well they extrapolate, the chosen one first.
+
+    Args:
+        forms: Simple ones first; of equals the first is chosen.
+        points: Of one cause, with more distinct costs than any form has parameters.
+    """
+    least = max(form.parameters for form in forms) + 1
+    ways = _ways(points, least)
+    squares = np.array([[_missed(form, points, held) for held in ways] for form in forms]).mean(axis=1)
+    costs = len(np.unique(points.causes[0]))
+    logs = -0.5 * (costs - least) * np.log(squares + (_EQUAL * points.errors.mean()) ** 2)
+    likely = np.exp(logs - logs.max())
+    likely /= likely.sum()
+    order = sorted(range(len(forms)), key=lambda index: -round(float(likely[index]), 6))
+    return [
+        Candidate(fit_form(forms[index], points, rounds=45), float(np.sqrt(squares[index])), float(likely[index]))
+        for index in order
+    ]
+
+
+def draw(candidates: Sequence[Candidate], count: int, generator: np.random.Generator) -> Curves:
+    """Return laws that could as well have been, of each form with an offset as many as it is likely."""
+    able = [candidate for candidate in candidates if candidate.fitted.form.offset]
+    ends = np.cumsum([candidate.likely for candidate in able])
+    numbers = np.diff(np.round(count * ends / ends[-1]).astype(int), prepend=0)
+    drawn = zip(able, numbers, strict=True)
+    return joined([draw_curves(candidate.fitted, int(number), generator) for candidate, number in drawn if number])
+
+
+def _ways(points: Points, least: int) -> list[Array]:
+    """Return which points are held out, in some ways; at least so many costs never are."""
+    costs = np.unique(points.causes[0])
+    first = min(max(least, len(costs) // 2), len(costs) - 1)
+    kept = np.unique(np.linspace(first, len(costs) - 1, _WAYS).astype(int))
+    return [points.causes[0] > costs[number - 1] for number in kept]
+
+
+def _missed(form: Form, points: Points, held: Array) -> float:
+    """Return the mean square by which a form, fitted to the others, misses the points that are held out."""
+    rest = points.some(held)
+    away = rest.errors - fit_form(form, points.some(~held)).curve.errors(rest.causes)[0]
+    return float(np.average(away**2, weights=rest.weights))

@@ -1,0 +1,122 @@
+"""Laws as arrays: many sets of parameters, and the errors that they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from nas.fronts.geometry import Array
+
+LEVEL = 0.9
+"""Probability of all intervals."""
+_HALVINGS = 50
+
+
+class Prediction(NamedTuple):
+    """Errors of a law, and their 90 % intervals; arrays of one shape.
+
+    Attributes:
+        mean: What the law says.
+        low: Lower ends.
+        high: Upper ends.
+    """
+
+    mean: Array
+    low: Array
+    high: Array
+
+
+class Amount(NamedTuple):
+    """A number and its 90 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """Some laws of the same causes: cost, or cost and number of images.
+
+    The error is ``offset + sum(factors / (cause / unit)^exponents)``; with a bend the sum is multiplied by
+    ``(chance - error)^bend``: the law M4 of Alabdulmohsin et al. 2022, arXiv:2209.06640, which ends in chance at no cost.
+
+    Attributes:
+        offset: Error that no cost takes away, of shape (laws,).
+        factors: Of shape (laws, causes).
+        exponents: Of shape (laws, causes), above zero.
+        bend: Of shape (laws,); 0 for laws that know no chance.
+        units: Logarithms of the units of the causes, (causes,).
+        chance: Error of guessing; only laws with a bend know it.
+    """
+
+    offset: Array
+    factors: Array
+    exponents: Array
+    bend: Array
+    units: Array
+    chance: float = np.inf
+
+    def errors(self, causes: Array) -> Array:
+        """Return the error of each law at points of shape (causes, points), of shape (laws, points)."""
+        logs = np.log(causes) - self.units[:, None]
+        parts = (self.factors[:, :, None] * np.exp(-self.exponents[:, :, None] * logs)).sum(axis=1)
+        errors: Array = self.offset[:, None] + parts
+        bent = self.bend > 0
+        if bent.any():
+            errors[bent] = self._bent(self.offset[bent, None], parts[bent], self.bend[bent, None])
+        return errors
+
+    def _bent(self, offset: Array, parts: Array, bend: Array) -> Array:
+        """Return the errors between offset and chance that solve the law, on both sides of which the error stands."""
+        low, high = np.broadcast_to(offset, parts.shape), np.full(parts.shape, self.chance)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            above = middle > offset + parts * np.maximum(self.chance - middle, 0.0) ** bend
+            low, high = np.where(above, low, middle), np.where(above, middle, high)
+        return (low + high) / 2
+
+    def parameters(self) -> dict[str, Array]:
+        """Return the parameters by name in the units of the causes, each of shape (laws,)."""
+        factors = self.factors * np.exp(self.exponents * self.units)
+        named = {"E": self.offset}
+        for index, (factor, exponent) in enumerate((("A", "alpha"), ("B", "beta"))[: len(self.units)]):
+            named |= {factor: factors[:, index], exponent: self.exponents[:, index]}
+        return named if not self.bend.any() else {**named, "bend": self.bend}
+
+
+def joined(parts: list[Curves]) -> Curves:
+    """Return several sets of laws of the same points as one."""
+    names = ("offset", "factors", "exponents", "bend")
+    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    return Curves(*arrays, parts[0].units, parts[0].chance)
+
+
+def interval(values: Array, mean: Array) -> tuple[Array, Array]:
+    """Return the ends of the central interval of draws over their first axis; the mean is never outside."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return np.minimum(low, mean), np.maximum(high, mean)
+
+
+def predict(curve: Curves, draws: Curves, *causes: Array) -> Prediction:
+    """Return what a law says, and by draws of it how sure that is.
+
+    Args:
+        curve: One law.
+        draws: What it could as well have been.
+        *causes: That broadcast with each other.
+    """
+    spread = np.broadcast_arrays(*causes)
+    stacked = np.array([cause.ravel() for cause in spread])
+    mean = curve.errors(stacked)[0]
+    ends = interval(draws.errors(stacked), mean)
+    return Prediction(*(values.reshape(spread[0].shape) for values in (mean, *ends)))
+
+
+def known_within(curve: Curves, draws: Curves) -> dict[str, tuple[float, float]]:
+    """Return the interval of each parameter."""
+    means, drawn = curve.parameters(), draws.parameters()
+    ends = {name: interval(drawn[name], values[0]) for name, values in means.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
