@@ -18,8 +18,11 @@ ROOMS = (
 """From the ground up: a room imports only from rooms that stand before it."""
 ONLY = {
     "fronts": {"errors", "units", "records", "config", "processes"},
+    "scaling": {"errors", "units", "records", "schema", "architecture", "fronts", "processes"},
     "sampling": {"errors", "units", "records", "config", "fronts", "processes"},
-    "search/storage": {"errors", "units", "records", "config", "fronts", "processes", "architecture", "models"},
+    "search/storage": {
+        *("errors", "units", "records", "config", "fronts", "scaling", "processes", "architecture", "models"),
+    },
 }
 """Rooms that stand alone: all that they may import of the package."""
 KNOW = {
