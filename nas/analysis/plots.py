@@ -312,3 +312,13 @@ def as_html(figure: go.Figure) -> str:
     config = {"displaylogo": False, "showSendToCloud": False}
     html: str = figure.to_html(full_html=False, include_plotlyjs=False, config=config)
     return html
+
+
+def write_figure(figure: go.Figure, path: Path) -> None:
+    """Write a figure as a page of its own that loads nothing.
+
+    Raises:
+        ExportError: The file cannot be written.
+    """
+    config = {"displaylogo": False, "showSendToCloud": False}
+    write_whole(path, lambda: figure.to_html(include_plotlyjs=True, config=config).encode("utf-8", "backslashreplace"))

@@ -79,9 +79,10 @@ def shape(
         name = "shape" if opened.table is not None else part_name(opened.opened, "shape", grows)
         answer = ask_shape(opened, grows, name=name, levels=multiples, seeds=seeds, kind=kind, run=run)
     if output is not None:
-        from nas.analysis.shape_plots import plot_shape, write_figure
+        from nas.analysis.plots import write_figure
+        from nas.analysis.shape_plots import plot_shape
 
-        write_figure(plot_shape(answer.best), output)
+        write_figure(plot_shape(answer.best, answer.evidence), output)
     if rule is not None:
         _write_rule(answer, rule)
     if as_json:
@@ -133,7 +134,8 @@ def search(
         name = "search" if opened.table is not None else part_name(opened.opened, "search", grows)
         answer = ask_doubling(opened, grows, name=name, trials=trials, seeds=seeds, run=run)
     if output is not None:
-        from nas.analysis.shape_plots import plot_simplex, write_figure
+        from nas.analysis.plots import write_figure
+        from nas.analysis.shape_plots import plot_simplex
 
         write_figure(plot_simplex(answer, _known_rules()), output)
     if as_json:

@@ -19,7 +19,7 @@ from nas.executors.known import Known
 from nas.executors.processes import Processes
 from nas.executors.ray import Ray
 from nas.executors.task import Executor
-from nas.models.device import devices_of
+from nas.models.device import describe_device, devices_of
 from nas.processes.interrupts import Interrupts
 from nas.search.alike import TrainedElsewhere
 from nas.search.bounds import require_hands, require_memory, require_rungs, require_satisfiable
@@ -29,8 +29,10 @@ from nas.search.run.events import Event, ImagesLoaded, Noted
 from nas.search.run.lease import Lease
 from nas.search.run.limits import ENDLESS, make_limits
 from nas.search.run.shelf import Shelf, place_of, require_writable, trace
+from nas.search.seconds import Forecast
 from nas.search.storage.database import retry_creation
 from nas.search.storage.outage import Patience
+from nas.search.storage.seconds import read_seconds
 from nas.search.study import Named, Study, find_study
 from nas.training.preparing import flips, mirror_note, require_batch
 
@@ -122,6 +124,7 @@ def run_study(
                     devices=devices,
                     trials=ENDLESS if trials is None and until else trials,
                     limits=limits,
+                    forecast=_forecast(begun, [] if chosen == "ray" else devices, waiting),
                     emit=emit,
                     patience=waiting,
                     interrupted=interrupted,
@@ -130,6 +133,14 @@ def run_study(
                 )
                 waiting(build).run()
     return begun
+
+
+def _forecast(study: Study, devices: Sequence[torch.device], waiting: Patience) -> Forecast:
+    """Return what tells how long trainings take on devices; on a cluster nothing is known of them, hence none."""
+    if not devices:
+        return Forecast()
+    checked = waiting(partial(read_seconds, study.database.engine, study.name))
+    return Forecast(frozenset(map(describe_device, devices)), tuple(checked))
 
 
 def _open(found: Study, given: Study, emit: Callable[[Event], None], waiting: Patience) -> Study:
