@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nas.analysis.latency import FrontLatency
 from nas.analysis.pareto import FrontPoint, front_with_noise, pareto_front
+from nas.files import write_whole
 from nas.fronts.growth import Growth, Moment, front_history
 from nas.records import Epoch, TrialRecord, metric_name
 from nas.search.study import Study

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.errors import UserError
-from nas.fronts.geometry import Array
 from nas.scaling.choice import Candidate, choose, draw
 from nas.scaling.curves import Amount, Curves, Prediction, interval, known_within, predict
 from nas.scaling.fitting import BENT, JOINT, OFFSET, POWER, draw_curves, fit_form

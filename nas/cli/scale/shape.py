@@ -248,10 +248,9 @@ def _write_rule(answer: ShapeAnswer, path: Path) -> None:
 
     if answer.best.reasons:
         raise StudyError(f"{path} was not written: {answer.best.reason}")
-    factors = {name: interval.value for name, interval in answer.best.factors.items()}
-    found = Rule(
-        "found", **factors, cost=answer.best.surface.cost.name, source=f"nas scale shape {answer.evidence.source}"
-    )
+    width, depth, resolution = (interval.value for interval in answer.best.factors.values())
+    source = f"nas scale shape {answer.evidence.source}"
+    found = Rule("found", width, depth, resolution, cost=answer.best.surface.cost.name, source=source)
     write_whole(path, lambda: rule_to_json(found).encode())
 
 
