@@ -42,7 +42,8 @@ def evidence_for(study: Study) -> Evidence:
     Raises:
         StudyError: Nothing was trained yet.
     """
-    trained = [each for each in (study, *alike(study)) if any(trial.state == "trained" for trial in each.trials())]
+    known = (study, *alike(study)) if study.was_run() else ()
+    trained = [each for each in known if any(trial.state == "trained" for trial in each.trials())]
     if not trained:
         raise StudyError(f"study {study.name!r} has no trained network yet: run it with nas search")
     return pooled([evidence_of(table_of(each, val_images=each.val_images()), source=each.name) for each in trained])

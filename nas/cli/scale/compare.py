@@ -9,7 +9,18 @@ import typer
 
 from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, parsed, print_json, split_integers
 from nas.cli.output import say
-from nas.cli.scale.running import Baseline, Depth, Resolution, Seeds, Space, Width, Workers, chosen_baseline, make_run
+from nas.cli.scale.running import (
+    Baseline,
+    Depth,
+    Resolution,
+    Seeds,
+    Space,
+    Width,
+    Workers,
+    begun,
+    chosen_baseline,
+    make_run,
+)
 from nas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +68,7 @@ def compare(
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
         run = make_run(console, workers=workers, device=device, command=command_line("scale", "compare", study))
         name = part_name(opened.opened, "compare", grows)
-        found = ask_comparison(opened, grows, chosen, phis, name=name, seeds=seeds, run=run)
+        found = ask_comparison(begun(opened, device=device), grows, chosen, phis, name=name, seeds=seeds, run=run)
     if as_json:
         print_json(_comparison_document(found))
         return

@@ -18,6 +18,7 @@ from nas.cli.scale.running import (
     Space,
     Width,
     Workers,
+    begun,
     chosen_baseline,
     make_run,
 )
@@ -74,8 +75,9 @@ def shape(
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
         command = command_line("scale", "shape", source)
         training = train and opened.table is None
-        run = make_run(console, workers=workers, device=device, command=command) if training else None
         refuse_typed("--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
+        run = make_run(console, workers=workers, device=device, command=command) if training else None
+        opened = begun(opened, device=device) if training else opened
         name = "shape" if opened.table is not None else part_name(opened.opened, "shape", grows)
         answer = ask_shape(opened, grows, name=name, levels=multiples, seeds=seeds, kind=kind, run=run)
     if output is not None:
@@ -131,6 +133,7 @@ def search(
         refuse_typed("--trials", "--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
         command = command_line("scale", "search", source)
         run = make_run(console, workers=workers, device=device, command=command) if training else None
+        opened = begun(opened, device=device) if training else opened
         name = "search" if opened.table is not None else part_name(opened.opened, "search", grows)
         answer = ask_doubling(opened, grows, name=name, trials=trials, seeds=seeds, run=run)
     if output is not None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.table import Table
 
 from nas.cli.tables.fitted import Column, fitted_table
 from nas.units import format_count
 
 if TYPE_CHECKING:
+    from nas.scaling.evidence import TrainedNetwork
     from nas.scaling.shape import BestShape
     from nas.scaling.surface import Interval
     from nas.scaling.trust import Trust
     from nas.search.lab.compare import Grown
+    from nas.search.lab.data import DataAnswer
 
 
 def shape_table(best: BestShape, *, width: int) -> Table:
@@ -90,3 +93,28 @@ def trust_table(answers: Sequence[Trust], *, width: int) -> Table:
 def _interval(value: Interval, name: str = "") -> str:
     digits = 0 if name == "resolution" else 2
     return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+
+
+def parts_table(found: DataAnswer, *, width: int) -> Table:
+    """Return one row for each network: its accuracy by number of training images."""
+    counts = list(found.trained)
+    networks = found.trained[counts[-1]].networks
+    columns = [Column("network", justify="left"), Column("FLOPs"), *(Column(f"{count:,} images") for count in counts)]
+    by_count = {count: {n.digest: n for n in evidence.networks} for count, evidence in found.trained.items()}
+    rows = [
+        [
+            f"{network.family} {network.width:.3g} {network.depth:.3g} {network.resolution}",
+            format_count(network.flops),
+            *(_accuracy(by_count[count].get(network.digest)) for count in counts),
+        ]
+        for network in networks
+    ]
+    return fitted_table(columns, rows, width=width)
+
+
+def _accuracy(network: TrainedNetwork | None) -> str:
+    if network is None:
+        return "not trained"
+    values = list(network.accuracies.values())
+    spread = f" ± {100 * float(np.std(values, ddof=1)):.1f}" if len(values) > 1 else ""
+    return f"{100 * network.accuracy:.1f}{spread} %"

@@ -43,7 +43,8 @@ class DataAnswer(NamedTuple):
             return f"cannot tell whether more images or a larger network would bring more: {self.law.reason}"
         here = {"cost": self.flops, "images": float(self.images)}
         images, network = self.law.gain(**here, times_images=times), self.law.gain(**here, times_cost=times)
-        return f"{times:g} times the images would bring {_points(images)} points, {times:g} times the FLOPs {_points(network)}"
+        brings = f"{times:g} times the images would bring {_points(images)} points"
+        return f"{brings}, {times:g} times the FLOPs {_points(network)}"
 
 
 def _points(gain: tuple[float, float, float]) -> str:

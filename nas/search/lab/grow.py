@@ -11,6 +11,7 @@ import numpy as np
 from nas.architecture.cost import count_cost
 from nas.architecture.point import Point
 from nas.errors import ConfigError, StudyError
+from nas.fronts.geometry import Array
 from nas.scaling.bands import told_by
 from nas.scaling.costs import FLOPS, CostKind
 from nas.scaling.effective import Ruler
@@ -86,9 +87,7 @@ def ask_growth(source: Source, family: Evidence, target: float, *, kind: CostKin
     start = source.point(max(family.networks, key=lambda network: network.accuracy))
     measured = source.family(start)
     best = _shapes(measured, start)
-    place = (
-        best.place(_log_flops(measured, start, target, kind)) if best is not None else _as_it_is(start, target, kind)
-    )
+    place = _alike(start, target, kind) if best is None else best.place(_log_flops(start, target, kind))
     network = _nearest(start, place, target, kind)
     costs = [kind.of(count_cost(source.made(one))) for one in family.networks]
     law = _law(source, family, kind)
@@ -109,17 +108,17 @@ def _shapes(measured: Evidence, start: Point) -> BestShape | None:
         return None
 
 
-def _log_flops(measured: Evidence, start: Point, target: float, kind: CostKind) -> float:
+def _log_flops(start: Point, target: float, kind: CostKind) -> float:
     """Return the log2 of the FLOPs that go with a cost: shapes are told by FLOPs."""
     if kind.name == FLOPS.name:
         return math.log2(target)
     cost = count_cost(start.architecture())
     growth = math.log2(target / kind.of(cost))
     exponents = np.array(kind.exponents)
-    return math.log2(cost.flops) + growth * sum(FLOPS.exponents) / exponents.sum()
+    return float(math.log2(cost.flops) + growth * sum(FLOPS.exponents) / exponents.sum())
 
 
-def _as_it_is(start: Point, target: float, kind: CostKind) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _alike(start: Point, target: float, kind: CostKind) -> Array:
     """Return where equal shares of the growth lead from a network, as log2 coefficients."""
     growth = math.log2(target / kind.of(count_cost(start.architecture())))
     powers = np.maximum(np.array(kind.exponents), 1e-9)
@@ -128,9 +127,7 @@ def _as_it_is(start: Point, target: float, kind: CostKind) -> np.ndarray[tuple[i
     return np.asarray(place + growth * shares / shares.sum() / powers)
 
 
-def _nearest(
-    start: Point, place: np.ndarray[tuple[int], np.dtype[np.float64]], target: float, kind: CostKind
-) -> Realised:
+def _nearest(start: Point, place: Array, target: float, kind: CostKind) -> Realised:
     """Return the network of a cost whose shape is nearest to a place."""
     ruler = Ruler(start.width, start.depth, start.architecture())
 
@@ -161,7 +158,7 @@ def _expected(
     law: Law,
     measured: Evidence,
     network: Realised,
-    place: np.ndarray[tuple[int], np.dtype[np.float64]],
+    place: Array,
     times: float,
 ) -> tuple[Interval | None, str, str]:
     """Return what to expect of a network, by what, and why it cannot be told."""
