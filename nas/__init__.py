@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nas.analysis.pareto import front_with_noise, pareto_front, to_frame
     from nas.analysis.plots import plot_curves, plot_front
     from nas.analysis.report import write_report
+    from nas.analysis.scaling_plots import plot_law
     from nas.architecture.cost import Cost, count_cost
     from nas.architecture.presets import preset
     from nas.architecture.serialization import load_architecture
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from nas.models.reference_weights import load_reference_weights
     from nas.records import TrialRecord
     from nas.sampling.pareto import ParetoSampler
+    from nas.scaling.laws import fit_joint_law, fit_law
     from nas.search.check import check_study
     from nas.search.run.start import run_study
     from nas.search.study import Study, open_study
@@ -47,6 +49,8 @@ _HOMES = {
     "count_cost": "nas.architecture.cost",
     "export_network": "nas.export.bundle",
     "export_training": "nas.export.bundle",
+    "fit_joint_law": "nas.scaling.laws",
+    "fit_law": "nas.scaling.laws",
     "front_with_noise": "nas.analysis.pareto",
     "load_architecture": "nas.architecture.serialization",
     "load_data": "nas.data.sources",
@@ -58,6 +62,7 @@ _HOMES = {
     "pareto_front": "nas.analysis.pareto",
     "plot_curves": "nas.analysis.plots",
     "plot_front": "nas.analysis.plots",
+    "plot_law": "nas.analysis.scaling_plots",
     "preset": "nas.architecture.presets",
     "run_study": "nas.search.run.start",
     "to_frame": "nas.analysis.pareto",
@@ -80,6 +85,8 @@ __all__ = [
     "count_cost",
     "export_network",
     "export_training",
+    "fit_joint_law",
+    "fit_law",
     "front_with_noise",
     "load_architecture",
     "load_data",
@@ -91,6 +98,7 @@ __all__ = [
     "pareto_front",
     "plot_curves",
     "plot_front",
+    "plot_law",
     "preset",
     "run_study",
     "to_frame",

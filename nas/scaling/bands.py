@@ -65,7 +65,7 @@ def told_by(evidence: Evidence, *, cost: str = "flops") -> Told:
 def _expected(evidence: Evidence) -> Array:
     """Return the expected accuracies of the networks, (networks,); evidence is by FLOPs, as the model wants it."""
     known = {network.digest: tuple(network.accuracies.values()) for network in evidence.networks}
-    guess = guess_noise(known.values(), (), val_images=evidence.val_images)
+    guess = guess_noise(known.values(), {}, val_images=evidence.val_images)
     return expected([Trainings(n.flops, n.space, known[n.digest]) for n in evidence.networks], guess)
 
 

@@ -6,7 +6,8 @@ them. How likely a form is follows from how far it missed (its predictive likeli
 the prequential approach").
 
 That a law without an offset foretells well does not tell that there is none: it may be too small to be seen so far. So
-what could as well have been is drawn from the forms that have one, which may be zero there too.
+what could as well have been is drawn from the forms that have one, which may be zero there too. Where
+hardly any of those draws ends as low as the law without an offset, that law is not taken.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from nas.fronts.geometry import Array
-from nas.scaling.curves import Curves, joined
+from nas.scaling.curves import LEVEL, Curves, joined
 from nas.scaling.fitting import Fitted, Form, draw_curves, fit_form
 from nas.scaling.points import Points
 
@@ -49,7 +51,7 @@ def choose(forms: Sequence[Form], points: Points) -> list[Candidate]:
         forms: Simple ones first; of equals the first is chosen.
         points: Of one cause, with more distinct costs than any form has parameters.
     """
-    least = max(form.parameters for form in forms) + 1
+    least = _least(forms)
     ways = _ways(points, least)
     squares = np.array([[_missed(form, points, held) for held in ways] for form in forms]).mean(axis=1)
     costs = len(np.unique(points.causes[0]))
@@ -72,15 +74,39 @@ def draw(candidates: Sequence[Candidate], count: int, generator: np.random.Gener
     return joined([draw_curves(candidate.fitted, int(number), generator) for candidate, number in drawn if number])
 
 
-def _ways(points: Points, least: int) -> list[Array]:
-    """Return which points are held out, in some ways; at least so many costs never are."""
+def without_overreach(candidates: Sequence[Candidate], draws: Curves, far: Array) -> list[Candidate]:
+    """Return the candidates, one with an offset first where one without ends lower than what could have been.
+
+    Args:
+        candidates: As ``choose`` returns them.
+        draws: As ``draw`` returns them.
+        far: Causes far beyond the points, of shape (causes, 1).
+    """
+    least = np.quantile(draws.errors(far), (1 - LEVEL) / 2)
+    if candidates[0].fitted.curve.errors(far)[0, 0] >= least * (1 - _EQUAL):
+        return list(candidates)
+    return sorted(candidates, key=lambda candidate: not candidate.fitted.form.offset)
+
+
+def held_out(forms: Sequence[Form], points: Points) -> npt.NDArray[np.bool_]:
+    """Return which points are held out at least once where forms are compared, of shape (points,)."""
+    return _ways(points, _least(forms))[0]
+
+
+def _least(forms: Sequence[Form]) -> int:
+    """Return how many costs are never held out."""
+    return max(form.parameters for form in forms) + 1
+
+
+def _ways(points: Points, least: int) -> list[npt.NDArray[np.bool_]]:
+    """Return which points are held out, in some ways, most of them first; at least so many costs never are."""
     costs = np.unique(points.causes[0])
     first = min(max(least, len(costs) // 2), len(costs) - 1)
     kept = np.unique(np.linspace(first, len(costs) - 1, _WAYS).astype(int))
     return [points.causes[0] > costs[number - 1] for number in kept]
 
 
-def _missed(form: Form, points: Points, held: Array) -> float:
+def _missed(form: Form, points: Points, held: npt.NDArray[np.bool_]) -> float:
     """Return the mean square by which a form, fitted to the others, misses the points that are held out."""
     rest = points.some(held)
     away = rest.errors - fit_form(form, points.some(~held)).curve.errors(rest.causes)[0]

@@ -7,9 +7,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from nas.fronts.geometry import Array
-from nas.scaling.curves import LEVEL, Amount, interval
+from nas.scaling.curves import LEVEL, interval
 from nas.scaling.laws import Law
 from nas.scaling.refusal import HORIZON
+from nas.scaling.surface import Interval
 
 _MARKS = 400
 _SURE = (1 + LEVEL) / 2
@@ -32,7 +33,7 @@ class Crossing(NamedTuple):
     begin: float
     end: float
     cheap: int = 0
-    cost: Amount | None = None
+    cost: Interval | None = None
 
 
 def crossing(first: Law, second: Law, *, within: tuple[float, float] | None = None) -> Crossing:
@@ -63,7 +64,7 @@ def crossing(first: Law, second: Law, *, within: tuple[float, float] | None = No
         return Crossing("cannot tell", "needs laws that are surer, of more networks or seeds", *within)
     place = float(_first_changes(own, marks)[0])
     low, high = interval(where[crossed], np.array(place))
-    return Crossing("crosses", "", *within, cheap=int(own[0, 0] > 0), cost=Amount(place, float(low), float(high)))
+    return Crossing("crosses", "", *within, cheap=int(own[0, 0] > 0), cost=Interval(place, float(low), float(high)))
 
 
 def _first_changes(signs: Array, marks: Array) -> Array:

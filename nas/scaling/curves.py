@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from nas.fronts.geometry import Array
+from nas.scaling.surface import Prediction
 
 LEVEL = 0.9
 """Probability of all intervals."""
 _HALVINGS = 50
-
-
-class Prediction(NamedTuple):
-    """Errors of a law, and their 90 % intervals; arrays of one shape.
-
-    Attributes:
-        mean: What the law says.
-        low: Lower ends.
-        high: Upper ends.
-    """
-
-    mean: Array
-    low: Array
-    high: Array
-
-
-class Amount(NamedTuple):
-    """A number and its 90 % interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +19,7 @@ class Curves:
     """Some laws of the same causes: cost, or cost and number of images.
 
     The error is ``offset + sum(factors / (cause / unit)^exponents)``; with a bend the sum is multiplied by
-    ``(chance - error)^bend``: the law M4 of Alabdulmohsin et al. 2022, arXiv:2209.06640, which ends in chance at no cost.
+    ``(chance - error)^bend``: the law M4 of Alabdulmohsin et al. 2022, arXiv:2209.06640, which ends in chance.
 
     Attributes:
         offset: Error that no cost takes away, of shape (laws,).
@@ -76,7 +54,8 @@ class Curves:
             middle = (low + high) / 2
             above = middle > offset + parts * np.maximum(self.chance - middle, 0.0) ** bend
             low, high = np.where(above, low, middle), np.where(above, middle, high)
-        return (low + high) / 2
+        solved: Array = (low + high) / 2
+        return solved
 
     def parameters(self) -> dict[str, Array]:
         """Return the parameters by name in the units of the causes, each of shape (laws,)."""
@@ -89,9 +68,14 @@ class Curves:
 
 def joined(parts: list[Curves]) -> Curves:
     """Return several sets of laws of the same points as one."""
-    names = ("offset", "factors", "exponents", "bend")
-    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-    return Curves(*arrays, parts[0].units, parts[0].chance)
+    return Curves(
+        offset=np.concatenate([part.offset for part in parts]),
+        factors=np.concatenate([part.factors for part in parts]),
+        exponents=np.concatenate([part.exponents for part in parts]),
+        bend=np.concatenate([part.bend for part in parts]),
+        units=parts[0].units,
+        chance=parts[0].chance,
+    )
 
 
 def interval(values: Array, mean: Array) -> tuple[Array, Array]:

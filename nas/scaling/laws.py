@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.errors import UserError
-from nas.scaling.choice import Candidate, choose, draw
-from nas.scaling.curves import Amount, Curves, Prediction, interval, known_within, predict
+from nas.scaling.choice import Candidate, choose, draw, held_out, without_overreach
+from nas.scaling.curves import Curves, interval, known_within, predict
 from nas.scaling.fitting import BENT, JOINT, OFFSET, POWER, draw_curves, fit_form
 from nas.scaling.points import Points, positive, read_points
-from nas.scaling.refusal import lacks, may_be_chance, never_flattens, too_wide
+from nas.scaling.refusal import far_beyond, lacks, may_be_chance, never_flattens, too_wide
+from nas.scaling.surface import Interval, Prediction
 
 DRAWS = 1000
 _FEWEST_COSTS = 5
@@ -82,6 +83,13 @@ class Law(_Found):
 
     candidates: tuple[Candidate, ...] = ()
 
+    @property
+    def held_out(self) -> npt.NDArray[np.bool_]:
+        """Whether each point was held out when the forms were compared, of shape (points,)."""
+        if not self.candidates:
+            return np.zeros(len(self.points.errors), np.bool_)
+        return held_out([candidate.fitted.form for candidate in self.candidates], self.points)
+
     def predict(self, cost: npt.ArrayLike) -> Prediction:
         """Return the error at some costs, with 90 % intervals of the law; one network scatters about it by ``noise``.
 
@@ -110,7 +118,7 @@ class JointLaw(_Found):
         """
         return predict(*self.known(), positive("cost", cost), positive("images", images))
 
-    def gain(self, *, cost: float, images: float, times_cost: float = 1.0, times_images: float = 1.0) -> Amount:
+    def gain(self, *, cost: float, images: float, times_cost: float = 1.0, times_images: float = 1.0) -> Interval:
         """Return by how much the error falls where cost or images grow, with its 90 % interval.
 
         Args:
@@ -127,7 +135,7 @@ class JointLaw(_Found):
         after = before * [[float(positive(name, given[name]))] for name in ("times_cost", "times_images")]
         fallen = [(curves.errors(before) - curves.errors(after))[:, 0] for curves in self.known()]
         low, high = interval(fallen[1], fallen[0][0])
-        return Amount(float(fallen[0][0]), float(low), float(high))
+        return Interval(float(fallen[0][0]), float(low), float(high))
 
 
 def fit_law(
@@ -161,7 +169,9 @@ def fit_law(
         return Law(reason=needed, points=points)
     bends = chance is not None and len(np.unique(points.causes)) >= _ENOUGH_TO_BEND
     candidates = choose([POWER, OFFSET, *[BENT] * bends], points)
-    best, drawn = candidates[0].fitted, draw(candidates, DRAWS, generator)
+    drawn = draw(candidates, DRAWS, generator)
+    candidates = without_overreach(candidates, drawn, far_beyond(points))
+    best = candidates[0].fitted
     needed = "" if best.form.bend else never_flattens(points)
     if needed := needed or too_wide(points, best.curve, drawn, place="ten times the largest cost"):
         return Law(reason=needed, points=points, candidates=tuple(candidates))

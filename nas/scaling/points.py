@@ -1,4 +1,4 @@
-"""What laws are fitted to, checked: causes, errors and weights, in an order that does not depend on that of the input."""
+"""What laws are fitted to, checked: causes, errors and weights, in an order of their own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Points:
         units: Array = np.log(self.causes).mean(axis=1)
         return units
 
-    def some(self, chosen: Array) -> Points:
+    def some(self, chosen: npt.NDArray[np.bool_]) -> Points:
         """Return the points that a mask of shape (points,) chooses."""
         return Points(self.causes[:, chosen], self.errors[chosen], self.weights[chosen], self.chance)
 

@@ -1,8 +1,8 @@
 """Least squares of sums of powers: found on a grid of exponents, everything else by projection.
 
-A law ``error = E + A / cost^alpha`` is linear in E and A once alpha is fixed. So only exponents are looked for, on a grid
-and then ever closer, and no start can be a wrong one. The grid and the projections are the same for any number of errors
-at the same costs, which is what a bootstrap needs: a thousand fits at once.
+A law ``error = E + A / cost^alpha`` is linear in E and A once alpha is fixed. So only exponents are looked for, on a
+grid and then ever closer, and no start can be a wrong one. The grid and the projections are the same for any number of
+errors at the same costs, which is what a bootstrap needs: a thousand fits at once.
 
 E and the factors are never negative. Of two factors and E that makes eight ways to leave some out; the best of those
 whose solution is not negative is the solution.

@@ -90,10 +90,16 @@ def never_flattens(points: Points) -> str:
 def too_wide(points: Points, curve: Curves, draws: Curves, *, place: str) -> str:
     """Ask for more where the law, ten times beyond the points, is less sure than the points' own spread."""
     fitted = curve.errors(points.causes)[0]
-    _, low, high = (float(value[0]) for value in predict(curve, draws, *HORIZON * points.causes.max(axis=1)[:, None]))
+    _, low, high = (float(value[0]) for value in predict(curve, draws, *far_beyond(points)))
     if high - low <= np.ptp(fitted):
         return ""
     return f"needs more networks, dearer ones, or more seeds: at {place} the error may be {low:.3g} or {high:.3g}"
+
+
+def far_beyond(points: Points) -> Array:
+    """Return ten times the largest of each cause, of shape (causes, 1)."""
+    far: Array = HORIZON * points.causes.max(axis=1)[:, None]
+    return far
 
 
 def _orders(count: int, generator: np.random.Generator) -> Array:
@@ -116,7 +122,7 @@ def _explained(points: Points, causes: Sequence[int]) -> Array:
 
 
 def _losses(points: Points, causes: Sequence[int], errors: Array) -> Array:
-    """Return the squares that laws of some causes leave of each set of errors, as close as a grid of exponents comes."""
+    """Return the squares that laws of some causes leave of each set of errors, by a grid of exponents."""
     if not causes:
         return project(np.empty((0, len(points.errors))), errors, points.weights).loss
     return fit_powers(_columns(points, causes), errors, points.weights, _grid(causes), rounds=0).loss
