@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nas.sampling.pareto import ParetoSampler
     from nas.search.check import check_study
     from nas.search.run.start import run_study
+    from nas.search.seconds import predicted_seconds
     from nas.search.study import Study, open_study
     from nas.training.loop import train
 
@@ -58,6 +59,7 @@ _HOMES = {
     "pareto_front": "nas.analysis.pareto",
     "plot_curves": "nas.analysis.plots",
     "plot_front": "nas.analysis.plots",
+    "predicted_seconds": "nas.search.seconds",
     "preset": "nas.architecture.presets",
     "run_study": "nas.search.run.start",
     "to_frame": "nas.analysis.pareto",
@@ -91,6 +93,7 @@ __all__ = [
     "pareto_front",
     "plot_curves",
     "plot_front",
+    "predicted_seconds",
     "preset",
     "run_study",
     "to_frame",
