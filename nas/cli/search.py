@@ -6,9 +6,23 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, parsed, print_json, shown_search
+from nas.cli.options import (
+    AsJson,
+    Device,
+    Storage,
+    StudyArgument,
+    command_line,
+    parsed,
+    print_json,
+    refuse_typed,
+    shown_search,
+)
 from nas.cli.output import say
 from nas.cli.study import front_document, held_up, plural, show_front
+
+ShareGpu = Annotated[
+    bool, typer.Option("--share-gpu", help="Let the workers of a GPU share one process, which does their work at once.")
+]
 
 
 def check(
@@ -16,6 +30,7 @@ def check(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Also try so many trainings at the same time: how long does it take?")
     ] = None,
+    share_gpu: ShareGpu = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -26,7 +41,8 @@ def check(
     from nas.search.check import WORTH_SAYING, check_study
     from nas.units import format_seconds
 
-    report = check_study(study, device=device, workers=workers)
+    refuse_typed("--share-gpu", unless=workers is not None, reason="it says how --workers train")
+    report = check_study(study, device=device, workers=workers, share_gpu=share_gpu)
     if as_json:
         print_json(asdict(report))
         return
@@ -79,6 +95,7 @@ def search(
         int | None, typer.Option(min=0, help="Number of further trials.  [default: as many as the study still needs]")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of networks to train at the same time.")] = 1,
+    share_gpu: ShareGpu = False,
     executor: Annotated[
         str | None,
         typer.Option(
@@ -136,6 +153,7 @@ def search(
                 found,
                 trials=trials,
                 workers=workers,
+                share_gpu=share_gpu,
                 device=device,
                 until=until,  # type: ignore[arg-type]  # another word is refused there
                 max_hours=max_hours,

@@ -22,6 +22,7 @@ from nas.models.device import describe_device, devices_of, resolve_device
 from nas.sampling.points import Parameters, drawn_points
 from nas.search.bounds import measure_for_budget, require_hands, require_satisfiable
 from nas.search.proposals import all_proposals, architecture_of, distributions
+from nas.search.sharing import sharing_of
 from nas.search.study import Named, find_study
 from nas.search.together import try_together
 from nas.training.preparing import require_batch
@@ -123,7 +124,9 @@ class _Counted:
         return self.feasible_points / self.points
 
 
-def check_study(study: Named, *, device: str = "auto", workers: int | None = None) -> CheckReport:
+def check_study(
+    study: Named, *, device: str = "auto", workers: int | None = None, share_gpu: bool = False
+) -> CheckReport:
     """Count a study's networks and time a few training steps.
 
     Up to 20,000 coefficient points are all counted. If there are more, or if ranges are continuous, 2,000 are drawn at
@@ -134,6 +137,7 @@ def check_study(study: Named, *, device: str = "auto", workers: int | None = Non
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         workers: Also train the median network for a few seconds in so many processes at the same time, which tells how
             long the study takes with them.
+        share_gpu: As for ``run_study``, where ``workers`` is given.
 
     Raises:
         BudgetError: No network meets the budget, or none of the sampled ones does.
@@ -154,8 +158,9 @@ def check_study(study: Named, *, device: str = "auto", workers: int | None = Non
     together = None
     if workers is not None:
         devices = devices_of(device, workers)
-        require_hands(config, dataset, devices)
-        together = try_together(config, dataset, sample[middle].architecture, devices=devices)
+        sharing = sharing_of(config, lambda: dataset, devices, wanted=share_gpu)
+        require_hands(config, dataset, list(dict.fromkeys(devices)) if share_gpu else devices)
+        together = try_together(config, dataset, sample[middle].architecture, devices=devices, sharing=sharing)
     total_seconds = trainings * statistics.mean(seconds)
     return CheckReport(
         study=config.name,

@@ -1,0 +1,271 @@
+"""Trainings that take turns in one process: to the bit what each is by itself, and they save when they are told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from conftest import wait_until
+
+from nas.architecture.serialization import architecture_to_json
+from nas.architecture.space import load_space
+from nas.data.sources import DataConfig, Dataset, load_data
+from nas.executors import work as working
+from nas.executors.processes import Processes
+from nas.executors.sharing import Sharing
+from nas.executors.task import ENDS, Ended, EpochDone, Failed, Stopped, Task, Told
+from nas.executors.turns import Seat, Turns
+from nas.executors.work import Crowded, work
+from nas.training.recipe import Recipe
+
+DATA = DataConfig(digits=True, limit=150)
+CPU = torch.device("cpu")
+RANDOM = {"dropout": 0.3, "stochastic_depth": 0.3, "mixup": 0.4, "cutmix": 0.4, "ema": 0.9, "rotate": 10.0}
+RECIPE = Recipe.model_validate({"epochs": 3, "batch_size": 32, "learning_rate": 0.2, "cpu_threads": 1, **RANDOM})
+ALL = Sharing(lambda task: 0, 0)
+NETWORKS = ("resnet_small", "efficientnet_small")
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_data(DATA)
+
+
+def task(folder: Path, number: int, recipe: Recipe = RECIPE, **values: Any) -> Task:
+    sizes = {"width": 0.25, "depth": 0.5, "resolution": 8 + number}
+    network = load_space(NETWORKS[number % 2]).architecture(**sizes, num_classes=10, in_channels=1)
+    files = {"checkpoint": str(folder / f"{number}.checkpoint"), "weights": str(folder / f"{number}.weights")}
+    document = recipe.model_dump(mode="json")
+    return Task(str(number), architecture_to_json(network), document, number, **{**files, **values})
+
+
+def essence(told: list[Told]) -> list[Any]:
+    """Return all but times."""
+    plain = [json.loads(json.dumps(asdict(one), default=lambda array: array.tolist())) for one in told]
+    for one in plain:
+        one.pop("train_seconds", None), one.pop("data_share", None)
+        for epoch in [*one.get("curve", []), *([one["epoch"]] if "epoch" in one else [])]:
+            del epoch["seconds"]
+    return plain
+
+
+def together(tasks: list[Task], dataset: Dataset, *, stop: Callable[[], bool] = lambda: False) -> dict[str, list[Told]]:
+    """Do tasks in threads that take turns."""
+    turns, told = Turns(), {one.key: list[Told]() for one in tasks}
+    begin = threading.Barrier(len(tasks))
+
+    def do(one: Task) -> None:
+        seat = Seat(turns, CPU)
+        begin.wait()
+        with seat.taken():
+            work(one, dataset, device=CPU, tell=lambda what: not told[one.key].append(what), stop=stop, neighbours=seat)  # type: ignore[func-returns-value]
+
+    threads = [threading.Thread(target=do, args=(one,)) for one in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return told
+
+
+def alone(one: Task, dataset: Dataset) -> list[Told]:
+    told: list[Told] = []
+    work(one, dataset, device=CPU, tell=lambda what: not told.append(what), stop=lambda: False)  # type: ignore[func-returns-value]
+    return told
+
+
+@pytest.mark.parametrize("extra", [{}, {"jitter": 0.3, "rand_augment": 9}], ids=["torch", "kornia"])
+def test_neighbours_change_no_bit_of_a_training(extra: dict[str, Any], dataset: Dataset, tmp_path: Path) -> None:
+    if extra and find_spec("kornia") is None:
+        pytest.skip("needs the extra augment")
+    recipe = RECIPE.model_copy(update=extra)
+    (tmp_path / "alone").mkdir()
+    steps: list[int] = []
+
+    def stop() -> bool:
+        steps.append(threading.get_ident())
+        return False
+
+    beside = together([task(tmp_path, number, recipe) for number in range(3)], dataset, stop=stop)
+    for number in range(3):
+        expected = alone(task(tmp_path / "alone", number, recipe), dataset)
+        assert isinstance(expected[-1], Ended) and essence(beside[str(number)]) == essence(expected)
+        weights = [(folder / f"{number}.weights").read_bytes() for folder in (tmp_path, tmp_path / "alone")]
+        assert weights[0] == weights[1]
+    assert len(set(steps[:3])) == 3  # they did take turns
+
+
+def test_who_asked_first_has_the_next_turn() -> None:
+    turns, order = Turns(), list[int]()
+    turns.take()
+
+    def take(number: int) -> None:
+        turns.take()
+        order.append(number)
+        turns.give()
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(5)]
+    for number, thread in enumerate(threads):
+        thread.start()
+        wait_until(lambda: len(turns._waiting) == number + 1)  # noqa: B023 - called here
+    turns.give()
+    turns.take()  # after all that wait
+    assert order == [0, 1, 2, 3, 4]
+    turns.give()
+
+
+def test_each_training_has_a_number_of_threads_of_its_own() -> None:
+    turns, seen = Turns(), dict[int, list[int]]()
+    begin = threading.Barrier(2)
+
+    def train(threads: int) -> None:
+        seat = Seat(turns, CPU)
+        begin.wait()
+        with seat.taken():
+            torch.set_num_threads(threads)
+            seen[threads] = []
+            for _ in range(20):
+                seat.let_go_on()
+                seen[threads].append(torch.get_num_threads())
+
+    running = [threading.Thread(target=train, args=(threads,)) for threads in (1, 2)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    assert seen == {1: [1] * 20, 2: [2] * 20}
+
+
+class Beside:
+    """Neighbours that are there, or not."""
+
+    def __init__(self, crowded: bool) -> None:
+        self.crowded = crowded
+
+    def let_go_on(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("crowded", [True, False])
+def test_beside_neighbours_no_batch_is_halved_where_memory_is_short(
+    crowded: bool, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nas.training.step import Step
+
+    backward = Step._backward
+
+    def limited(self: Step, images: torch.Tensor, *rest: Any, **share: Any) -> torch.Tensor:
+        if len(images) > 16:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return backward(self, images, *rest, **share)
+
+    monkeypatch.setattr(Step, "_backward", limited)
+    told: list[Told] = []
+
+    def do() -> bool:
+        one, tell = task(tmp_path, 0), lambda what: not told.append(what)  # type: ignore[func-returns-value]
+        return work(one, dataset, device=CPU, tell=tell, stop=lambda: False, neighbours=Beside(crowded))
+
+    if crowded:
+        with pytest.raises(Crowded):
+            do()
+        assert not told
+    else:
+        assert do() and isinstance(told[-1], Ended) and told[-1].micro_batch == 16
+
+
+@pytest.mark.parametrize("crowded", [True, False])
+def test_a_lost_gpu_is_told_of_one_that_had_it_for_itself(
+    crowded: bool, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **keywords: Any) -> Any:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(working, "do_job", fail)
+    told: list[Told] = []
+    one, tell = task(tmp_path, 0), lambda what: not told.append(what)  # type: ignore[func-returns-value]
+    assert not work(one, dataset, device=CPU, tell=tell, stop=lambda: False, neighbours=Beside(crowded))
+    assert len(told) == (0 if crowded else 1)
+
+
+def test_a_real_hand_trains_several_at_once_and_then_others(dataset: Dataset, tmp_path: Path) -> None:
+    hands = Processes(DATA, lambda: dataset, devices=["cpu"] * 2, sharing=ALL)
+    told: dict[str, list[Told]] = {str(number): [] for number in range(3)}
+
+    def tell(one: Told) -> bool:
+        told[one.key].append(one)
+        return not (isinstance(one, EpochDone) and one.key == "1" and one.asks)
+
+    try:
+        wild = RECIPE.model_copy(update={"learning_rate": 1e17})
+        for one in (task(tmp_path, 0, wild), task(tmp_path, 1, rungs=(2,)), task(tmp_path, 2, rungs=(2,))):
+            hands.start(one)
+            while len(hands._held) == hands.hands:
+                hands.wait(tell, seconds=60)
+        while hands.running:
+            hands.wait(tell, seconds=60)
+    finally:
+        hands.close()
+    assert isinstance(told["0"][-1], Failed) and told["0"][-1].fault == "diverged"
+    assert isinstance(told["1"][-1], Ended) and told["1"][-1].paused
+    (tmp_path / "alone").mkdir()
+    assert essence(told["2"]) == essence(alone(task(tmp_path / "alone", 2, rungs=(2,)), dataset))
+
+
+def test_all_trainings_of_a_hand_save_when_they_are_told_to_stop(dataset: Dataset, tmp_path: Path) -> None:
+    hands = Processes(DATA, lambda: dataset, devices=["cpu"] * 3, sharing=ALL)
+    long = RECIPE.model_copy(update={"epochs": 10_000})
+    told: list[Told] = []
+    for number in range(3):
+        hands.start(task(tmp_path, number, long))
+    while len({one.key for one in told}) < 3:
+        hands.wait(lambda one: not told.append(one), seconds=60)  # type: ignore[func-returns-value]
+    for number in range(3):
+        (tmp_path / f"{number}.checkpoint").unlink()
+    began = time.monotonic()
+    hands.stop(lambda one: not told.append(one), seconds=30)  # type: ignore[func-returns-value]
+    assert time.monotonic() - began < 5
+    assert sorted(one.key for one in told if isinstance(one, Stopped)) == ["0", "1", "2"]
+    assert all((tmp_path / f"{number}.checkpoint").exists() for number in range(3))
+    assert not any(isinstance(one, ENDS) and not isinstance(one, Stopped) for one in told)
+
+
+def test_a_hand_whose_coordinator_is_gone_saves_all_and_ends(tmp_path: Path) -> None:
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from pathlib import Path
+from test_turns import ALL, DATA, RECIPE, load_data, task
+from nas.executors.processes import Processes
+hands = Processes(DATA, lambda: load_data(DATA), devices=["cpu"] * 2, sharing=ALL)
+for number in range(2):
+    hands.start(task(Path({str(tmp_path)!r}), number, RECIPE.model_copy(update={{"epochs": 10_000}})))
+print(hands._hands[0].process.pid, flush=True)
+while True:
+    hands.wait(lambda one: True, seconds=1)
+"""
+    checkpoints = [tmp_path / f"{number}.checkpoint" for number in range(2)]
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, text=True, env={**os.environ}) as process:
+        assert process.stdout is not None
+        hand = psutil.Process(int(process.stdout.readline()))
+        wait_until(lambda: all(path.exists() for path in checkpoints))
+        process.kill()
+    for path in checkpoints:
+        path.unlink(missing_ok=True)
+    began = time.monotonic()
+    gone, alive = psutil.wait_procs([hand], timeout=10)
+    assert not alive and time.monotonic() - began < 10
+    assert all(path.exists() for path in checkpoints)
