@@ -1,8 +1,8 @@
 """Trainings that share a process: one of them at a time launches work, in turns, and the device does all of it at once.
 
-A training has a thread and, on a GPU, a stream of its own. Whoever has the turn has the process for itself: what torch
-keeps once for all threads (random states, number of threads) is as that training left it, and while it captures a graph
-nobody else launches anything. So no result depends on the neighbours. A turn lasts a step, or a batch of a validation.
+A training has a thread and, on a GPU, a stream of its own. Whoever has the turn has the process for itself: the random
+states, which torch has once for all threads, are as that training left them, and while it captures a graph nobody else
+launches anything. So no result depends on the neighbours. A turn lasts a step, or a batch of a validation.
 """
 
 from __future__ import annotations
@@ -50,22 +50,19 @@ class _State(NamedTuple):
     """What torch keeps once for a process, and each training needs for itself.
 
     Attributes:
-        threads: Of the CPU.
-        host: Of the random numbers that are drawn there.
-        device: Likewise of a GPU; a captured graph goes on with the state under which it was captured.
+        host: Of the random numbers that are drawn on the CPU.
+        device: Of those of the GPU; a captured graph goes on with the state under which it was captured.
     """
 
-    threads: int
     host: Tensor
     device: torch.Generator | None
 
     @classmethod
     def present(cls, generator: torch.Generator | None) -> _State:
         device = None if generator is None else generator.graphsafe_get_state()
-        return cls(torch.get_num_threads(), torch.get_rng_state(), device)
+        return cls(torch.get_rng_state(), device)
 
     def restore(self, generator: torch.Generator | None) -> None:
-        torch.set_num_threads(self.threads)
         torch.set_rng_state(self.host)
         if generator is not None and self.device is not None:
             generator.graphsafe_set_state(self.device)

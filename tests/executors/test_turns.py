@@ -126,28 +126,6 @@ def test_who_asked_first_has_the_next_turn() -> None:
     turns.give()
 
 
-def test_each_training_has_a_number_of_threads_of_its_own() -> None:
-    turns, seen = Turns(), dict[int, list[int]]()
-    begin = threading.Barrier(2)
-
-    def train(threads: int) -> None:
-        seat = Seat(turns, CPU)
-        begin.wait()
-        with seat.taken():
-            torch.set_num_threads(threads)
-            seen[threads] = []
-            for _ in range(20):
-                seat.let_go_on()
-                seen[threads].append(torch.get_num_threads())
-
-    running = [threading.Thread(target=train, args=(threads,)) for threads in (1, 2)]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-    assert seen == {1: [1] * 20, 2: [2] * 20}
-
-
 class Beside:
     """Neighbours that are there, or not."""
 
