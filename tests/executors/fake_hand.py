@@ -124,7 +124,6 @@ def crowded(key: str) -> bool:
 def train(task: dict[str, Any]) -> None:
     key, seed, checkpoint = task["key"], task["seed"], Path(task["checkpoint"])
     network, repeat, _ = key.split(".")
-    log(f"begin {key} 0")
     curve: list[dict[str, Any]] = json.loads(checkpoint.read_text()) if checkpoint.exists() else []
     goes_on = True
 
@@ -171,6 +170,7 @@ def main() -> None:
         return
     send({"ready": os.getpid()})
     while not stopped.is_set() and (task := tasks.get()) is not None:
+        log(f"begin {task['key']} 0")
         if order.get("places", 1) == 1:
             train(task)
         else:

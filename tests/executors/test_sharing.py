@@ -132,7 +132,15 @@ def test_trainings_are_spread_over_devices(make: Make, tmp_path: Path, log: Path
         what, key, _, _, process = line.split()
         if what == "begin":
             places.setdefault(process, []).append(key[0])
-    assert sorted(places.values()) == [["a", "c"], ["b", "d"]]
+    assert sorted(map(sorted, places.values())) == [["a", "c"], ["b", "d"]]
+
+
+def test_a_process_is_given_no_more_than_its_part(make: Make, tmp_path: Path) -> None:
+    sizes = {"a.0.1": 10, "b.0.1": 1, "c.0.1": 1, "d.0.1": 1}
+    hands = make("gpu 0", "gpu 1", "gpu 0", "gpu 1", sharing=Sharing(lambda one: sizes[one.key], room=10))
+    for name in "abcd":
+        hands.start(task(tmp_path, name))
+    assert hands._held == {"a.0.1", "b.0.1", "c.0.1"} and hands.running == sizes.keys()
 
 
 def test_who_waits_for_room_is_overtaken_by_none(make: Make, tmp_path: Path, log: Path) -> None:

@@ -61,16 +61,25 @@ def essence(told: list[Told]) -> list[Any]:
     return plain
 
 
-def together(tasks: list[Task], dataset: Dataset, *, stop: Callable[[], bool] = lambda: False) -> dict[str, list[Told]]:
+def together(
+    tasks: list[Task], dataset: Dataset, *, device: torch.device = CPU, stop: Callable[[], bool] = lambda: False
+) -> dict[str, list[Told]]:
     """Do tasks in threads that take turns."""
     turns, told = Turns(), {one.key: list[Told]() for one in tasks}
     begin = threading.Barrier(len(tasks))
 
     def do(one: Task) -> None:
-        seat = Seat(turns, CPU)
+        seat = Seat(turns, device)
         begin.wait()
         with seat.taken():
-            work(one, dataset, device=CPU, tell=lambda what: not told[one.key].append(what), stop=stop, neighbours=seat)  # type: ignore[func-returns-value]
+            work(
+                one,
+                dataset,
+                device=device,
+                tell=lambda what: not told[one.key].append(what),
+                stop=stop,
+                neighbours=seat,
+            )  # type: ignore[func-returns-value]
 
     threads = [threading.Thread(target=do, args=(one,)) for one in tasks]
     for thread in threads:
@@ -80,9 +89,9 @@ def together(tasks: list[Task], dataset: Dataset, *, stop: Callable[[], bool] = 
     return told
 
 
-def alone(one: Task, dataset: Dataset) -> list[Told]:
+def alone(one: Task, dataset: Dataset, device: torch.device = CPU) -> list[Told]:
     told: list[Told] = []
-    work(one, dataset, device=CPU, tell=lambda what: not told.append(what), stop=lambda: False)  # type: ignore[func-returns-value]
+    work(one, dataset, device=device, tell=lambda what: not told.append(what), stop=lambda: False)  # type: ignore[func-returns-value]
     return told
 
 
@@ -247,3 +256,45 @@ while True:
     gone, alive = psutil.wait_procs([hand], timeout=10)
     assert not alive and time.monotonic() - began < 10
     assert all(path.exists() for path in checkpoints)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_each_training_draws_its_own_random_numbers() -> None:
+    turns, device, drawn = Turns(), torch.device("cuda:0"), dict[int, list[list[float]]]()
+    begin = threading.Barrier(2)
+
+    def draw(seed: int, between: Callable[[], None]) -> list[list[float]]:
+        torch.manual_seed(seed)
+        found = list[list[float]]()
+        for _ in range(10):
+            found.append(torch.rand(3, device=device).tolist() + torch.rand(3).tolist())
+            between()
+        return found
+
+    def train(seed: int) -> None:
+        seat = Seat(turns, device)
+        begin.wait()
+        with seat.taken():
+            drawn[seed] = draw(seed, seat.let_go_on)
+
+    threads = [threading.Thread(target=train, args=(seed,)) for seed in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert drawn == {seed: draw(seed, lambda: None) for seed in (1, 2)}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_neighbours_change_no_more_than_a_second_run_does(dataset: Dataset, tmp_path: Path) -> None:
+    device, recipe = torch.device("cuda:0"), RECIPE.model_copy(update={"precision": "float32", "epochs": 6})
+    (tmp_path / "alone").mkdir()
+    beside = together([task(tmp_path, number, recipe) for number in range(3)], dataset, device=device)
+    for number in range(3):
+        one = alone(task(tmp_path / "alone", number, recipe), dataset, device)[-1]
+        other = beside[str(number)][-1]
+        assert isinstance(one, Ended) and isinstance(other, Ended)
+        losses = [[epoch.train_loss for epoch in end.curve] for end in (one, other)]
+        assert losses[0] == pytest.approx(losses[1], rel=0.05)
