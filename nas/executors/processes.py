@@ -122,7 +122,6 @@ class Processes:
         if not hand.knows_images:
             hand.send({**self._images, "device": self._devices[place], "places": self._most})
             hand.knows_images = True
-        hand.silent = hand.silent if hand.tasks else 0.0
         hand.tasks[task.key] = task
         hand.send({"task": task_to_json(task)})
 

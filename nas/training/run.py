@@ -88,12 +88,8 @@ class Run:
         self._twin: Network | None = None  # of the model that is validated, with its norms recomputed
         self._answers = torch.zeros(0, device=generator.device, dtype=torch.int64)
         loss = make_loss(recipe, model, class_weights=class_weights)
-        self._step = Step(
-            *(model, loss, self._optimizer, recipe),
-            average=self._average,
-            micro_batch=micro_batch,
-            neighbours=neighbours,
-        )
+        given = (model, loss, self._optimizer, recipe)
+        self._step = Step(*given, average=self._average, micro_batch=micro_batch, neighbours=neighbours)
         self.clock = DataClock(generator.device)
 
     @property

@@ -154,13 +154,14 @@ def test_what_has_no_memory_beside_others_goes_on_alone(
     make: Make, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_CROWD", "1")
-    told = told_of(make("gpu", "gpu"), task(tmp_path, "a"), task(tmp_path, "b"))
+    hands = make("gpu", "gpu", "gpu", sharing=Sharing(lambda one: 5, room=10))
+    told = told_of(hands, *(task(tmp_path, name) for name in "abc"))
     assert all(isinstance(lines[-1], Ended) and len(lines[-1].curve) == 4 for lines in told.values())
     assert not any(isinstance(one, Died | Stopped) for lines in told.values() for one in lines)
     events = begun(log)
     first = events[2].removeprefix("!")
     other = "b" if first == "a" else "a"
-    assert events == ["a", "b", f"!{first}", f"-{other}", first, f"-{first}"]
+    assert events == ["a", "b", f"!{first}", f"-{other}", first, f"-{first}", "c", "-c"]
 
 
 @pytest.mark.parametrize("how", ["SIGSEGV", 3])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,47 +16,18 @@ import psutil
 import pytest
 import torch
 from conftest import wait_until
+from trainings import ALL, CPU, DATA, RECIPE, essence, task
 
-from nas.architecture.serialization import architecture_to_json
-from nas.architecture.space import load_space
-from nas.data.sources import DataConfig, Dataset, load_data
-from nas.executors import work as working
+from nas.data.sources import Dataset, load_data
 from nas.executors.processes import Processes
-from nas.executors.sharing import Sharing
 from nas.executors.task import ENDS, Ended, EpochDone, Failed, Stopped, Task, Told
 from nas.executors.turns import Seat, Turns
-from nas.executors.work import Crowded, work
-from nas.training.recipe import Recipe
-
-DATA = DataConfig(digits=True, limit=150)
-CPU = torch.device("cpu")
-RANDOM = {"dropout": 0.3, "stochastic_depth": 0.3, "mixup": 0.4, "cutmix": 0.4, "ema": 0.9, "rotate": 10.0}
-RECIPE = Recipe.model_validate({"epochs": 3, "batch_size": 32, "learning_rate": 0.2, "cpu_threads": 1, **RANDOM})
-ALL = Sharing(lambda task: 0, 0)
-NETWORKS = ("resnet_small", "efficientnet_small")
+from nas.executors.work import work
 
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     return load_data(DATA)
-
-
-def task(folder: Path, number: int, recipe: Recipe = RECIPE, **values: Any) -> Task:
-    sizes = {"width": 0.25, "depth": 0.5, "resolution": 8 + number}
-    network = load_space(NETWORKS[number % 2]).architecture(**sizes, num_classes=10, in_channels=1)
-    files = {"checkpoint": str(folder / f"{number}.checkpoint"), "weights": str(folder / f"{number}.weights")}
-    document = recipe.model_dump(mode="json")
-    return Task(str(number), architecture_to_json(network), document, number, **{**files, **values})
-
-
-def essence(told: list[Told]) -> list[Any]:
-    """Return all but times."""
-    plain = [json.loads(json.dumps(asdict(one), default=lambda array: array.tolist())) for one in told]
-    for one in plain:
-        one.pop("train_seconds", None), one.pop("data_share", None)
-        for epoch in [*one.get("curve", []), *([one["epoch"]] if "epoch" in one else [])]:
-            del epoch["seconds"]
-    return plain
 
 
 def together(
@@ -72,14 +41,8 @@ def together(
         seat = Seat(turns, device)
         begin.wait()
         with seat.taken():
-            work(
-                one,
-                dataset,
-                device=device,
-                tell=lambda what: not told[one.key].append(what),
-                stop=stop,
-                neighbours=seat,
-            )  # type: ignore[func-returns-value]
+            tell = lambda what: not told[one.key].append(what)  # type: ignore[func-returns-value]  # noqa: E731
+            work(one, dataset, device=device, tell=tell, stop=stop, neighbours=seat)
 
     threads = [threading.Thread(target=do, args=(one,)) for one in tasks]
     for thread in threads:
@@ -135,58 +98,6 @@ def test_who_asked_first_has_the_next_turn() -> None:
     turns.give()
 
 
-class Beside:
-    """Neighbours that are there, or not."""
-
-    def __init__(self, crowded: bool) -> None:
-        self.crowded = crowded
-
-    def let_go_on(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize("crowded", [True, False])
-def test_beside_neighbours_no_batch_is_halved_where_memory_is_short(
-    crowded: bool, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from nas.training.step import Step
-
-    backward = Step._backward
-
-    def limited(self: Step, images: torch.Tensor, *rest: Any, **share: Any) -> torch.Tensor:
-        if len(images) > 16:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return backward(self, images, *rest, **share)
-
-    monkeypatch.setattr(Step, "_backward", limited)
-    told: list[Told] = []
-
-    def do() -> bool:
-        one, tell = task(tmp_path, 0), lambda what: not told.append(what)  # type: ignore[func-returns-value]
-        return work(one, dataset, device=CPU, tell=tell, stop=lambda: False, neighbours=Beside(crowded))
-
-    if crowded:
-        with pytest.raises(Crowded):
-            do()
-        assert not told
-    else:
-        assert do() and isinstance(told[-1], Ended) and told[-1].micro_batch == 16
-
-
-@pytest.mark.parametrize("crowded", [True, False])
-def test_a_lost_gpu_is_told_of_one_that_had_it_for_itself(
-    crowded: bool, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*arguments: Any, **keywords: Any) -> Any:
-        raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-    monkeypatch.setattr(working, "do_job", fail)
-    told: list[Told] = []
-    one, tell = task(tmp_path, 0), lambda what: not told.append(what)  # type: ignore[func-returns-value]
-    assert not work(one, dataset, device=CPU, tell=tell, stop=lambda: False, neighbours=Beside(crowded))
-    assert len(told) == (0 if crowded else 1)
-
-
 def test_a_real_hand_trains_several_at_once_and_then_others(dataset: Dataset, tmp_path: Path) -> None:
     hands = Processes(DATA, lambda: dataset, devices=["cpu"] * 2, sharing=ALL)
     told: dict[str, list[Told]] = {str(number): [] for number in range(3)}
@@ -233,9 +144,9 @@ def test_a_hand_whose_coordinator_is_gone_saves_all_and_ends(tmp_path: Path) -> 
     code = f"""
 import sys, time
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
-from test_turns import ALL, DATA, RECIPE, load_data, task
+from trainings import ALL, DATA, RECIPE, task
+from nas.data.sources import load_data
 from nas.executors.processes import Processes
 hands = Processes(DATA, lambda: load_data(DATA), devices=["cpu"] * 2, sharing=ALL)
 for number in range(2):
