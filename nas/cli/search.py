@@ -7,10 +7,24 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, parsed, print_json, shown_search
+from nas.cli.options import (
+    AsJson,
+    Device,
+    Storage,
+    StudyArgument,
+    command_line,
+    parsed,
+    print_json,
+    refuse_typed,
+    shown_search,
+)
 from nas.cli.output import say
 from nas.cli.study import front_document, held_up, plural, show_front
 from nas.errors import ConfigError
+
+ShareGpu = Annotated[
+    bool, typer.Option("--share-gpu", help="Let the workers of a GPU share one process, which does their work at once.")
+]
 
 
 def check(
@@ -21,6 +35,7 @@ def check(
     hours: Annotated[
         float | None, typer.Option(help="Also say how many of the study's trainings end within so many hours.")
     ] = None,
+    share_gpu: ShareGpu = False,
     device: Device = "auto",
     storage: Storage = None,
     as_json: AsJson = False,
@@ -34,7 +49,8 @@ def check(
 
     if hours is not None and not 0 < hours < math.inf:
         raise ConfigError(f"--hours must be a number above 0, but is {hours:g}")
-    report = check_study(study, device=device, workers=workers, storage=storage)
+    refuse_typed("--share-gpu", unless=workers is not None, reason="it says how --workers train")
+    report = check_study(study, device=device, workers=workers, share_gpu=share_gpu, storage=storage)
     within = None if hours is None else report.trainings_within(3600 * hours)
     if as_json:
         print_json({**asdict(report), "hours": hours, "trainings_in_hours": within})
@@ -96,6 +112,7 @@ def search(
         int | None, typer.Option(min=0, help="Number of further trials.  [default: as many as the study still needs]")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of networks to train at the same time.")] = 1,
+    share_gpu: ShareGpu = False,
     executor: Annotated[
         str | None,
         typer.Option(
@@ -153,6 +170,7 @@ def search(
                 found,
                 trials=trials,
                 workers=workers,
+                share_gpu=share_gpu,
                 device=device,
                 until=until,  # type: ignore[arg-type]  # another word is refused there
                 max_hours=max_hours,

@@ -19,6 +19,7 @@ from nas.scaling.seconds import FEWEST, LeftOut, SecondsModel, fit_seconds, left
 from nas.search.bounds import measure_for_budget, require_hands, require_satisfiable
 from nas.search.counting import Counted, Network, count_networks, evenly_spread, expected_trainings
 from nas.search.seconds import keep_seconds
+from nas.search.sharing import sharing_of
 from nas.search.storage.seconds import CheckedSeconds
 from nas.search.study import Named, find_study
 from nas.search.together import try_together
@@ -111,7 +112,12 @@ class CheckReport:
 
 
 def check_study(
-    study: Named, *, device: str = "auto", workers: int | None = None, storage: str | None = None
+    study: Named,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    share_gpu: bool = False,
+    storage: str | None = None,
 ) -> CheckReport:
     """Count a study's networks and time a few training steps.
 
@@ -123,6 +129,7 @@ def check_study(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         workers: Also train the median network for a few seconds in so many processes at the same time, which tells how
             long the study takes with them.
+        share_gpu: As for ``run_study``, where ``workers`` is given.
         storage: Database URL; default: the SQLite database in the study's folder, if there is one.
 
     Raises:
@@ -145,8 +152,9 @@ def check_study(
     together = None
     if workers is not None:
         devices = devices_of(device, workers)
-        require_hands(config, dataset, devices)
-        together = try_together(config, dataset, sample[middle].architecture, devices=devices)
+        sharing = sharing_of(config, lambda: dataset, devices, wanted=share_gpu)
+        require_hands(config, dataset, list(dict.fromkeys(devices)) if share_gpu else devices)
+        together = try_together(config, dataset, sample[middle].architecture, devices=devices, sharing=sharing)
     total_seconds = trainings * (statistics.mean(seconds) if checked is None else _mean_seconds(checked, counted))
     return CheckReport(
         study=config.name,
