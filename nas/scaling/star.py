@@ -27,8 +27,6 @@ CENTER = "center"
 
 _WIDER = 0.2
 """Tolerance where there is no network within the usual one; what is taken then is marked."""
-_OWN = 4.0
-"""How much more a distance along the arm's own dimension counts."""
 _FAR = 1.0
 """Steps: a network farther than this from a place does not stand for it."""
 
@@ -174,13 +172,11 @@ class _Level:
 
     def nearest(self, place: _Place, taken: Collection[str]) -> StarPoint | None:
         """Return the network nearest to a place that is not taken yet, or None where none is near."""
-        weights = np.ones(3)
-        weights[_index(place.dimension)] = _OWN
         for networks, places in self._choices:
             if networks:
                 away = places - place.wanted
                 free = [network.digest not in taken for network in networks]
-                best = int(np.argmin(np.where(free, (weights * away**2).sum(axis=1), np.inf)))
+                best = int(np.argmin(np.where(free, (away**2).sum(axis=1), np.inf)))
                 if free[best] and np.abs(away[best]).max() <= self._far:
                     off = networks[best].cost / self._cost - 1
                     return StarPoint(networks[best], self._level, place.dimension, place.step, off)

@@ -79,6 +79,14 @@ def test_at_each_cost_every_dimension_moves_by_an_octave_and_more(name: str, lev
         assert steps[min(steps)] < steps[max(steps)]
 
 
+def test_a_network_stands_for_one_place() -> None:
+    baseline, others = networks("resnet_small")
+    few = [baseline, *near(others)(baseline.cost, 0.05)[:3]]
+    points = star_plan(near(few), baseline, ranges=RANGES, levels=(1.0,)).points
+    assert points[0].dimension == "center" and points[0].network == baseline
+    assert len({(point.dimension, point.step) for point in points}) == len(points) <= len(few)
+
+
 def test_the_order_of_networks_does_not_matter() -> None:
     baseline, others = networks("resnet_small")
     assert star_plan(near(others[::-1]), baseline, ranges=RANGES) == plan("resnet_small")
