@@ -88,6 +88,15 @@ def test_what_is_left_for_one_dimension_is_no_finding() -> None:
     assert "smaller depth" in shape.reasons["depth"] and "larger resolution" in shape.reasons["resolution"]
 
 
+def test_of_a_dimension_that_never_moved_nothing_is_told() -> None:
+    places = box()
+    places[:, 2] = np.log2(24)
+    shape = found(World(exponents=(0.3, 0.4, 0.0), bowl=0.3), places=places, levels=[CHEAPEST, 2 * CHEAPEST])
+    assert shape.reasons == {"resolution": "only 24 was tried"}
+    assert shape.factors["resolution"] == pytest.approx((1, 1, 1))
+    assert shape.factors["width"].low < 2**0.3 < shape.factors["width"].high
+
+
 def test_a_bowl_that_noise_nearly_hides_is_no_border() -> None:
     shape = found(World(bowl=0.03, noise=0.02))
     assert set(shape.reasons) == {"depth"}

@@ -92,6 +92,8 @@ def test_the_ceiling_is_the_tau_of_two_seeds() -> None:
     assert seed_ceiling(noisy.networks) == pytest.approx(kendalltau(*seeds.T).statistic)
     one_more = noisy.only([*noisy.networks[1:], replace(noisy.networks[0], accuracies={0: 0.5})])
     assert seed_ceiling(one_more.networks) == pytest.approx(kendalltau(*seeds[1:].T).statistic)
+    three = noisy.only([*noisy.networks[1:], replace(noisy.networks[0], accuracies={0: 0.5, 1: 0.6, 2: 0.7})])
+    assert seed_ceiling(three.networks) is not None  # the third seed of one network has no like
     assert trust(trained(WORTH), trained(WORTH, epochs=32, seeds=2)).ceiling == 1
 
 
