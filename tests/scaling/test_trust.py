@@ -90,6 +90,10 @@ def test_the_ceiling_is_the_tau_of_two_seeds() -> None:
     noisy = trained(WORTH, seeds=2, noise=0.05)
     seeds = np.array([list(network.accuracies.values()) for network in noisy.networks])
     assert seed_ceiling(noisy.networks) == pytest.approx(kendalltau(*seeds.T).statistic)
+    thrice = trained(WORTH, seeds=3, noise=0.05)
+    seeds_of_three = np.array([list(network.accuracies.values()) for network in thrice.networks]).T
+    pairs = [kendalltau(seeds_of_three[i], seeds_of_three[j]).statistic for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert seed_ceiling(thrice.networks) == pytest.approx(np.mean(pairs))
     one_more = noisy.only([*noisy.networks[1:], replace(noisy.networks[0], accuracies={0: 0.5})])
     assert seed_ceiling(one_more.networks) == pytest.approx(kendalltau(*seeds[1:].T).statistic)
     three = noisy.only([*noisy.networks[1:], replace(noisy.networks[0], accuracies={0: 0.5, 1: 0.6, 2: 0.7})])
