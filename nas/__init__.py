@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nas.scaling.laws import fit_joint_law, fit_law
     from nas.search.check import check_study
     from nas.search.run.start import run_study
+    from nas.search.seconds import predicted_seconds
     from nas.search.study import Study, open_study
     from nas.training.loop import train
 
@@ -63,6 +64,7 @@ _HOMES = {
     "plot_curves": "nas.analysis.plots",
     "plot_front": "nas.analysis.plots",
     "plot_law": "nas.analysis.scaling_plots",
+    "predicted_seconds": "nas.search.seconds",
     "preset": "nas.architecture.presets",
     "run_study": "nas.search.run.start",
     "to_frame": "nas.analysis.pareto",
@@ -99,6 +101,7 @@ __all__ = [
     "plot_curves",
     "plot_front",
     "plot_law",
+    "predicted_seconds",
     "preset",
     "run_study",
     "to_frame",

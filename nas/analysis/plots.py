@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nas.analysis.latency import FrontLatency
 from nas.analysis.pareto import FrontPoint, front_with_noise, pareto_front
+from nas.files import write_whole
 from nas.fronts.growth import Growth, Moment, front_history
 from nas.records import Epoch, TrialRecord, metric_name
 from nas.search.study import Study
@@ -312,3 +314,13 @@ def as_html(figure: go.Figure) -> str:
     config = {"displaylogo": False, "showSendToCloud": False}
     html: str = figure.to_html(full_html=False, include_plotlyjs=False, config=config)
     return html
+
+
+def write_figure(figure: go.Figure, path: Path) -> None:
+    """Write a figure as a page of its own that loads nothing.
+
+    Raises:
+        ExportError: The file cannot be written.
+    """
+    config = {"displaylogo": False, "showSendToCloud": False}
+    write_whole(path, lambda: figure.to_html(include_plotlyjs=True, config=config).encode("utf-8", "backslashreplace"))

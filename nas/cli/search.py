@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, parsed, print_json, shown_search
+from nas.cli.options import (
+    AsJson,
+    Device,
+    Storage,
+    StudyArgument,
+    command_line,
+    parsed,
+    print_json,
+    refuse_typed,
+    shown_search,
+)
 from nas.cli.output import say
 from nas.cli.study import front_document, held_up, plural, show_front
+from nas.errors import ConfigError
+
+ShareGpu = Annotated[
+    bool, typer.Option("--share-gpu", help="Let the workers of a GPU share one process, which does their work at once.")
+]
 
 
 def check(
@@ -16,7 +32,12 @@ def check(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Also try so many trainings at the same time: how long does it take?")
     ] = None,
+    hours: Annotated[
+        float | None, typer.Option(help="Also say how many of the study's trainings end within so many hours.")
+    ] = None,
+    share_gpu: ShareGpu = False,
     device: Device = "auto",
+    storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a study before you run it: budget, networks, costs, time."""
@@ -24,11 +45,15 @@ def check(
 
     from nas.config.budget import write_metric
     from nas.search.check import WORTH_SAYING, check_study
-    from nas.units import format_seconds
+    from nas.units import format_seconds, format_share
 
-    report = check_study(study, device=device, workers=workers)
+    if hours is not None and not 0 < hours < math.inf:
+        raise ConfigError(f"--hours must be a number above 0, but is {hours:g}")
+    refuse_typed("--share-gpu", unless=workers is not None, reason="it says how --workers train")
+    report = check_study(study, device=device, workers=workers, share_gpu=share_gpu, storage=storage)
+    within = None if hours is None else report.trainings_within(3600 * hours)
     if as_json:
-        print_json(asdict(report))
+        print_json({**asdict(report), "hours": hours, "trainings_in_hours": within})
         return
     timed = report.fast_enough is not None
     say(f"{report.study}: the budget{', latency aside,' if timed else ''} can be met")
@@ -52,6 +77,11 @@ def check(
         say(f"  {report.fast_enough} of these three networks meet budget.latency_ms")
     times = ", ".join(format_seconds(seconds) for seconds in report.trial_seconds)
     say(f"  training takes about {times} on {report.device} ({three})")
+    if (error := report.seconds_error) is not None:
+        say(
+            f"  FLOPs and activations tell times to within {format_share(error.median)} (median) or"
+            f" {format_share(error.largest)} (worst), each network by the others{'; kept with the study' * report.kept}"
+        )
     share = f"{100 * report.data_share:.1f} %"
     say(f"  preparing batches takes {share} of the step time{held_up(report.data_share)}")
     say(
@@ -61,6 +91,9 @@ def check(
     if report.workers_seconds is not None:
         with_ = plural(report.workers, "worker")
         say(f"  with {with_}: about {format_seconds(report.workers_seconds)}, their start included, as tried just now")
+    if within is not None:
+        whole = within == report.trainings
+        say(f"  within {hours:g} h: {'all of them' if whole else f'about {math.floor(within):,} of them'}")
     own, best = next(iter(report.speeds)), max(report.speeds, key=lambda key: report.speeds[key])
     say("  the median network trains at")
     for name, speed in report.speeds.items():
@@ -79,6 +112,7 @@ def search(
         int | None, typer.Option(min=0, help="Number of further trials.  [default: as many as the study still needs]")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of networks to train at the same time.")] = 1,
+    share_gpu: ShareGpu = False,
     executor: Annotated[
         str | None,
         typer.Option(
@@ -136,6 +170,7 @@ def search(
                 found,
                 trials=trials,
                 workers=workers,
+                share_gpu=share_gpu,
                 device=device,
                 until=until,  # type: ignore[arg-type]  # another word is refused there
                 max_hours=max_hours,

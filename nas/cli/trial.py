@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from nas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nas.architecture.point import Point
     from nas.records import TrialRecord
     from nas.search.study import Study
 
@@ -39,19 +38,3 @@ def chosen_trial(
         raise ConfigError(f"--max-flops: {error}") from None
     with open_study(study, storage=storage) as opened:
         yield opened, choose_trial(opened, number=number, max_flops=limit)
-
-
-def trial_point(study: Study, trial: TrialRecord, *, name: str = "") -> Point:
-    """Return the space and the coefficients of a trial's network."""
-    from nas.architecture.point import Point
-
-    network, space = study.architecture(trial), study.config.search.space(trial.space)
-    return Point(
-        space.choose(**trial.choices) if trial.choices else space,
-        trial.width,
-        trial.depth,
-        trial.resolution,
-        network.num_classes,
-        network.in_channels,
-        name,
-    )

@@ -59,7 +59,7 @@ def relay() -> type:
         def __init__(self) -> None:
             from queue import Queue
 
-            from nas.executors.processes import HAND, Hand
+            from nas.executors.child import HAND, Hand
 
             self._reports: Any = Queue()
             self._hand = Hand(HAND, self._reports)

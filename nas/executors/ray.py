@@ -56,6 +56,10 @@ class Place:
     task: Task | None = None
     silent: float = 0.0
 
+    def ended(self, key: str) -> None:
+        """Note that its task is no more."""
+        self.task = None
+
 
 class Ray:
     """One hand for each training that runs at the same time, on whatever node Ray finds room."""
@@ -260,13 +264,10 @@ class Ray:
         if "placed" in report:
             self._greet(place, report["placed"])
         elif "said" in report:
-            pass_on(report["said"], place, tell, who=f"node {place.node}", answer=partial(self._answer, place))
+            pass_on(report["said"], place, tell, who=f"node {place.node}", send=partial(self._order, place))
         else:
             self._places[number] = Place()
             self._bury(place, report, tell)
-
-    def _answer(self, place: Place, goes_on: bool) -> None:
-        self._order(place, {"answer": goes_on})
 
     def _greet(self, place: Place, node: str) -> None:
         """Let a hand that has found its place read the images, and begin the task that waits for it."""

@@ -45,6 +45,7 @@ class Task:
         weights: File for the trained weights; without it they are not kept.
         rungs: Epochs after which to ask whether to go on.
         timing: To be measured first, and to ask then; None for no measurement.
+        alone: Whether it has to have its process for itself, such as one that has ended a process before.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Task:
     weights: str | None = None
     rungs: tuple[int, ...] = ()
     timing: Timing | None = None
+    alone: bool = False
 
     @property
     def files(self) -> tuple[Path, Path | None]:
@@ -206,10 +208,14 @@ class Heard(Protocol):
     """A hand as its executor keeps it: whether it has read the images, and what it does."""
 
     ready: bool
-    task: Task | None
+
+    def ended(self, key: str) -> None:
+        """Note that a task is no more."""
 
 
-def pass_on(said: Mapping[str, Any], hand: Heard, tell: Tell, *, who: str, answer: Callable[[bool], None]) -> None:
+def pass_on(
+    said: Mapping[str, Any], hand: Heard, tell: Tell, *, who: str, send: Callable[[Mapping[str, Any]], None]
+) -> None:
     """Pass on one line of a hand, and keep what it says of the hand.
 
     Args:
@@ -217,7 +223,7 @@ def pass_on(said: Mapping[str, Any], hand: Heard, tell: Tell, *, who: str, answe
         hand: Whose it is; its task is no more before its end is told.
         tell: Called with what it tells of a task.
         who: Names the hand where it cannot begin.
-        answer: Called with the answer where the hand waits for one.
+        send: Called with the order that holds the answer, where the hand waits for one.
 
     Raises:
         DataError: The hand cannot read the images.
@@ -232,7 +238,7 @@ def pass_on(said: Mapping[str, Any], hand: Heard, tell: Tell, *, who: str, answe
     elif "alive" not in said:  # which says no more than that
         told = told_from_json(said)
         if isinstance(told, ENDS):
-            hand.task = None
+            hand.ended(told.key)
         goes_on = tell(told)
         if asks(told):
-            answer(goes_on)
+            send({"answer": goes_on, "key": told.key})

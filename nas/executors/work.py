@@ -16,14 +16,28 @@ from nas.executors.task import Died, EpochDone, Failed, Measured, Stopped, Task,
 from nas.models.latency import time_inference
 from nas.records import Epoch
 from nas.training.job import Job, do_job
+from nas.training.neighbours import NOBODY, Neighbours
 from nas.training.recipe import Recipe
+from nas.training.step import is_out_of_memory
 
 
 class Unheard(BaseException):
     """What the listener raised: no fault of the training's, so that nothing here may catch it."""
 
 
-def work(task: Task, dataset: Dataset, *, device: torch.device, tell: Tell, stop: Callable[[], bool]) -> bool:
+class Crowded(Exception):
+    """The device had not the memory for a training beside its neighbours; it goes on from its checkpoint, alone."""
+
+
+def work(
+    task: Task,
+    dataset: Dataset,
+    *,
+    device: torch.device,
+    tell: Tell,
+    stop: Callable[[], bool],
+    neighbours: Neighbours = NOBODY,
+) -> bool:
     """Do a task, tell each epoch and the end, and return whether this process can do another.
 
     Args:
@@ -32,20 +46,30 @@ def work(task: Task, dataset: Dataset, *, device: torch.device, tell: Tell, stop
         device: Where.
         tell: Called with all that is told.
         stop: Asked after each step whether to end here.
+        neighbours: Other trainings of this process.
 
     Raises:
         Unheard: ``tell`` raised something, which is its cause.
+        Crowded: There was not the memory for it beside its neighbours; nothing is told of its end.
         KeyboardInterrupt: Ctrl-C.
     """
     try:
         with carrying(task, tell, stop) as (local, told, stopped):
-            return _work(local, dataset, device=device, tell=told, stop=stopped)
+            return _work(local, dataset, device=device, tell=told, stop=stopped, neighbours=neighbours)
     except StudyError as error:  # a checkpoint that lies elsewhere
         tell(Failed(task.key, "surroundings", reason_of(error)))
         return True
 
 
-def _work(task: Task, dataset: Dataset, *, device: torch.device, tell: Tell, stop: Callable[[], bool]) -> bool:
+def _work(
+    task: Task,
+    dataset: Dataset,
+    *,
+    device: torch.device,
+    tell: Tell,
+    stop: Callable[[], bool],
+    neighbours: Neighbours,
+) -> bool:
     def heard(told: Told) -> bool:
         try:
             return tell(told)
@@ -75,12 +99,16 @@ def _work(task: Task, dataset: Dataset, *, device: torch.device, tell: Tell, sto
             on_epoch=told,
             go_on=lambda epoch: goes_on or epoch.epoch not in task.rungs,
             stop=stop,
+            neighbours=neighbours,
         )
     except TrainingStopped:
         heard(Stopped(task.key))
     except Exception as error:
+        if neighbours.crowded and is_out_of_memory(error):
+            raise Crowded from None
         if is_fatal(error):
-            heard(Died(task.key, reason_of(error)))
+            if not neighbours.crowded:  # else it may be the fault of any of them
+                heard(Died(task.key, reason_of(error)))
             return False
         heard(Failed(task.key, fault_of(error, recipe, dataset, device), reason_of(error)))
     else:

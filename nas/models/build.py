@@ -9,6 +9,7 @@ from torch.nn import functional
 from nas.architecture.layers import Activation, AvgPool, Block, Conv, Layer, MaxPool, Shape
 from nas.architecture.shapes import branch_shape, kernel_padding, kernel_sides, layer_shape
 from nas.architecture.spec import Architecture
+from nas.models.depthwise import DepthwiseConv
 
 _ONEDNN_BLOCK = 16  # channels that oneDNN's convolutions take at a time under AVX-512; under AVX2 it is 8
 
@@ -183,7 +184,8 @@ def build_activation(activation: Activation) -> nn.Module:
 def _build_conv(layer: Conv, in_channels: int) -> nn.Sequential:
     modules = nn.Sequential()
     strided_pointwise = kernel_sides(layer.kernel) == (1, 1) and layer.stride > 1
-    conv = (StridedPointwiseConv if strided_pointwise else nn.Conv2d)(
+    plain = DepthwiseConv if 1 < layer.groups == in_channels else nn.Conv2d
+    conv = (StridedPointwiseConv if strided_pointwise else plain)(
         in_channels,
         layer.channels,
         layer.kernel,

@@ -40,17 +40,20 @@ class Ruler:
         return self.depth * _blocks(architecture) / _blocks(self.network)
 
 
-def effective(evidence: Evidence, made: Callable[[TrainedNetwork], Architecture]) -> Evidence:
-    """Return trainings of one family with effective coefficients; the dearest network keeps its own.
+def effective(
+    evidence: Evidence, made: Callable[[TrainedNetwork], Architecture], *, ruler: Ruler | None = None
+) -> Evidence:
+    """Return trainings of one family with effective coefficients.
 
     Args:
         evidence: Of one family.
         made: Returns the architecture of a network.
+        ruler: Of whose network the coefficients count as they were typed; default: the dearest.
     """
     if not evidence.networks:
         return evidence
     dearest = evidence.networks[-1]
-    ruler = Ruler(dearest.width, dearest.depth, made(dearest))
+    ruler = ruler or Ruler(dearest.width, dearest.depth, made(dearest))
     networks = []
     for network in evidence.networks:
         architecture = made(network)

@@ -29,7 +29,7 @@ class TrainedNetwork:
         activations: Number of output elements of all convolutions and linear layers for one image.
         accuracies: On the validation images after the last epoch, in 0 to 1, by the seed of the training.
         seconds: Mean duration of a training; None where it is not known.
-        choices: Values of the other dimensions.
+        choices: Values of the other dimensions, in the order of ``nas.architecture.space.DIMENSIONS``.
     """
 
     digest: str
@@ -57,7 +57,7 @@ class TrainedNetwork:
     @property
     def family(self) -> str:
         """Space and choices: networks of one family differ in width, depth and resolution alone."""
-        return " ".join((self.space, *(f"{key} {value}" for key, value in sorted(self.choices.items()))))
+        return " ".join((self.space, *(f"{key} {value}" for key, value in self.choices.items())))
 
 
 @dataclass(frozen=True, slots=True)

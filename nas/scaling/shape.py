@@ -18,7 +18,7 @@ import numpy.typing as npt
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
 from nas.scaling.boxed import Box, least_on_plane
-from nas.scaling.surface import DIMENSIONS, Interval, Surface, hessians, interval, interval_of
+from nas.scaling.surface import DIMENSIONS, Interval, Prediction, Surface, hessians, interval, interval_of
 from nas.units import format_count
 
 DETERMINED = 0.9
@@ -63,8 +63,7 @@ class Penalty(NamedTuple):
         """Say it in words, with half of the interval after the sign."""
         if self.points is None:
             return f"what {rule} would cost at {times:g}× cannot be told ({self.reason})"
-        value, half = 100 * self.points.value, 50 * (self.points.high - self.points.low)
-        return f"{rule} would {'cost' if value >= 0 else 'gain'} {abs(value):.1f} ± {half:.1f} points at {times:g}×"
+        return f"{rule} would {'cost' if self.points.value >= 0 else 'gain'} {self.points.points()} at {times:g}×"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +181,13 @@ def best_shape(
     return BestShape(surface, costs, best, factors, reasons, lines)
 
 
+class Profile(NamedTuple):
+    """Errors over a dimension at one cost: its values, (points,), and what is predicted there."""
+
+    values: Array
+    errors: Prediction
+
+
 class Places(NamedTuple):
     """Best shapes as log2 coefficients, and which lie at an end; both (1 + draws, 3), the expected surface's first."""
 
@@ -195,13 +201,36 @@ def best_places(surface: Surface, level: float, box: Box) -> Places:
     Raises:
         StudyError: No shape in the box has that cost.
     """
-    coefficients, center, cost = np.vstack([surface.mean, surface.draws]), surface.center, surface.cost
+    found = _least(surface, np.vstack([surface.mean, surface.draws]), level, box)
+    if np.isnan(found.places).any():
+        raise StudyError(f"no shape that was tried costs {format_count(2**level)} {cost_name(surface.cost.name)}")
+    return Places(found.places, found.ends)
+
+
+def _least(surface: Surface, coefficients: Array, level: float, box: Box) -> Places:
+    """Return the best shapes by quadratics of shape (quadratics, 10); not a number where none has that cost."""
+    center, cost = surface.center, surface.cost
     about = Box(box.low - center, box.high - center)
     rest = level - float(cost.log2(center))
     found = least_on_plane(coefficients[:, 1:4], hessians(coefficients), cost.exponents, rest, about)
-    if np.isnan(found.places).any():
-        raise StudyError(f"no shape that was tried costs {format_count(2**level)} {cost_name(cost.name)}")
     return Places(found.places + center, found.ends)
+
+
+def profile(surface: Surface, cost: float, dimension: str, *, points: int = 31) -> Profile:
+    """Return the least error at a cost for each value of a dimension that was tried there, the others at their best.
+
+    Raises:
+        StudyError: Few networks of about that cost were tried.
+    """
+    index, box, places = DIMENSIONS.index(dimension), _tried(surface, cost), []
+    for value in np.linspace(box.low[index], box.high[index], points):
+        ends = Box(box.low.copy(), box.high.copy())
+        ends.low[index] = ends.high[index] = value
+        place = _least(surface, surface.mean[None], float(np.log2(cost)), ends).places[0]
+        if not np.isnan(place).any():  # else no shape that was tried has that value at that cost
+            places.append(place)
+    shapes = 2 ** np.array(places)
+    return Profile(shapes[:, index], surface.predict(*shapes.T))
 
 
 def cost_name(name: str) -> str:

@@ -44,6 +44,12 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def points(self) -> str:
+        """Write the size of a share in points, with half of the interval after the sign."""
+        half = 50 * (self.high - self.low)
+        digits = 1 if half >= 0.05 else 2
+        return f"{100 * abs(self.value):.{digits}f} ± {half:.{digits}f} points"
+
 
 class Prediction(NamedTuple):
     """Expected errors of networks, as shares, and their 90 % intervals; each of the shape that was asked for."""

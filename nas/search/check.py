@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from nas.architecture.cost import Cost, count_cost
 from nas.architecture.spec import Architecture
 from nas.config.budget import METRICS, Budget, Metric
 from nas.config.search import SearchConfig
 from nas.config.study import StudyConfig, idle_keys
 from nas.data.sources import Dataset
-from nas.errors import BudgetError
 from nas.models.device import describe_device, devices_of, resolve_device
-from nas.sampling.points import Parameters, drawn_points
+from nas.scaling.seconds import FEWEST, LeftOut, SecondsModel, fit_seconds, left_out
 from nas.search.bounds import measure_for_budget, require_hands, require_satisfiable
-from nas.search.proposals import all_proposals, architecture_of, distributions
+from nas.search.counting import Counted, Network, count_networks, evenly_spread, expected_trainings
+from nas.search.seconds import keep_seconds
+from nas.search.sharing import sharing_of
+from nas.search.storage.seconds import CheckedSeconds
 from nas.search.study import Named, find_study
 from nas.search.together import try_together
 from nas.training.preparing import require_batch
 from nas.training.recipe import Recipe
 from nas.training.step import PRECISIONS, resolved_precision
 from nas.training.timing import StepTime, time_step
-from nas.units import format_count
 
-_WHOLE = 20_000  # points that are few enough to count them all, in seconds or, of large networks, half a minute
-_SAMPLES = 2000  # drawn where there are more
 _TIMED = 9  # networks, evenly spread by FLOPs; CONTRIBUTING.md says why so many
 _STEPS = 10  # timed for each precision and layout
 
@@ -67,14 +63,18 @@ class CheckReport:
             the budget has no bound on latency.
         fast_enough: How many of those three networks meet the budget's latency; None if it has no bound on latency.
         trial_seconds: Estimated training time in seconds of the networks with the fewest, median and most FLOPs.
+        image_seconds: How the seconds of an image in a training step follow FLOPs and activations; None where fewer
+            than four of the networks that were timed differ in cost.
+        seconds_error: How far off that is at each of these networks when it is fitted to the others.
+        kept: Whether it is kept in the study's database.
         data_share: Share of the training steps' time that is spent on preparing batches, in 0 to 1.
         speeds: Training speed of the median network in images per second, by precision and layout. The recipe's own
             comes first.
         trainings: Expected number of trainings of the whole study, if no network is too slow for a bound on latency.
             The sampler ``pareto`` trains one network for each trial; for the others, it is the feasible share of the
             trials. It is never more than the number of networks, if that is known.
-        total_seconds: Estimated time in seconds of those trainings with one worker, each to the end. Halving takes
-            less time, and replicates take more.
+        total_seconds: Estimated time in seconds of those trainings with one worker, each to the end: what they would
+            take if they were spread over all networks. Halving takes less time, and replicates take more.
         workers: How many trainings at the same time were tried.
         workers_seconds: Estimated time in seconds of the whole study with so many workers, their start included; None
             where it was not tried.
@@ -93,6 +93,9 @@ class CheckReport:
     latency_ms: tuple[float, float, float] | None
     fast_enough: int | None
     trial_seconds: tuple[float, float, float]
+    image_seconds: SecondsModel | None
+    seconds_error: LeftOut | None
+    kept: bool
     data_share: float
     speeds: dict[str, float]
     trainings: float
@@ -102,61 +105,57 @@ class CheckReport:
     workers_seconds: float | None = None
     notes: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class _Network:
-    architecture: Architecture
-    cost: Cost
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """Points of a box, and the distinct networks of the feasible ones, cheapest first by FLOPs."""
-
-    exact: bool
-    points: int
-    feasible_points: int
-    networks: list[_Network]
-
-    @property
-    def feasible_share(self) -> float:
-        return self.feasible_points / self.points
+    def trainings_within(self, seconds: float) -> float:
+        """Return how many of the study's trainings end in a time, with the workers that were tried."""
+        whole = self.workers_seconds or self.total_seconds
+        return self.trainings * min(1.0, seconds / whole)
 
 
-def check_study(study: Named, *, device: str = "auto", workers: int | None = None) -> CheckReport:
+def check_study(
+    study: Named,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    share_gpu: bool = False,
+    storage: str | None = None,
+) -> CheckReport:
     """Count a study's networks and time a few training steps.
 
     Up to 20,000 coefficient points are all counted. If there are more, or if ranges are continuous, 2,000 are drawn at
-    random.
+    random. What the times tell of other networks is kept in the database of a study that has been run.
 
     Args:
         study: A study file, the name of a shipped study, a definition, or an opened study.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         workers: Also train the median network for a few seconds in so many processes at the same time, which tells how
             long the study takes with them.
+        share_gpu: As for ``run_study``, where ``workers`` is given.
+        storage: Database URL; default: the SQLite database in the study's folder, if there is one.
 
     Raises:
         BudgetError: No network meets the budget, or none of the sampled ones does.
         UserError: The study, its data or the device is wrong.
     """
-    given, chosen = find_study(study), resolve_device(device)
+    given, chosen = find_study(study, storage=storage), resolve_device(device)
     found = given.as_begun()
     config, dataset = found.config, found.dataset
     require_batch(config.recipe, len(dataset.train))
     require_satisfiable(config, dataset)
-    counted = _count(config, dataset)
-    sample = _evenly_spread(counted.networks, _TIMED)
+    counted = count_networks(config, dataset)
+    sample = evenly_spread(counted.networks, _TIMED)
     timed = _time(sample, dataset, config.recipe, chosen)
-    seconds = [_trial_seconds(config.recipe, dataset, step.seconds) for step in timed]
+    images, checked = _images(config.recipe, dataset), _checked(sample, timed, config.recipe, dataset, chosen)
+    seconds = [images * step.seconds / config.recipe.step_images(len(dataset.train)) for step in timed]
     middle = len(sample) // 2
     milliseconds = _milliseconds(config, [sample[i] for i in (0, middle, -1)], chosen)
-    trainings = _trainings(config.search, counted)
+    trainings = expected_trainings(config.search, counted)
     together = None
     if workers is not None:
         devices = devices_of(device, workers)
-        require_hands(config, dataset, devices)
-        together = try_together(config, dataset, sample[middle].architecture, devices=devices)
-    total_seconds = trainings * statistics.mean(seconds)
+        sharing = sharing_of(config, lambda: dataset, devices, wanted=share_gpu)
+        require_hands(config, dataset, list(dict.fromkeys(devices)) if share_gpu else devices)
+        together = try_together(config, dataset, sample[middle].architecture, devices=devices, sharing=sharing)
+    total_seconds = trainings * (statistics.mean(seconds) if checked is None else _mean_seconds(checked, counted))
     return CheckReport(
         study=config.name,
         exact=counted.exact,
@@ -169,6 +168,9 @@ def check_study(study: Named, *, device: str = "auto", workers: int | None = Non
         latency_ms=(milliseconds[0], milliseconds[1], milliseconds[2]) if milliseconds else None,
         fast_enough=_within(config.budget, milliseconds) if milliseconds else None,
         trial_seconds=(seconds[0], seconds[middle], seconds[-1]),
+        image_seconds=None if checked is None else checked.image,
+        seconds_error=None if checked is None else checked.error,
+        kept=checked is not None and keep_seconds(found, checked),
         data_share=sum(s.data_share * s.seconds for s in timed) / sum(s.seconds for s in timed),
         speeds=_speeds(config.recipe, dataset, sample[middle].architecture, chosen, own=timed[middle].seconds),
         trainings=trainings,
@@ -209,60 +211,12 @@ def _halving_advice(search: SearchConfig) -> list[str]:
     ]
 
 
-def _count(config: StudyConfig, dataset: Dataset) -> _Counted:
-    """Realise all points of the box, or random ones of too many, and keep the networks that the budget allows."""
-    points = all_proposals(config.search, limit=_WHOLE)
-    exact = points is not None
-    if points is None:
-        points = drawn_points(distributions(config.search), _SAMPLES, np.random.default_rng(0))
-    networks, times_named = _realise(config.search, dataset, points)
-    feasible = {digest: network for digest, network in networks.items() if config.budget.allows(network.cost)}
-    if not feasible:
-        flops = [network.cost.flops for network in networks.values()]
-        raise BudgetError(
-            f"budget {config.budget}: none of the {'' if exact else 'sampled '}{len(networks)} networks meets it; they"
-            f" have {format_count(min(flops))} to {format_count(max(flops))} FLOPs"
-        )
-    return _Counted(
-        exact,
-        points=len(points),
-        feasible_points=sum(times_named[digest] for digest in feasible),
-        networks=sorted(feasible.values(), key=lambda network: network.cost.flops),
-    )
-
-
-def _realise(
-    search: SearchConfig, dataset: Dataset, points: Iterable[Parameters]
-) -> tuple[dict[str, _Network], Counter[str]]:
-    """Return the distinct networks of points by digest, and how many points name each."""
-    networks, times_named = {}, Counter[str]()
-    for parameters in points:
-        architecture = architecture_of(search, parameters, dataset)
-        digest = architecture.digest
-        times_named[digest] += 1
-        if digest not in networks:
-            networks[digest] = _Network(architecture, count_cost(architecture))
-    return networks, times_named
-
-
-def _evenly_spread(networks: list[_Network], number: int) -> list[_Network]:
-    """Return so many networks, or all of fewer, from the first to the last."""
-    last = len(networks) - 1
-    return [networks[index] for index in sorted({round(last * i / (number - 1)) for i in range(number)})]
-
-
-def _trainings(search: SearchConfig, counted: _Counted) -> float:
-    """Return how many trainings to expect of a study."""
-    proposed = search.trials * (1.0 if search.sampler == "pareto" else counted.feasible_share)
-    return min(proposed, len(counted.networks)) if counted.exact else proposed
-
-
-def _time(networks: list[_Network], dataset: Dataset, recipe: Recipe, device: torch.device) -> list[StepTime]:
+def _time(networks: list[Network], dataset: Dataset, recipe: Recipe, device: torch.device) -> list[StepTime]:
     time_step(networks[0].architecture, dataset, recipe, device=device)  # what a process does once is not its cost
     return [time_step(network.architecture, dataset, recipe, device=device) for network in networks]
 
 
-def _milliseconds(config: StudyConfig, networks: list[_Network], device: torch.device) -> list[float]:
+def _milliseconds(config: StudyConfig, networks: list[Network], device: torch.device) -> list[float]:
     """Return latencies as the budget asks for them, none where it does not."""
     limit, threads = config.budget.latency_ms, config.recipe.cpu_threads
     if limit is None:
@@ -274,12 +228,35 @@ def _spread(values: list[int]) -> Spread:
     return Spread(min(values), int(statistics.median(values)), max(values))
 
 
-def _trial_seconds(recipe: Recipe, dataset: Dataset, step_seconds: float) -> float:
-    """Estimate a trial's training time from a step's; validation runs forward only, a third of the work."""
+def _images(recipe: Recipe, dataset: Dataset) -> float:
+    """Return how many images a training takes the time of; validation runs forward only, a third of the work."""
     images = len(dataset.train)
     trained = recipe.total_steps(images) * recipe.step_images(images)
-    validated = recipe.total_epochs(images) * len(dataset.validation)
-    return step_seconds / recipe.step_images(images) * (trained + validated / 3)
+    return trained + recipe.total_epochs(images) * len(dataset.validation) / 3
+
+
+def _checked(
+    sample: list[Network], timed: list[StepTime], recipe: Recipe, dataset: Dataset, device: torch.device
+) -> CheckedSeconds | None:
+    """Return what the timed networks tell of others; None where too few of them differ in cost."""
+    flops, activations = ([getattr(network.cost, name) for network in sample] for name in ("flops", "activations"))
+    if len(set(zip(flops, activations, strict=True))) < FEWEST:
+        return None
+    seconds = [step.seconds / recipe.step_images(len(dataset.train)) for step in timed]
+    return CheckedSeconds(
+        describe_device(device),
+        resolved_precision(recipe.precision, device),
+        fit_seconds(flops, activations, seconds),
+        left_out(flops, activations, seconds),
+        networks=len(sample),
+        images=_images(recipe, dataset),
+    )
+
+
+def _mean_seconds(checked: CheckedSeconds, counted: Counted) -> float:
+    """Return the mean seconds of a training over all networks."""
+    costs = [network.cost for network in counted.networks]
+    return float(checked.training.predict([c.flops for c in costs], [c.activations for c in costs]).mean())
 
 
 def _speeds(

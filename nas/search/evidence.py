@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -41,7 +42,8 @@ def evidence_for(study: Study) -> Evidence:
     Raises:
         StudyError: Nothing was trained yet.
     """
-    trained = [each for each in (study, *alike(study)) if any(trial.state == "trained" for trial in each.trials())]
+    known = (study, *alike(study)) if study.was_run() else ()
+    trained = [each for each in known if any(trial.state == "trained" for trial in each.trials())]
     if not trained:
         raise StudyError(f"study {study.name!r} has no trained network yet: run it with nas search")
     return pooled([evidence_of(table_of(each, val_images=each.val_images()), source=each.name) for each in trained])
@@ -75,5 +77,10 @@ def _network(digest: str, rows: pd.DataFrame, *, seconds: float) -> TrainedNetwo
         activations=int(first["activations"]),
         accuracies=dict(zip(map(int, rows["seed"]), map(float, rows["val_accuracy"]), strict=True)),
         seconds=seconds,
-        choices={name: first[name] for name in DIMENSIONS if name in rows.columns and pd.notna(first[name])},
+        choices={name: _plain(first[name]) for name in DIMENSIONS if name in rows.columns and pd.notna(first[name])},
     )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a frame as Python has it."""
+    return value.item() if hasattr(value, "item") else value

@@ -203,6 +203,14 @@ class Study:
             known = studies_like(self.database, f"{self.name}-")
         return [name.removeprefix(f"{self.name}-") for name in known]
 
+    def scaling(self, name: str) -> Study:
+        """Return a scaling study of this study that was run before.
+
+        Raises:
+            StudyError: There is none of that name.
+        """
+        return _scaling_study(self, name)
+
     def missing_trials(self) -> int:
         """Return how many trials the study still needs, besides those that have ended or are running."""
         if not self.was_run():
@@ -215,8 +223,12 @@ class Study:
 
     def architecture(self, trial: TrialRecord) -> Architecture:
         """Return a trial's network."""
+        return self.stored_architecture(trial.digest)
+
+    def stored_architecture(self, digest: str) -> Architecture:
+        """Return a network that a study of the database has proposed."""
         with self.database.errors():
-            return self.store.architecture(trial.digest)
+            return self.store.architecture(digest)
 
     def latencies(self, *, purpose: Purpose = "front") -> dict[str, list[Latency]]:
         """Return each network's latencies by digest: newest first, after them those of a busy machine."""

@@ -17,6 +17,7 @@ from nas.config.study import StudyConfig
 from nas.data.sources import Dataset
 from nas.errors import MeasurementError
 from nas.executors.processes import Processes
+from nas.executors.sharing import Sharing
 from nas.executors.task import Died, Ended, EpochDone, Failed, Task, Told
 
 _SECONDS = 4.0
@@ -50,14 +51,19 @@ class Together:
 
 
 def try_together(
-    config: StudyConfig, dataset: Dataset, architecture: Architecture, *, devices: Sequence[torch.device]
+    config: StudyConfig,
+    dataset: Dataset,
+    architecture: Architecture,
+    *,
+    devices: Sequence[torch.device],
+    sharing: Sharing | None = None,
 ) -> Together:
-    """Train a network for some seconds alone and then on all devices at the same time.
+    """Train a network for some seconds alone and then on all devices at the same time, in shared processes or not.
 
     Raises:
         MeasurementError: A training failed or its process died.
     """
-    hands = Processes(config.data, lambda: dataset, devices=[str(device) for device in devices])
+    hands = Processes(config.data, lambda: dataset, devices=[str(device) for device in devices], sharing=sharing)
     with tempfile.TemporaryDirectory() as folder:
         try:
             began = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -27,6 +27,7 @@ def evaluate(
     precision: Precision = "auto",
     batch: int = LARGEST_BATCH,
     metric: Metric = "accuracy",
+    after_batch: Callable[[], None] | None = None,
 ) -> Validation:
     """Return loss, accuracy and answers of a model in eval mode, which is its mode afterwards.
 
@@ -36,6 +37,7 @@ def evaluate(
         precision: As in a recipe.
         batch: Images at once.
         metric: Stands for the accuracy.
+        after_batch: Called after each batch.
     """
     totals, answers = torch.zeros(2, device=images.device, dtype=torch.float64), []
     confusion = None
@@ -46,6 +48,8 @@ def evaluate(
         if metric != "accuracy":
             counted = _confusion(labels, answers[-1], logits.shape[1])
             confusion = counted if confusion is None else confusion + counted
+        if after_batch is not None:
+            after_batch()
     loss, right = (totals / len(images)).tolist()
     score = right if confusion is None else score_of(confusion, metric).item()
     return Validation(loss, score, torch.cat(answers))

@@ -14,6 +14,7 @@ from nas.models.device import describe_device
 from nas.records import Epoch, Trained
 from nas.training.checkpoint import save_weights
 from nas.training.loop import train
+from nas.training.neighbours import NOBODY, Neighbours
 from nas.training.recipe import Recipe
 
 
@@ -45,6 +46,7 @@ def do_job(
     on_epoch: Callable[[Epoch], None],
     go_on: Callable[[Epoch], bool] | None = None,
     stop: Callable[[], bool] | None = None,
+    neighbours: Neighbours = NOBODY,
 ) -> Trained:
     """Train to the end, or to the first epoch after which ``go_on`` says no.
 
@@ -55,6 +57,7 @@ def do_job(
         on_epoch: Called after each epoch, and first with those gone on from.
         go_on: Asked after each epoch but the last.
         stop: Asked after each step whether to end here.
+        neighbours: Other trainings of this process.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
@@ -73,6 +76,7 @@ def do_job(
         keep_checkpoint=True,
         go_on=go_on,
         stop=stop,
+        neighbours=neighbours,
     )
     if job.weights is not None and not result.paused:
         save_weights(result.model, job.weights)

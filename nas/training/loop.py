@@ -18,6 +18,7 @@ from nas.data.sources import Dataset
 from nas.errors import TrainingDiverged, TrainingStopped
 from nas.records import Epoch
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
+from nas.training.neighbours import NOBODY, Neighbours
 from nas.training.norms import chosen_images
 from nas.training.optimizer import class_weights
 from nas.training.preparing import (
@@ -56,6 +57,7 @@ def train(
     on_step: Callable[[StepDone], None] | None = None,
     go_on: Callable[[Epoch], bool] | None = None,
     stop: Callable[[], bool] | None = None,
+    neighbours: Neighbours = NOBODY,
 ) -> TrainingResult:
     """Train a network from scratch, or continue an interrupted training from its checkpoint.
 
@@ -78,6 +80,7 @@ def train(
         go_on: Called after each epoch except the last, and with the last epoch of the checkpoint. If it returns false,
             training pauses and its checkpoint stays, so that the same training can continue from there.
         stop: Asked after each step. If it returns true, the checkpoint is written and the training ends.
+        neighbours: Other trainings of this process. Beside some, no batch is halved where memory is short.
 
     Raises:
         TrainingDiverged: The loss of an epoch is not finite.
@@ -85,11 +88,14 @@ def train(
         StudyError: The checkpoint cannot be written.
         DataError: The recipe needs an augmentation whose library is not installed.
         DeviceError: There is not enough memory for the smallest step.
+        OutOfMemoryError: torch's, beside neighbours.
     """
     key = _checkpoint_key(architecture, dataset, recipe, seed=seed, initial=initial or {})
     architecture = regularised(architecture, recipe)
     with own_state(device, seed=seed, threads=recipe.cpu_threads):
-        run = _new_run(architecture, dataset, recipe, seed=seed, device=device, initial=initial or {})
+        run = _new_run(
+            architecture, dataset, recipe, seed=seed, device=device, initial=initial or {}, neighbours=neighbours
+        )
         saver = _Saver(run, checkpoint, key=key, seconds=checkpoint_seconds)
         saver.restore()
 
@@ -100,6 +106,7 @@ def train(
             if stop is not None and stop():
                 saver.save()
                 raise TrainingStopped("it goes on from its checkpoint")
+            neighbours.let_go_on()
 
         images = _Images(dataset, recipe, device=device, resolution=architecture.resolution, seed=seed)
         paused = _train_epochs(run, images, saver, tell=on_epoch, after_step=after_step, go_on=go_on)
@@ -126,6 +133,7 @@ def _new_run(
     seed: int,
     device: torch.device,
     initial: Mapping[str, Tensor],
+    neighbours: Neighbours,
 ) -> Run:
     """Return a training that has taken no step yet."""
     images = len(dataset.train)
@@ -143,6 +151,7 @@ def _new_run(
         micro_batch=micro_batch,
         validation_batch=validation_batch(architecture, device),
         class_weights=None if weights is None else weights.to(device),
+        neighbours=neighbours,
     )
 
 

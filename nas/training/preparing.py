@@ -17,13 +17,14 @@ from nas.data.sources import DataConfig, Dataset
 from nas.data.types import ImageSet
 from nas.errors import ConfigError, DeviceError
 from nas.models.build import Network, build_model
+from nas.models.depthwise import DepthwiseConv, compiles_first
 from nas.models.device import device_memory
 from nas.models.memory import estimate_training_memory
 from nas.processes.threads import cpu_threads
 from nas.training.allocator import kept_memory
 from nas.training.evaluate import LARGEST_BATCH
 from nas.training.recipe import Recipe
-from nas.training.step import SMALLEST_BATCH
+from nas.training.step import SMALLEST_BATCH, resolved_precision
 from nas.units import format_bytes
 
 _SHARE_OF_IMAGES = 0.5  # of a device's free memory, for each part of a data set
@@ -130,11 +131,13 @@ def own_state(device: torch.device, *, seed: int, threads: int) -> Iterator[None
 
 
 def build_on(device: torch.device, architecture: Architecture, recipe: Recipe) -> Network:
-    """Return a fresh network on a device, in the memory layout and with the norms' momentum of a recipe."""
+    """Return a fresh network on a device, as a recipe wants it: layout, kernels, and the norms' momentum."""
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model: Network = build_model(architecture).to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    if recipe.norm_momentum is not None:
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = recipe.norm_momentum
+    computes = {"device": device.type, "dtype": getattr(torch, resolved_precision(recipe.precision, device))}
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and recipe.norm_momentum is not None:
+            module.momentum = recipe.norm_momentum
+        if isinstance(module, DepthwiseConv) and recipe.depthwise == "torch":
+            module.own_kernels = compiles_first(module, **computes, channels_last=recipe.channels_last)
     return model

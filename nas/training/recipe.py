@@ -89,6 +89,9 @@ class Recipe(Strict):
             CPUs. ``nas check`` measures which one is faster on your device.
         channels_last: Whether feature maps are stored with channels last, the faster layout for most networks; default
             true.
+        depthwise: Whose kernels run depthwise convolutions in bfloat16 with channels last on GPUs: ``cudnn``'s (the
+            default), which it compiles for seconds at each new shape, or ``torch``'s, which are there at once and take
+            longer in each step. It is for short trainings, and was not measured (``nas/models/depthwise.py``).
         compile: Whether to compile networks with ``torch.compile``, which takes a minute for each network and
             resolution; default false.
         cuda_graphs: Whether to capture a training step once as a CUDA graph and replay it, on GPUs; default true.
@@ -136,6 +139,7 @@ class Recipe(Strict):
     cutmix: NonNegativeFloat = 0.0
     precision: Precision = "auto"
     channels_last: bool = True
+    depthwise: Literal["cudnn", "torch"] = "cudnn"
     compile: bool = False
     cuda_graphs: bool = True
     cpu_threads: int = Field(1, ge=1, le=1024)

@@ -22,6 +22,7 @@ from nas.training.average import MovingAverage
 from nas.training.checkpoint import State
 from nas.training.clock import DataClock
 from nas.training.evaluate import LARGEST_BATCH, evaluate
+from nas.training.neighbours import NOBODY, Neighbours
 from nas.training.norms import ON_THE_WAY, recompute_statistics, twin
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import Recipe
@@ -43,6 +44,7 @@ class Run:
         micro_batch: int | None = None,
         validation_batch: int = LARGEST_BATCH,
         class_weights: Tensor | None = None,
+        neighbours: Neighbours = NOBODY,
     ) -> None:
         """Prepare the first step.
 
@@ -55,6 +57,7 @@ class Run:
             micro_batch: Most images at once, where the memory has not room for a whole batch.
             validation_batch: Images at once in validation.
             class_weights: How much the images of each class count in the loss, (classes,); by default all alike.
+            neighbours: Other trainings of this process.
 
         Raises:
             DataError: The recipe asks for an augmentation whose library is not installed.
@@ -70,6 +73,7 @@ class Run:
         self._totals = torch.zeros(2, device=generator.device, dtype=torch.float64)  # loss and right images so far
         self._seen = 0
         self._validation_batch = validation_batch
+        self._neighbours = neighbours
         self._architecture = architecture
         self._recipe = recipe
         self._batch_size = recipe.step_images(train_images)
@@ -84,7 +88,8 @@ class Run:
         self._twin: Network | None = None  # of the model that is validated, with its norms recomputed
         self._answers = torch.zeros(0, device=generator.device, dtype=torch.int64)
         loss = make_loss(recipe, model, class_weights=class_weights)
-        self._step = Step(model, loss, self._optimizer, recipe, average=self._average, micro_batch=micro_batch)
+        given = (model, loss, self._optimizer, recipe)
+        self._step = Step(*given, average=self._average, micro_batch=micro_batch, neighbours=neighbours)
         self.clock = DataClock(generator.device)
 
     @property
@@ -141,7 +146,8 @@ class Run:
             most = len(norm_set) if self._steps_left == 0 else ON_THE_WAY
             recompute_statistics(self._twin, norm_set, precision=precision, batch=batch, most=most)
         metric = self._recipe.metric
-        return evaluate(self.validated_model(), val_set, precision=precision, batch=batch, metric=metric)
+        model, after_batch = self.validated_model(), self._neighbours.let_go_on
+        return evaluate(model, val_set, precision=precision, batch=batch, metric=metric, after_batch=after_batch)
 
     def epoch(
         self,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.training.average import MovingAverage
+from nas.training.neighbours import NOBODY, Neighbours
 from nas.training.optimizer import Loss, captures
 from nas.training.recipe import Precision, Recipe
 
@@ -48,6 +49,7 @@ class Step:
         *,
         average: MovingAverage | None = None,
         micro_batch: int | None = None,
+        neighbours: Neighbours = NOBODY,
     ) -> None:
         """Prepare a model.
 
@@ -58,6 +60,8 @@ class Step:
             recipe: Tells precision, clipping, compilation and graphs.
             average: Takes in the weights after each step.
             micro_batch: Most images at once; None for whole batches.
+            neighbours: Other trainings of this process. Beside some, a batch is not halved where memory is short: it
+                may be there without them.
         """
         self.micro_batch = micro_batch
         self._model = model
@@ -65,6 +69,7 @@ class Step:
         self._loss = loss
         self._optimizer = optimizer
         self._average = average
+        self._neighbours = neighbours
         self._precision = recipe.precision
         self._clip = recipe.clip
         self._graphs = captures(recipe, next(model.parameters()).device)
@@ -145,7 +150,7 @@ class Step:
         return totals
 
     def _halve(self, batch: int, error: RuntimeError) -> None:
-        if not is_out_of_memory(error) or batch <= SMALLEST_BATCH:
+        if not is_out_of_memory(error) or batch <= SMALLEST_BATCH or self._neighbours.crowded:
             raise error
         self.micro_batch = max(SMALLEST_BATCH, math.ceil(batch / 2))
         self._graph = None
@@ -177,7 +182,7 @@ class _Graph:
         """Prepare for batches like this one."""
         self.warm_ups = 0
         self._shapes = images.shape, target.shape
-        self._aside = torch.cuda.Stream(images.device)  # type: ignore[no-untyped-call]
+        self._aside = _stream_for_capture(images.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()
         self._result = images
@@ -220,6 +225,14 @@ class _Graph:
             generator.graphsafe_set_state(state)
             raise
         return graph
+
+
+def _stream_for_capture(device: torch.device) -> torch.cuda.Stream:
+    """Return the present stream, or another where that is the default one, which cannot be captured."""
+    present: torch.cuda.Stream = torch.cuda.current_stream(device)
+    if present != torch.cuda.default_stream(device):
+        return present
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def clear_gradients(model: nn.Module) -> None:

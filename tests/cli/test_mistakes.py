@@ -52,6 +52,9 @@ Command = Callable[..., Outcome]
         (("cost", "resnet18", "--batch", "1"), "--batch does not apply: it is for --latency and --training-memory"),
         (("cost", "resnet18", "--training-memory", "--backend=eager"), "--backend does not apply: it is for --latency"),
         (("table", "replay", "a.csv", "--storage", "sqlite:///a.db"), "--storage does not apply: a.csv is a table"),
+        (("search", "digits", "--workers", "2", "--share-gpu"), "--share-gpu needs a GPU, but trainings run on cpu"),
+        (("search", "digits", "--share-gpu"), "--share-gpu is for --executor processes, but the executor is inline"),
+        (("check", "digits", "--share-gpu"), "--share-gpu does not apply: it says how --workers train"),
         (
             ("train", "resnet18", "--data", "digits", "--storage", "sqlite:///a.db"),
             "--storage does not apply: no trial",

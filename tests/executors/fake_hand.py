@@ -7,8 +7,9 @@ variables set what it does:
 - FAKE_IMAGES: number of validation images.
 - FAKE_LOG: a file that gets a line for each task begun, each epoch trained and each task done, with time and process.
 - FAKE_STUBBORN: it does not stop when it is told to.
+- FAKE_CROWD: number of trainings beside which there is memory for none more: it tells so in their second epoch.
 - FAKE_CRASH: JSON; ``network`` (in the order in which they are begun) dies ``times`` times in its second epoch, of the
-  signal or with the exit code ``how``; ``repeat`` says in which of its trainings.
+  signal or with the exit code ``how``; ``repeat`` says in which of its trainings; with ``beside`` only beside others.
 """
 
 from __future__ import annotations
@@ -34,29 +35,40 @@ CRASH = json.loads(os.environ.get("FAKE_CRASH", "null"))
 
 stopped = threading.Event()
 tasks: queue.Queue[Any] = queue.Queue()
-answers: queue.Queue[bool] = queue.Queue()
+answers: dict[str, queue.Queue[bool]] = {}
+running: set[str] = set()
+writing, leaving = threading.Lock(), threading.Lock()
 
 
 def listen() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         if "answer" in order:
-            answers.put(order["answer"])
+            answers[order["key"]].put(order["answer"])
         elif "stop" in order:
             if "FAKE_STUBBORN" in os.environ:
                 continue
-            stopped.set()
-            answers.put(False)
+            stop()
         else:
-            tasks.put(order.get("task"))
-    stopped.set()
-    answers.put(False)
+            tasks.put(order.get("task", order))
+    stop()
     tasks.put(None)
 
 
+def stop() -> None:
+    stopped.set()
+    for waiting in tuple(answers.values()):
+        waiting.put(False)
+
+
 def report(kind: str, key: str, **values: Any) -> None:
-    sys.stdout.write(json.dumps({"kind": kind, "key": key, **values}) + "\n")
-    sys.stdout.flush()
+    send({"kind": kind, "key": key, **values})
+
+
+def send(document: dict[str, Any]) -> None:
+    with writing:
+        sys.stdout.write(json.dumps(document) + "\n")
+        sys.stdout.flush()
 
 
 def log(line: str) -> None:
@@ -84,7 +96,7 @@ def point(network: str, seed: int, epoch: int) -> dict[str, Any]:
 
 
 def crash(network: str, repeat: str, paths: list[str]) -> None:
-    if CRASH is None or int(repeat) != CRASH.get("repeat", 0):
+    if CRASH is None or int(repeat) != CRASH.get("repeat", 0) or (CRASH.get("beside") and len(running) < 2):
         return
     begun = [line.split()[1].split(".") for line in Path(os.environ["FAKE_LOG"]).read_text().splitlines()]
     order = list(dict.fromkeys(other for other, *_ in begun))
@@ -99,18 +111,28 @@ def crash(network: str, repeat: str, paths: list[str]) -> None:
     os.kill(os.getpid(), getattr(signal, CRASH["how"]))
 
 
+def crowded(key: str) -> bool:
+    with leaving:
+        if len(running) <= int(os.environ.get("FAKE_CROWD", "1000")):
+            return False
+        running.discard(key)
+    log(f"crowded {key} 0")
+    send({"crowded": key})
+    return True
+
+
 def train(task: dict[str, Any]) -> None:
     key, seed, checkpoint = task["key"], task["seed"], Path(task["checkpoint"])
     network, repeat, _ = key.split(".")
-    log(f"begin {key} 0")
     curve: list[dict[str, Any]] = json.loads(checkpoint.read_text()) if checkpoint.exists() else []
     goes_on = True
 
     def tell(epoch: dict[str, Any]) -> None:
         nonlocal goes_on
         asks = epoch["epoch"] in task["rungs"]
+        answer = answers[key] = queue.Queue()
         report("EpochDone", key, epoch=epoch, asks=asks)
-        goes_on = answers.get() if asks else True
+        goes_on = (not stopped.is_set() and answer.get()) if asks else True
 
     for epoch in curve:
         tell(epoch)
@@ -123,6 +145,8 @@ def train(task: dict[str, Any]) -> None:
             return
         if curve:
             crash(network, repeat, list(filter(None, (task["checkpoint"], task["weights"]))))
+            if crowded(key):
+                return
         log(f"epoch {key} {len(curve) + 1}")
         curve.append(point(network, seed, len(curve) + 1))
         save(task["checkpoint"], json.dumps(curve))
@@ -142,10 +166,23 @@ def train(task: dict[str, Any]) -> None:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=listen, daemon=True).start()
-    tasks.get()  # what it is told of the images
-    print(json.dumps({"ready": os.getpid()}), flush=True)
+    if (order := tasks.get()) is None:  # what it is told of the images
+        return
+    send({"ready": os.getpid()})
     while not stopped.is_set() and (task := tasks.get()) is not None:
+        log(f"begin {task['key']} 0")
+        if order.get("places", 1) == 1:
+            train(task)
+        else:
+            threading.Thread(target=beside, args=(task,)).start()
+
+
+def beside(task: dict[str, Any]) -> None:
+    running.add(task["key"])
+    try:
         train(task)
+    finally:
+        running.discard(task["key"])
 
 
 if __name__ == "__main__":

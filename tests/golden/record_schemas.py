@@ -1,8 +1,8 @@
 """Record a small study in a database of the schema version that a checkout writes, for a test that opens it later.
 
 Writes ``schema_N.sql.gz`` beside this script, N being the version. Weights are not kept. Recorded with the commits
-5f90c64 (version 1), 1ace219 (2), 70a43c7 (3), 25c459f (4), 7dcf0c1 (5) and 0b84610 (6), torch 2.13.0 (CPU), optuna
-5.0.0 and Python 3.11. Whoever adds a version records it::
+5f90c64 (version 1), 1ace219 (2), 70a43c7 (3), 25c459f (4), 7dcf0c1 (5), 0b84610 (6) and f6399cc (7), torch 2.13.0
+(CPU), optuna 5.0.0 and Python 3.11. Whoever adds a version records it::
 
     PYTHONPATH=path/to/checkout python tests/golden/record_schemas.py
 """
@@ -50,7 +50,7 @@ def main() -> None:
     """Record it."""
     import torch
 
-    from nas import run_study
+    from nas import check_study, run_study
 
     torch.set_num_threads(1)
     socket.gethostname = lambda: "recorder"  # trials note whose process they are of
@@ -59,6 +59,7 @@ def main() -> None:
         path = Path("small.yaml")
         path.write_text(json.dumps(DEFINITION))
         run_study(path)
+        check_study(path)  # since version 7 it keeps what it measures
         with closing(sqlite3.connect("small/study.db")) as database:
             (version,) = database.execute("SELECT version FROM nas_schema").fetchone()
             text = "\n".join(database.iterdump())

@@ -20,7 +20,7 @@ from nas.config.search import Halving
 from nas.config.study import StudyConfig
 from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError, ConfigError
-from nas.search import check
+from nas.search import check, counting
 from nas.search.check import check_study
 from nas.search.proposals import Candidate, realise
 from nas.search.run.events import Noted
@@ -106,10 +106,10 @@ def test_more_points_than_can_be_counted_are_sampled(
     tiny_config: StudyConfig, timed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = changed(tiny_config, search={"width": {"min": 0.25, "max": 1.0, "step": 0.001}})
-    monkeypatch.setattr(check, "_WHOLE", 2 * 751 * 4)
+    monkeypatch.setattr(counting, "_WHOLE", 2 * 751 * 4)
     whole = check_study(config)
     assert whole.exact and whole.points == 2 * 751 * 4
-    monkeypatch.setattr(check, "_WHOLE", 2 * 751 * 4 - 1)
+    monkeypatch.setattr(counting, "_WHOLE", 2 * 751 * 4 - 1)
     sampled = check_study(config)
     assert not sampled.exact and sampled.points == 2000
     assert sampled.feasible_share == pytest.approx(whole.feasible_share, abs=0.03)
@@ -129,7 +129,12 @@ def test_the_time_of_a_study_is_that_of_its_trainings(tiny_config: StudyConfig, 
     assert timed[1:10] == spread
     assert report.trial_seconds == pytest.approx([trial * spread[i] for i in (0, 4, 8)])
     assert report.trainings == 8 * report.feasible_share
-    assert report.total_seconds == pytest.approx(report.trainings * trial * np.mean(spread))
+    assert report.total_seconds == pytest.approx(report.trainings * trial * np.mean(flops), rel=1e-4)  # all, not nine
+    assert report.seconds_error is not None and report.seconds_error.largest < 1e-3
+    assert report.trainings_within(report.total_seconds / 2) == pytest.approx(report.trainings / 2)
+    assert report.trainings_within(2 * report.total_seconds) == report.trainings
+    several = replace(report, workers=2, workers_seconds=report.total_seconds / 1.6)
+    assert several.trainings_within(report.total_seconds / 2) == pytest.approx(0.8 * report.trainings)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "pareto"])
@@ -141,7 +146,7 @@ def test_no_more_trainings_than_networks(
     )
     assert few.trainings == 5 * (1 if sampler == "pareto" else few.feasible_share)
     assert few.feasible_share < 1 and many.trainings == many.networks
-    monkeypatch.setattr(check, "_WHOLE", 0)
+    monkeypatch.setattr(counting, "_WHOLE", 0)
     sampled = check_study(changed(tiny_config, search={"sampler": sampler, "trials": 1000}))
     assert sampled.trainings == 1000 * (1 if sampler == "pareto" else sampled.feasible_share)
 
@@ -150,6 +155,8 @@ def test_a_single_network_is_checked(tiny_config: StudyConfig, timed: list[int])
     report = check_study(changed(tiny_config, search={"spaces": "resnet_small", "width": 0.5, "depth": 0.5}))
     assert (report.points, report.networks, report.feasible_share, len(set(timed))) == (1, 1, 1, 1)
     assert report.exact and report.trainings == 1
+    assert (report.image_seconds, report.seconds_error, report.kept) == (None, None, False)
+    assert report.total_seconds == report.trial_seconds[0]
 
 
 def test_a_band_that_no_network_lies_in_is_refused(tiny_config: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +164,7 @@ def test_a_band_that_no_network_lies_in_is_refused(tiny_config: StudyConfig, mon
     networks = len({point.record.digest for point in every_point(band)})
     with pytest.raises(BudgetError, match=f"none of the {networks} networks meets it; they have .*k to .*M FLOPs"):
         check_study(band)
-    monkeypatch.setattr(check, "_WHOLE", 0)
+    monkeypatch.setattr(counting, "_WHOLE", 0)
     with pytest.raises(BudgetError, match=f"none of the sampled {networks} networks meets it"):
         check_study(band)
 
@@ -220,7 +227,7 @@ def test_a_faster_setting_is_advised_where_it_is_worth_it(
 def test_a_sample_is_not_called_the_whole(
     tiny_config: StudyConfig, timed: list[int], monkeypatch: pytest.MonkeyPatch, nas_command: Callable[..., Any]
 ) -> None:
-    monkeypatch.setattr(check, "_WHOLE", 0)
+    monkeypatch.setattr(counting, "_WHOLE", 0)
     Path("mine.yaml").write_text(yaml.safe_dump({**TINY, "budget": {"latency_ms": {"max": 1000}}}))
     out = nas_command("check", "mine.yaml").out
     assert "100.0 % of 32 random proposals meet it; there are too many points to count them all" in out

@@ -25,7 +25,8 @@ def baseline_of(name: str, options: dict[str, Any], storage: str | None) -> Poin
         ConfigError: There is none of that name, or an option does not apply to it.
     """
     if "#" in name and not Path(name).exists():
-        from nas.cli.trial import named_trial, trial_point
+        from nas.cli.trial import named_trial
+        from nas.search.lab.studies import trial_point
 
         refuse_options(options, set(), f"{name} is a trial of a study")
         with named_trial(name, storage) as (study, trial):

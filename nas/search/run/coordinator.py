@@ -21,12 +21,13 @@ from nas.records import UNFINISHED, TrialRecord
 from nas.search.run.clock import HandClock
 from nas.search.run.events import Event, Noted, NothingLeft, Stagnant, TimeIsUp, TrialFinished
 from nas.search.run.lease import Lease
-from nas.search.run.limits import Limits, typical_seconds
+from nas.search.run.limits import Limits
 from nas.search.run.proposing import Proposer
 from nas.search.run.recovery import reconcile, recover, release_gone
 from nas.search.run.reports import Reports
 from nas.search.run.shelf import Shelf
 from nas.search.run.wanted import Rungs, next_repeat
+from nas.search.seconds import Forecast
 from nas.search.storage.claims import Claim
 from nas.search.storage.outage import Patience
 from nas.search.storage.trainings import NotLeading, Trainings
@@ -50,6 +51,7 @@ class Coordinator:
         devices: Sequence[torch.device],
         trials: int | None,
         limits: Limits,
+        forecast: Forecast,
         emit: Callable[[Event], None],
         patience: Patience,
         interrupted: Callable[[], bool],
@@ -65,6 +67,7 @@ class Coordinator:
             devices: On which hands train.
             trials: How many proposals to make; None for as many as the study still needs.
             limits: When to begin nothing more.
+            forecast: Tells how long a training takes.
             emit: Called with each event.
             patience: Waits for the database.
             interrupted: Tells whether Ctrl-C was pressed.
@@ -72,8 +75,8 @@ class Coordinator:
             shelf: Where the files of trainings lie.
         """
         self._study, self._executor, self._lease, self._trials = study, executor, lease, trials
-        self._limits, self._emit, self._patience, self._interrupted = limits, emit, patience, interrupted
-        self._clock, self._shelf = clock, shelf
+        self._limits, self._forecast, self._emit, self._patience = limits, forecast, emit, patience
+        self._interrupted, self._clock, self._shelf = interrupted, clock, shelf
         self._trainings = Trainings(study.database.engine, study.name, owner=lease.holder)
         self._rungs = Rungs(study)
         self._proposer = Proposer(study, self._trainings, self._rungs, devices=devices)
@@ -223,7 +226,7 @@ class Coordinator:
         if not self._limits.are_hours:
             return True
         trials = self._patience(self._study.store.trials)
-        if not self._time_is_up(typical_seconds(trials, like=claim.number)):
+        if not self._time_is_up(self._forecast.seconds(trials, like=claim.number)):
             return True
         self._patience(lambda: self._trainings.leave(claim))
         return False

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nas.errors import ConfigError
-from nas.records import TrialRecord
 
 STAGNANT = "stagnant"
 ENDLESS = 2**31 - 1
 """Number of trials of a search that only its limits end."""
-_SIMILAR, _FEW = 1.5, 3
-"""Networks are of similar cost within this factor; so many tell how long one like them takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +64,3 @@ def make_limits(*, until: str | None, max_hours: float | None, max_gpu_hours: fl
         if hours is not None and not 0 < hours < math.inf:
             raise ConfigError(f"{option} must be a number above 0, but is {hours:g}")
     return Limits(until == STAGNANT, max_hours or math.inf, max_gpu_hours or math.inf)
-
-
-def typical_seconds(trials: Sequence[TrialRecord], *, like: int) -> float:
-    """Return the median training time of a study's networks of similar cost; 0 where there are too few.
-
-    Args:
-        trials: Of the study.
-        like: Number of the trial whose network is to be trained.
-    """
-    flops = next(trial.flops for trial in trials if trial.number == like)
-    seconds = [
-        trial.train_seconds
-        for trial in trials
-        if trial.state == "trained" and trial.train_seconds and flops / _SIMILAR <= trial.flops <= flops * _SIMILAR
-    ]
-    return statistics.median(seconds) if len(seconds) >= _FEW else 0.0

@@ -113,6 +113,7 @@ class Reports:
             weights,
             rungs=() if claim.repeat else self._rungs.left(trial),
             timing=Timing(limit.backend, limit.batch) if timed and limit is not None else None,
+            alone=claim.deaths > 0,
         )
 
     def hear(self, told: Told) -> bool:

@@ -19,7 +19,7 @@ from nas.executors.known import Known
 from nas.executors.processes import Processes
 from nas.executors.ray import Ray
 from nas.executors.task import Executor
-from nas.models.device import devices_of
+from nas.models.device import describe_device, devices_of
 from nas.processes.interrupts import Interrupts
 from nas.search.alike import TrainedElsewhere
 from nas.search.bounds import require_hands, require_memory, require_rungs, require_satisfiable
@@ -29,8 +29,11 @@ from nas.search.run.events import Event, ImagesLoaded, Noted
 from nas.search.run.lease import Lease
 from nas.search.run.limits import ENDLESS, make_limits
 from nas.search.run.shelf import Shelf, place_of, require_writable, trace
+from nas.search.seconds import Forecast
+from nas.search.sharing import sharing_of
 from nas.search.storage.database import retry_creation
 from nas.search.storage.outage import Patience
+from nas.search.storage.seconds import read_seconds
 from nas.search.study import Named, Study, find_study
 from nas.training.preparing import flips, mirror_note, require_batch
 
@@ -49,6 +52,7 @@ def run_study(
     until: Literal["stagnant"] | None = None,
     max_hours: float | None = None,
     max_gpu_hours: float | None = None,
+    share_gpu: bool = False,
     executor: ExecutorName | None = None,
     address: str | None = None,
     checkpoints: str | None = None,
@@ -69,6 +73,7 @@ def run_study(
             continue.
         max_hours: Start nothing that is likely to end after this many hours. Default: no limit.
         max_gpu_hours: The same for the hours that all trainings of this run take together.
+        share_gpu: Whether the workers of a GPU share one process, so that it does their work at once and not in turns.
         executor: ``processes`` trains in processes of their own, also where there is one, so that a crash ends one
             training and not the search; ``inline`` in this one, for debugging; ``ray`` on a cluster (extra
             ``cluster``). Default: what the environment variable ``NAS_EXECUTOR`` says, and else ``processes``.
@@ -88,7 +93,7 @@ def run_study(
         Exception: Whatever ``on_event`` raises; trainings are saved.
     """
     limits = make_limits(until=until, max_hours=max_hours, max_gpu_hours=max_gpu_hours)
-    chosen = _executor_name(executor, workers, address)
+    chosen = _executor_name(executor, workers, address, share_gpu=share_gpu)
     emit = on_event or (lambda event: None)
     given = find_study(study, storage=storage)
     found = given.as_begun()
@@ -100,11 +105,11 @@ def run_study(
     if chosen == "ray":
         hands = _cluster(found, workers, address=address, device=device, folder=elsewhere, stop=interrupted)
     else:
-        hands = _hands(chosen, found, devices, interrupted)
+        hands = _hands(chosen, found, devices, interrupted, share_gpu=share_gpu)
     with closing(hands):
         if trials != 0:
             hands.prepare(workers if trials is None else min(workers, trials))
-        _require_possible(found, devices)
+        _require_possible(found, list(dict.fromkeys(devices)) if share_gpu else devices)
         _make_folder(found.directory)
         found.database.prepare()
         waiting = Patience(patience, note=lambda line: emit(Noted(line)), interrupted=interrupted)
@@ -122,6 +127,7 @@ def run_study(
                     devices=devices,
                     trials=ENDLESS if trials is None and until else trials,
                     limits=limits,
+                    forecast=_forecast(begun, [] if chosen == "ray" else devices, waiting),
                     emit=emit,
                     patience=waiting,
                     interrupted=interrupted,
@@ -130,6 +136,14 @@ def run_study(
                 )
                 waiting(build).run()
     return begun
+
+
+def _forecast(study: Study, devices: Sequence[torch.device], waiting: Patience) -> Forecast:
+    """Return what tells how long trainings take on devices; on a cluster nothing is known of them, hence none."""
+    if not devices:
+        return Forecast()
+    checked = waiting(partial(read_seconds, study.database.engine, study.name))
+    return Forecast(frozenset(map(describe_device, devices)), tuple(checked))
 
 
 def _open(found: Study, given: Study, emit: Callable[[Event], None], waiting: Patience) -> Study:
@@ -146,11 +160,11 @@ def _open(found: Study, given: Study, emit: Callable[[Event], None], waiting: Pa
     return begun
 
 
-def _executor_name(given: str | None, workers: int, address: str | None) -> str:
+def _executor_name(given: str | None, workers: int, address: str | None, *, share_gpu: bool) -> str:
     """Return where to train.
 
     Raises:
-        ConfigError: There is no such executor, or it has not so many hands.
+        ConfigError: There is no such executor, it has not so many hands, or it has other ways to share GPUs.
     """
     name = given or os.environ.get("NAS_EXECUTOR") or "processes"
     if name not in EXECUTORS:
@@ -159,14 +173,21 @@ def _executor_name(given: str | None, workers: int, address: str | None) -> str:
         raise ConfigError(f"--executor inline trains one network at a time, but --workers is {workers}")
     if address is not None and name != "ray":
         raise ConfigError(f"--address is for --executor ray, but the executor is {name}")
-    return "processes" if name == "inline" and workers > 1 else name
+    name = "processes" if name == "inline" and workers > 1 else name
+    if share_gpu and name != "processes":
+        raise ConfigError(f"--share-gpu is for --executor processes, but the executor is {name}")
+    return name
 
 
-def _hands(name: str, study: Study, devices: Sequence[torch.device], stop: Callable[[], bool]) -> Executor:
+def _hands(
+    name: str, study: Study, devices: Sequence[torch.device], stop: Callable[[], bool], *, share_gpu: bool
+) -> Executor:
     """Return what trains on this machine."""
     if name == "inline":
         return Inline(lambda: study.dataset, device=devices[0], stop=stop)
-    return Processes(study.config.data, lambda: study.dataset, devices=[str(device) for device in devices])
+    sharing = sharing_of(study.config, lambda: study.dataset, devices, wanted=share_gpu)
+    named = [str(device) for device in devices]
+    return Processes(study.config.data, lambda: study.dataset, devices=named, sharing=sharing)
 
 
 def _cluster(

@@ -16,6 +16,7 @@ VERSIONS = {
     4: "epochs and owner of a trial that goes on, number of validation images",
     5: "answers, looks at test images, what the images of a study were, noisy latencies",
     6: "trainings that are wanted and under which attempt they are made, who works on a study and who leads it",
+    7: "how long networks train on a device, as nas check found it",
 }
 """What each version has more. One is added when a reader of an earlier version could misread newer tables."""
 SCHEMA_VERSION = max(VERSIONS)
@@ -166,4 +167,19 @@ LEAD = sa.Table(  # since version 6; who of them proposes and decides
     METADATA,
     sa.Column("study", sa.String(200), primary_key=True),
     sa.Column("holder", sa.String(200), nullable=False),
+)
+SECONDS = sa.Table(  # since version 7; how long a network of a study trains, by device and precision
+    "nas_seconds",
+    METADATA,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("device", sa.String(200), primary_key=True),
+    sa.Column("precision", sa.String(16), primary_key=True),
+    sa.Column("constant", sa.Double, nullable=False),
+    sa.Column("flops", sa.Double, nullable=False),
+    sa.Column("activations", sa.Double, nullable=False),
+    sa.Column("networks", sa.Integer, nullable=False),
+    sa.Column("median_error", sa.Double, nullable=False),
+    sa.Column("largest_error", sa.Double, nullable=False),
+    sa.Column("images", sa.Double, nullable=False),  # of a training
+    sa.Column("measured_at", sa.String(40), nullable=False),
 )

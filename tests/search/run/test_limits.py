@@ -19,10 +19,14 @@ from nas.errors import ConfigError
 from nas.fronts.growth import front_history, recent_growth
 from nas.fronts.halving import promotable
 from nas.fronts.noise import over_seeds, seed_noise
+from nas.models.device import describe_device
+from nas.scaling.seconds import LeftOut, SecondsModel
 from nas.search.run import proposing
 from nas.search.run.events import Event, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
 from nas.search.run.limits import Limits, make_limits
 from nas.search.run.start import run_study
+from nas.search.seconds import keep_seconds
+from nas.search.storage.seconds import CheckedSeconds
 from nas.search.storage.store import Store
 from nas.search.study import find_study
 from nas.training import job
@@ -165,6 +169,19 @@ def test_time_that_is_up_holds_paused_trainings_back(halving: StudyConfig, monke
     assert [trial.state for trial in ran.trials()] == ["stopped", "stopped"]
     run_study(halving, trials=0)
     assert [trial.state for trial in ran.trials()] == ["trained", "stopped"]
+
+
+def test_a_training_that_a_check_says_to_take_too_long_is_not_begun(wide: StudyConfig) -> None:
+    begun = run_study(wide, trials=0)
+    law = SecondsModel(math.log(7200.0), flops=0.0, activations=0.0)  # two hours for any network
+    device = describe_device(torch.device("cpu"))
+    assert keep_seconds(begun, CheckedSeconds(device, "float32", law, LeftOut(0.1, 0.2), networks=9, images=1.0))
+    told: list[Event] = []
+    run_study(wide, trials=2, max_hours=1.9, on_event=told.append)
+    assert [trial.state for trial in begun.trials()] == ["interrupted"] and isinstance(told[-1], TimeIsUp)
+    run_study(wide, trials=2, max_hours=2.1)  # and once one has ended, that tells
+    run_study(wide, trials=1, max_hours=0.5)
+    assert [trial.state for trial in begun.trials()] == ["trained"] * 3
 
 
 def test_workers_begin_nothing_once_time_is_up(wide: StudyConfig) -> None:

@@ -21,6 +21,7 @@ from servers import Server
 
 from nas.errors import StudyError
 from nas.search.run.start import run_study
+from nas.search.seconds import checked_seconds
 from nas.search.storage.creation import bring_up_to_date, is_up_to_date
 from nas.search.storage.database import Database
 from nas.search.storage.optuna_study import METRICS, open_optuna_study
@@ -222,6 +223,7 @@ def test_studies_of_each_version_open_and_lack_nothing(version: int, tmp_path: P
         before = study.trials()
         assert len(before) == 3 and "trained" in {trial.state for trial in before}
         assert study.growth() is None and study.judgement().front
+        assert len(checked_seconds(study)) == (version >= 7)
     assert not missing(url)
     with run_study(path, trials=1) as study:
         assert study.trials()[:3] == before and len(study.trials()) == 4

@@ -1,0 +1,261 @@
+"""nas scale shape and nas scale search: how width, depth and resolution should share a larger budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.cli.options import AsJson, Device, Storage, command_line, parsed, print_json, refuse_typed
+from nas.cli.output import say
+from nas.cli.scale.running import (
+    Baseline,
+    Depth,
+    Resolution,
+    Seeds,
+    Source_,
+    Space,
+    Width,
+    Workers,
+    begun,
+    chosen_baseline,
+    make_run,
+)
+from nas.files import refuse_folder
+
+if TYPE_CHECKING:
+    from nas.scaling.simplex import Simplex
+    from nas.search.lab.shape import ShapeAnswer
+
+TIMES = 8.0
+"""Multiple of the cost at which other rules are judged."""
+
+
+def shape(
+    source: Source_,
+    baseline: Baseline = None,
+    space: Space = None,
+    width: Width = None,
+    depth: Depth = None,
+    resolution: Resolution = None,
+    levels: Annotated[
+        str, typer.Option(help="Multiples of the network's cost at which shapes are compared, such as 1,2,4.")
+    ] = "1,2,4",
+    cost: Annotated[str, typer.Option(help="What doubles: flops, params or activations.")] = "flops",
+    seeds: Seeds = 1,
+    workers: Workers = 1,
+    device: Device = "auto",
+    train: Annotated[
+        bool, typer.Option("--train/--no-train", help="Go by what was trained before, or add to it.")
+    ] = True,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML file to write the figure to.")] = None,
+    rule: Annotated[
+        Path | None, typer.Option("--write-rule", help="JSON file to write the rule to, for --rule of other commands.")
+    ] = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find out how a network should grow: the best width, depth and resolution at several costs.
+
+    Trains about 35 networks around the one that grows, as a study of its own: STUDY:shape.
+    """
+    from nas.cli.progress import make_console
+    from nas.scaling.costs import cost_kind
+    from nas.search.lab.shape import ask_shape
+    from nas.search.lab.source import open_source
+    from nas.search.lab.studies import part_name
+
+    for path in (output, rule):
+        if path is not None:
+            refuse_folder(path)
+    multiples, kind = parsed("--levels", levels, parse_levels), cost_kind(cost)
+    console = make_console(stderr=as_json)
+    with open_source(source, storage=storage) as opened:
+        grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
+        command = command_line("scale", "shape", source)
+        training = train and opened.table is None
+        refuse_typed("--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
+        run = make_run(console, workers=workers, device=device, command=command) if training else None
+        opened = begun(opened, device=device) if training else opened
+        name = "shape" if opened.table is not None else part_name(opened.opened, "shape", grows)
+        answer = ask_shape(opened, grows, name=name, levels=multiples, seeds=seeds, kind=kind, run=run)
+    if output is not None:
+        from nas.analysis.plots import write_figure
+        from nas.analysis.shape_plots import plot_shape
+
+        write_figure(plot_shape(answer.best, answer.evidence), output)
+    if rule is not None:
+        _write_rule(answer, rule)
+    if as_json:
+        print_json(_document(answer))
+        return
+    _print(answer, console.width)
+    if rule is not None:
+        say(f"Rule: {rule}  (nas scale family SPACE --rule {rule})")
+    if output is not None:
+        say(f"Figure: {output}  (open it in a browser)")
+
+
+def search(
+    source: Source_,
+    trials: Annotated[int, typer.Option(min=8, help="Number of networks of twice the cost to train.")] = 30,
+    baseline: Baseline = None,
+    space: Space = None,
+    width: Width = None,
+    depth: Depth = None,
+    resolution: Resolution = None,
+    seeds: Seeds = 1,
+    workers: Workers = 1,
+    device: Device = "auto",
+    train: Annotated[
+        bool, typer.Option("--train/--no-train", help="Go by what was trained before, or add to it.")
+    ] = True,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML file to write the figure to.")] = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search EfficientNet's alpha, beta and gamma: the best shares of twice the FLOPs.
+
+    The networks are searched as a study of their own: STUDY:search.
+    """
+    from nas.cli.progress import make_console
+    from nas.search.lab.shape import ask_doubling
+    from nas.search.lab.source import open_source
+    from nas.search.lab.studies import part_name
+
+    if output is not None:
+        refuse_folder(output)
+    console = make_console(stderr=as_json)
+    with open_source(source, storage=storage) as opened:
+        grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
+        training = train and opened.table is None
+        refuse_typed("--trials", "--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
+        command = command_line("scale", "search", source)
+        run = make_run(console, workers=workers, device=device, command=command) if training else None
+        opened = begun(opened, device=device) if training else opened
+        name = "search" if opened.table is not None else part_name(opened.opened, "search", grows)
+        answer = ask_doubling(opened, grows, name=name, trials=trials, seeds=seeds, run=run)
+    if output is not None:
+        from nas.analysis.plots import write_figure
+        from nas.analysis.shape_plots import plot_simplex
+
+        write_figure(plot_simplex(answer, _known_rules()), output)
+    if as_json:
+        print_json(_shares_document(answer))
+        return
+    say(_capital(answer.sentence))
+    for rule, place in _placed(answer).items():
+        shares = [f"{name} {100 * share:.0f} %" for name, share in zip(answer.best, place.shares, strict=True)]
+        value, low, high = (f"{100 * points:+.1f}" for points in place.penalty)
+        where = "among the likely best" if place.likely else "not among the likely best"
+        say(f"  {rule}: {', '.join(shares)}; {where}, {value} [{low}, {high}] points of error")
+    if output is not None:
+        say(f"Figure: {output}  (open it in a browser)")
+
+
+def parse_levels(text: str) -> tuple[float, ...]:
+    """Read multiples of a cost such as ``1,2,4``.
+
+    Raises:
+        ValueError: They are none, or fewer than two.
+    """
+    try:
+        levels = tuple(sorted({float(word) for word in text.split(",")}))
+    except ValueError:
+        levels = ()
+    if len(levels) < 2 or not 0 < levels[0] <= levels[-1] < 1e6:
+        raise ValueError(f"{text!r} must be two or more multiples of the cost, separated by commas, such as 1,2,4")
+    return levels
+
+
+def _known_rules() -> dict[str, Any]:
+    from nas.scaling.rules import compound, fast
+
+    return {"EfficientNet's rule": compound(), "fast scaling": fast()}
+
+
+def _placed(answer: Simplex) -> dict[str, Any]:
+    return {name: answer.place(rule) for name, rule in _known_rules().items()}
+
+
+def _shares_document(answer: Simplex) -> dict[str, Any]:
+    return {
+        "sentence": answer.sentence,
+        "times": answer.times,
+        "shares": {name: interval._asdict() for name, interval in answer.best.items()},
+        "factors": {name: interval._asdict() for name, interval in answer.factors.items()},
+        "cannot_tell": dict(answer.reasons),
+        "rules": {
+            name: {"shares": place.shares, "likely": place.likely, "penalty": place.penalty._asdict()}
+            for name, place in _placed(answer).items()
+        },
+        "networks": len(answer.surface.places),
+    }
+
+
+def _document(answer: ShapeAnswer) -> dict[str, Any]:
+    best = answer.best
+    penalties = {name: best.penalty(rule, times=TIMES) for name, rule in _known_rules().items()}
+    return {
+        "sentence": sentence_of(answer),
+        "cost": best.surface.cost.name,
+        "baseline": answer.baseline.architecture().name,
+        "factors": {name: interval._asdict() for name, interval in best.factors.items()},
+        "determined": dict(best.determined),
+        "cannot_tell": dict(best.reasons),
+        "levels": [
+            {"cost": level, **{name: values[index]._asdict() for name, values in best.best.items()}}
+            for index, level in enumerate(best.levels)
+        ],
+        "rules": {
+            name: {
+                "times": TIMES,
+                "points": None if penalty.points is None else penalty.points._asdict(),
+                "reason": penalty.reason,
+            }
+            for name, penalty in penalties.items()
+        },
+        "networks": len(answer.evidence.networks),
+        "trainings": int(answer.evidence.trainings.sum()),
+        "missing": [] if answer.plan is None else list(answer.plan.missing),
+    }
+
+
+def sentence_of(answer: ShapeAnswer) -> str:
+    """Return the answer with what EfficientNet's rule would cost."""
+    from nas.scaling.rules import compound
+
+    return f"{answer.best.sentence}; {answer.best.penalty(compound(), times=TIMES).told('EfficientNet’s rule', TIMES)}"
+
+
+def _print(answer: ShapeAnswer, width: int) -> None:
+    from nas.cli.progress import make_console
+    from nas.cli.tables.shapes import shape_table
+
+    say(_capital(sentence_of(answer)) + ".")
+    make_console().print(shape_table(answer.best, width=width))
+    noise = answer.evidence.noise
+    say(
+        f"By {len(answer.evidence.networks)} networks and {int(answer.evidence.trainings.sum())} trainings;"
+        f" intervals hold with a probability of 90 %. {noise}"
+    )
+    for line in () if answer.plan is None else answer.plan.missing:
+        say(f"  not tried: {line}")
+
+
+def _write_rule(answer: ShapeAnswer, path: Path) -> None:
+    from nas.errors import StudyError
+    from nas.files import write_whole
+    from nas.scaling.rules import Rule, rule_to_json
+
+    if answer.best.reasons:
+        raise StudyError(f"{path} was not written: {answer.best.reason}")
+    width, depth, resolution = (interval.value for interval in answer.best.factors.values())
+    source = f"nas scale shape {answer.evidence.source}"
+    found = Rule("found", width, depth, resolution, cost=answer.best.surface.cost.name, source=source)
+    write_whole(path, lambda: rule_to_json(found).encode())
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
