@@ -116,7 +116,7 @@ def project(columns: Array, errors: Array, weights: Array, *, offset: bool = Tru
     """
     ways = _ways(columns.shape[-2], offset=offset)
     best = _solve(columns, ways[0][0], errors, weights, offset=ways[0][1])
-    wrong = np.logical_not(_allowed(best, signed=signed))
+    wrong: npt.NDArray[np.bool_] = np.logical_not(_allowed(best, signed=signed))
     if not wrong.any():  # nothing left out: no other way is better
         return best
     shape = best.loss.shape
@@ -139,8 +139,9 @@ def _ways(count: int, *, offset: bool) -> list[tuple[tuple[int, ...], bool]]:
 
 def _allowed(found: Projection, *, signed: bool) -> npt.NDArray[np.bool_]:
     """Tell which solutions are not negative."""
-    allowed: npt.NDArray[np.bool_] = (found.factors >= 0).all(axis=-1) & (signed or found.offset >= 0)
-    return allowed
+    lowest = found.factors.min(axis=-1, initial=0.0)
+    allowed: npt.NDArray[np.bool_] = lowest >= 0
+    return allowed if signed else allowed & (found.offset >= 0)
 
 
 def _solve(columns: Array, active: tuple[int, ...], errors: Array, weights: Array, *, offset: bool) -> Projection:
