@@ -53,10 +53,13 @@ def read_given(path: Path, *, cost: str = "flops") -> list[GivenPoints]:
         DataError: The file cannot be read, lacks a column, or holds what is no number.
     """
     head, rows = _rows(path)
-    factors = {**{name: 1.0 for name in ("cost",)}, **COSTS[cost]}
+    factors = {"cost": 1.0, **COSTS[cost]}
     costs = _column(path, head, tuple(factors), what="costs")
     told = _column(path, head, (*_ERRORS, *_ACCURACIES), what="errors or accuracies")
     values = _numbers(path, rows, head.index(told))
+    if (values > 100).any():
+        line = rows[int((values > 100).argmax())][0]
+        raise DataError(f"{path}: line {line}: {values.max():g} is more than 100 percent")
     shares = values / 100 if (values > 1).any() else values
     errors = 1 - shares if told in _ACCURACIES else shares
     weights = _numbers(path, rows, head.index("weight")) if "weight" in head else np.ones(len(rows))

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from nas.fronts.geometry import Array
 from nas.scaling.curves import LEVEL, Curves, joined
-from nas.scaling.fitting import Fitted, Form, draw_curves, fit_form
+from nas.scaling.fitting import Fitted, Form, draw_curves, fit_form, fitted_without
 from nas.scaling.points import Points
 
 _WAYS = 6
@@ -52,15 +52,14 @@ def choose(forms: Sequence[Form], points: Points) -> list[Candidate]:
         points: Of one cause, with more distinct costs than any form has parameters.
     """
     least = _least(forms)
-    ways = _ways(points, least)
-    squares = np.array([[_missed(form, points, held) for held in ways] for form in forms]).mean(axis=1)
+    squares = np.array([_missed(form, points, _ways(points, least)) for form in forms])
     costs = len(np.unique(points.causes[0]))
     logs = -0.5 * (costs - least) * np.log(squares + (_EQUAL * points.errors.mean()) ** 2)
     likely = np.exp(logs - logs.max())
     likely /= likely.sum()
     order = sorted(range(len(forms)), key=lambda index: -round(float(likely[index]), 6))
     return [
-        Candidate(fit_form(forms[index], points, rounds=45), float(np.sqrt(squares[index])), float(likely[index]))
+        Candidate(fit_form(forms[index], points), float(np.sqrt(squares[index])), float(likely[index]))
         for index in order
     ]
 
@@ -90,7 +89,8 @@ def without_overreach(candidates: Sequence[Candidate], draws: Curves, far: Array
 
 def held_out(forms: Sequence[Form], points: Points) -> npt.NDArray[np.bool_]:
     """Return which points are held out at least once where forms are compared, of shape (points,)."""
-    return _ways(points, _least(forms))[0]
+    chosen: npt.NDArray[np.bool_] = _ways(points, _least(forms))[0]
+    return chosen
 
 
 def _least(forms: Sequence[Form]) -> int:
@@ -98,16 +98,17 @@ def _least(forms: Sequence[Form]) -> int:
     return max(form.parameters for form in forms) + 1
 
 
-def _ways(points: Points, least: int) -> list[npt.NDArray[np.bool_]]:
-    """Return which points are held out, in some ways, most of them first; at least so many costs never are."""
+def _ways(points: Points, least: int) -> npt.NDArray[np.bool_]:
+    """Return which points are held out in some ways, (ways, points), most first; at least so many costs never are."""
     costs = np.unique(points.causes[0])
     first = min(max(least, len(costs) // 2), len(costs) - 1)
     kept = np.unique(np.linspace(first, len(costs) - 1, _WAYS).astype(int))
-    return [points.causes[0] > costs[number - 1] for number in kept]
+    held: npt.NDArray[np.bool_] = points.causes[0] > costs[kept - 1][:, None]
+    return held
 
 
 def _missed(form: Form, points: Points, held: npt.NDArray[np.bool_]) -> float:
     """Return the mean square by which a form, fitted to the others, misses the points that are held out."""
-    rest = points.some(held)
-    away = rest.errors - fit_form(form, points.some(~held)).curve.errors(rest.causes)[0]
-    return float(np.average(away**2, weights=rest.weights))
+    squares = (points.errors - fitted_without(form, points, held)) ** 2
+    weights = held * points.weights
+    return float(((squares * weights).sum(axis=1) / weights.sum(axis=1)).mean())

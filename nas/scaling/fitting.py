@@ -10,24 +10,24 @@ inverse chi-squared distribution), which gives intervals the tails of Student's 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from nas.fronts.geometry import Array
 from nas.scaling.curves import Curves
 from nas.scaling.points import Points
-from nas.scaling.projection import Fit, fit_powers
+from nas.scaling.projection import Columns, Fit, fit_powers
 
 _FINE, _COARSE = np.geomspace(0.02, 3.0, 41), np.geomspace(0.02, 3.0, 13)
 """Exponents to begin with, where there is one and where there are two."""
 _BENDS = np.geomspace(0.1, 4.0, 7)
 _PASSES = 12
-_STILL = 1e-6
 _ENOUGH = 8
 """Points from which on it can be told which of them are odd."""
-_ODD = 2.5
+_ODD = 3.0
 """Robust standard deviations from the law beyond which a point counts less."""
 _LEAST_NOISE = 1e-6
 """Share of an error below which differences are those of writing numbers down."""
@@ -87,27 +87,40 @@ class Fitted:
         return len(self.errors) - self.form.parameters
 
 
-def fit_form(form: Form, points: Points, *, rounds: int = 22) -> Fitted:
-    """Return the law of a form that lies closest to points.
+class _Sets(NamedTuple):
+    """Laws of one form, fitted to several choices of the same points; each array begins with (sets,).
+
+    Attributes:
+        curves: The laws.
+        errors: Of the laws at all points, of shape (sets, points).
+        robust: What the points count beside their weights, (sets, points); 0 for those that were left out.
+        noise: As in ``Fitted``, (sets,).
+    """
+
+    curves: Curves
+    errors: Array
+    robust: Array
+    noise: Array
+
+
+def fit_form(form: Form, points: Points) -> Fitted:
+    """Return the law of a form that lies closest to points of as many causes."""
+    found = _fit_sets(form, points, np.ones((1, len(points.errors)), np.bool_), still=1e-7)
+    return Fitted(form, points, found.curves, found.errors[0], found.robust[0], float(found.noise[0]))
+
+
+def fitted_without(form: Form, points: Points, held: npt.NDArray[np.bool_]) -> Array:
+    """Return the errors at all points of laws that were fitted to some.
 
     Args:
-        form: Of one or two causes.
-        points: With as many causes.
-        rounds: As in ``fit_powers``.
+        form: Of law.
+        points: To fit to.
+        held: Which points each law does not see, of shape (laws, points).
+
+    Returns:
+        Array of shape (laws, points).
     """
-    count = len(points.errors)
-    fitted, robust = np.full(count, points.errors.mean()), np.ones(count)
-    for _ in range(_PASSES):
-        found = _fit(form, points, points.errors[None], robust / fitted, fitted, rounds=rounds)
-        curve, before = _curves(form, points, found), fitted
-        fitted = np.maximum(curve.errors(points.causes)[0], 1e-9 * points.errors.max())
-        away = (points.errors - fitted) * np.sqrt(points.weights / fitted)
-        robust = _robust(away, form.parameters)
-        if np.allclose(fitted, before, rtol=_STILL, atol=0):
-            break
-    noise = np.sqrt(robust @ away**2 / max(robust.sum() - form.parameters, 1))
-    least = _LEAST_NOISE * np.sqrt(points.errors.mean())
-    return Fitted(form, points, curve, fitted, robust, float(max(noise, least)))
+    return _fit_sets(form, points, ~held, still=1e-5).errors
 
 
 def draw_curves(fitted: Fitted, count: int, generator: np.random.Generator) -> Curves:
@@ -121,32 +134,43 @@ def draw_curves(fitted: Fitted, count: int, generator: np.random.Generator) -> C
     scale = fitted.noise * np.sqrt(fitted.freedom / generator.chisquare(fitted.freedom, (count, 1)))
     away = scale * generator.standard_normal((count, len(fitted.errors)))
     drawn = fitted.errors + away * np.sqrt(fitted.errors / fitted.points.weights)
-    curve = fitted.curve
-    start = np.concatenate([curve.exponents[0], curve.bend[: fitted.form.bend]])
-    precision = fitted.robust / fitted.errors
-    found = _fit(fitted.form, fitted.points, drawn, precision, fitted.errors, start=start, rounds=24)
+    start = np.concatenate([fitted.curve.exponents[0], fitted.curve.bend[: fitted.form.bend]])
+    precision = (fitted.robust / fitted.errors)[None]
+    found = _fit(fitted.form, fitted.points, drawn, precision, fitted.errors[None], start=start)
     return _curves(fitted.form, fitted.points, found)
 
 
+def _fit_sets(form: Form, points: Points, used: npt.NDArray[np.bool_], *, still: float) -> _Sets:
+    """Fit a form to each choice of points, again and again until errors move by a share less than ``still``."""
+    errors = np.tile(points.errors, (len(used), 1))
+    fitted, robust = np.full(errors.shape, points.errors.mean()), used.astype(float)
+    for _ in range(_PASSES):
+        found = _fit(form, points, errors, robust / fitted, fitted)
+        curves, before = _curves(form, points, found), fitted
+        fitted = np.maximum(curves.errors(points.causes), 1e-9 * points.errors.max())
+        away = (errors - fitted) * np.sqrt(points.weights / fitted)
+        robust = _robust(away, used, form.parameters)
+        if np.allclose(fitted, before, rtol=still, atol=0):
+            break
+    freedom = np.maximum(robust.sum(axis=1) - form.parameters, 1)
+    noise = np.sqrt((robust * away**2).sum(axis=1) / freedom)
+    return _Sets(curves, fitted, robust, np.maximum(noise, _LEAST_NOISE * np.sqrt(points.errors.mean())))
+
+
 def _fit(
-    form: Form,
-    points: Points,
-    errors: Array,
-    precision: Array,
-    fitted: Array,
-    *,
-    rounds: int,
-    start: Array | None = None,
+    form: Form, points: Points, errors: Array, precision: Array, fitted: Array, *, start: Array | None = None
 ) -> Fit:
     grids = [_COARSE if form.causes > 1 or form.bend else _FINE] * form.causes + [_BENDS] * form.bend
     columns, weights = _columns(form, points, fitted), points.weights * precision
-    return fit_powers(columns, errors, weights, grids, start=start, offset=form.offset, rounds=rounds)
+    return fit_powers(
+        columns, errors, weights, grids, start=start, offset=form.offset, rounds=12 if len(grids) == 1 else 28
+    )
 
 
-def _columns(form: Form, points: Points, fitted: Array) -> Callable[[Array], Array]:
+def _columns(form: Form, points: Points, fitted: Array) -> Columns:
     """Return what makes columns of exponents; where the law bends, by the errors that it was fitted to have."""
     logs = np.log(points.causes) - points.units[:, None]
-    room = np.log(np.maximum(points.chance - fitted, 1e-9 * points.chance)) if form.bend else 0.0
+    room = np.log(np.maximum(points.chance - fitted, 1e-9 * points.chance))[:, None, None] if form.bend else 0.0
 
     def columns(exponents: Array) -> Array:
         powers = -exponents[..., : form.causes, None] * logs
@@ -162,10 +186,10 @@ def _curves(form: Form, points: Points, found: Fit) -> Curves:
     return Curves(found.offset, found.factors, exponents, bend, points.units, points.chance)
 
 
-def _robust(away: Array, parameters: int) -> Array:
-    """Return what each point counts, given its distance from the law."""
-    if len(away) < _ENOUGH:
-        return np.ones(len(away))
-    spread = 1.4826 * np.median(np.abs(away)) * np.sqrt(len(away) / (len(away) - parameters))
-    far = np.abs(away) > _ODD * spread
-    return np.where(far, _ODD * spread / np.where(far, np.abs(away), 1.0), 1.0)
+def _robust(away: Array, used: npt.NDArray[np.bool_], parameters: int) -> Array:
+    """Return what each point counts in each set, given its distance from the law."""
+    counts, far = used.sum(axis=1, keepdims=True), np.abs(away)
+    middle = np.nanmedian(np.where(used, far, np.nan), axis=1, keepdims=True)
+    spread = 1.4826 * middle * np.sqrt(counts / np.maximum(counts - parameters, 1))
+    odd = (far > _ODD * spread) & (counts >= _ENOUGH)
+    return np.where(odd, _ODD * spread / np.where(odd, far, 1.0), 1.0) * used

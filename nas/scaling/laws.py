@@ -213,7 +213,7 @@ def fit_joint_law(
     )
     if needed:
         return JointLaw(reason=needed, points=points)
-    fitted = fit_form(JOINT, points, rounds=45)
+    fitted = fit_form(JOINT, points)
     drawn = draw_curves(fitted, DRAWS, generator)
     if needed := too_wide(points, fitted.curve, drawn, place="ten times the cost and images"):
         return JointLaw(reason=needed, points=points)

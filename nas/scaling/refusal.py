@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import fdtri
@@ -12,7 +12,7 @@ from scipy.special import fdtri
 from nas.fronts.geometry import Array
 from nas.scaling.curves import Curves, predict
 from nas.scaling.points import Points
-from nas.scaling.projection import fit_powers, project
+from nas.scaling.projection import Columns, fit_powers, project
 
 LEAST_RANGE = 4.0
 """Dearest over cheapest cost, or most over fewest images."""
@@ -20,7 +20,7 @@ HORIZON = 10.0
 """So many times beyond the points a law must still say more than their own spread."""
 
 _CHANCE = 0.002
-_PERMUTATIONS = 1000
+_PERMUTATIONS = 500
 _CERTAIN = 0.99
 _OFFSET_PARAMETERS = 3
 _NO_DIFFERENCE = 1e-5
@@ -69,10 +69,10 @@ def never_flattens(points: Points) -> str:
 
     Compared with are power laws that end below zero and those that have no end, by an F test on the 99 % level.
     """
-    weights, freedom = points.weights / points.errors, len(points.errors) - _OFFSET_PARAMETERS
+    weights, freedom = (points.weights / points.errors)[None], len(points.errors) - _OFFSET_PARAMETERS
     columns, grid = _columns(points, [0]), _grid([0])
 
-    def loss(errors: Array, columns: Callable[[Array], Array], *, signed: bool) -> float:
+    def loss(errors: Array, columns: Columns, *, signed: bool) -> float:
         return float(fit_powers(columns, errors[None], weights, grid, signed=signed).loss[0])
 
     def endless(exponents: Array) -> Array:
@@ -116,22 +116,22 @@ def _explained(points: Points, causes: Sequence[int]) -> Array:
     if not causes:
         return np.full(len(points.errors), np.average(points.errors, weights=points.weights))
     columns, grid = _columns(points, causes), _grid(causes)
-    found = fit_powers(columns, points.errors[None], points.weights, grid, rounds=16)
-    explained: Array = found.offset[0] + found.factors[0] @ columns(found.exponents[0])
+    found = fit_powers(columns, points.errors[None], points.weights[None], grid)
+    explained: Array = found.offset[0] + found.factors[0] @ columns(found.exponents[None])[0, 0]
     return explained
 
 
 def _losses(points: Points, causes: Sequence[int], errors: Array) -> Array:
     """Return the squares that laws of some causes leave of each set of errors, by a grid of exponents."""
     if not causes:
-        return project(np.empty((0, len(points.errors))), errors, points.weights).loss
-    return fit_powers(_columns(points, causes), errors, points.weights, _grid(causes), rounds=0).loss
+        return project(np.empty((0, len(points.errors))), errors, points.weights[None]).loss
+    return fit_powers(_columns(points, causes), errors, points.weights[None], _grid(causes), rounds=0).loss
 
 
-def _columns(points: Points, causes: Sequence[int]) -> Callable[[Array], Array]:
+def _columns(points: Points, causes: Sequence[int]) -> Columns:
     logs = (np.log(points.causes) - points.units[:, None])[list(causes)]
     return lambda exponents: np.exp(-exponents[..., None] * logs)
 
 
 def _grid(causes: Sequence[int]) -> list[Array]:
-    return [np.geomspace(0.02, 3.0, 31 if len(causes) == 1 else 9)] * len(causes)
+    return [np.geomspace(0.02, 3.0, 31 if len(causes) == 1 else 7)] * len(causes)

@@ -50,7 +50,9 @@ def law(
     from nas.cli.progress import make_console
     from nas.scaling.bands import COSTS
 
-    (kind,) = split_names("--cost", cost, COSTS, what="cost") if "," not in cost else (_refuse_list(cost),)
+    if len(kinds := split_names("--cost", cost, COSTS, what="cost")) > 1:
+        raise ConfigError(f"--cost: {cost!r} names several costs; a law has one")
+    kind = kinds[0]
     costs = None if at is None else parsed("--at", at, _parse_costs)
     if chance is not None and not 0 < chance < 1:
         raise ConfigError(f"--chance: {chance:g} is not the error of guessing, above 0 and below 1")
@@ -81,10 +83,6 @@ def law(
         console.print(forms_table(found, width=console.width))
     if output is not None:
         say(f"Figure: {output}  (open it in a browser)")
-
-
-def _refuse_list(text: str) -> str:
-    raise ConfigError(f"--cost: {text!r} names several costs; a law has one")
 
 
 def _parse_costs(text: str) -> tuple[float, ...]:
@@ -133,7 +131,7 @@ def _document(kind: str, found: list[FamilyLaw], crossed: list[Any], costs: tupl
             "answer": where.answer,
             "reason": where.reason,
             "range": [where.begin, where.end],
-            "ahead_when_cheap": (one, other)[where.cheap].name if where.answer != "cannot tell" else None,
+            "ahead": None if where.ahead is None else (one, other)[where.ahead].name,
             "cost": None if where.cost is None else list(where.cost),
         }
         for one, other, where in crossed

@@ -36,14 +36,14 @@ def law_text(family: FamilyLaw, kind: str) -> str:
 
 def crossing_text(first: FamilyLaw, second: FamilyLaw, found: Crossing, kind: str) -> str:
     """Say whether and where one of two families overtakes the other."""
-    ahead, behind = (first, second) if found.cheap == 0 else (second, first)
+    ahead, behind = (second, first) if found.ahead else (first, second)
     begin, end = amount(found.begin, kind), amount(found.end, kind)
     if found.answer == "cannot tell":
         return f"Whether one of {first.name} and {second.name} overtakes the other: cannot tell, {found.reason}."
     if found.cost is None:
         return f"{ahead.name} has less error than {behind.name} from {begin} to {end}."
     place, low, high = (amount(value, kind) for value in found.cost)
-    return f"{behind.name} overtakes {ahead.name} at {place} [{low}, {high}]."
+    return f"{ahead.name} overtakes {behind.name} at {place} [{low}, {high}] and stays ahead up to {end}."
 
 
 def predictions_table(told: Iterable[tuple[FamilyLaw, Sequence[float]]], kind: str, *, width: int) -> Table:
