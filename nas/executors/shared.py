@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import traceback
@@ -55,6 +56,8 @@ def _do(hand: Hand, train: Callable[..., bool], seat: Seat, task: Task) -> bool:
 
     if hand.stopped():
         return tell(Stopped(task.key))
+    if task.alone:
+        gc.collect()  # what others have left in cycles of references holds memory
     try:
         return train(task, tell=tell, stop=hand.stopped, neighbours=seat)
     except Crowded:
