@@ -39,6 +39,8 @@ def _serve(hand: Hand, train: Callable[..., bool], seats: Queue[Seat], task: Tas
     try:
         with seat.taken():
             goes_on = _do(hand, train, seat, task)
+    except (Unheard, BrokenPipeError):  # nobody is there any more: the neighbours save, and the process ends by itself
+        goes_on = True
     except BaseException:
         traceback.print_exc()
         goes_on = False
@@ -62,6 +64,4 @@ def _do(hand: Hand, train: Callable[..., bool], seat: Seat, task: Task) -> bool:
         return train(task, tell=tell, stop=hand.stopped, neighbours=seat)
     except Crowded:
         hand.report({"crowded": task.key})
-    except Unheard:  # nobody is there any more: the neighbours save, and the process ends by itself
-        pass
-    return True
+        return True
