@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from searching import HAND, write_study
 
 from nas.executors.processes import Processes
+from nas.executors.task import Ended, Told
 from nas.search.run import start
 from nas.search.run.events import Event, TrialFinished
+from nas.search.run.reports import Reports
 
 HANDS = 2
 
@@ -19,28 +22,33 @@ HANDS = 2
 @pytest.fixture(autouse=True)
 def _hands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FAKE_SECONDS", "0.2")  # two proposals take less
+    monkeypatch.setenv("FAKE_SECONDS", "0.3")  # two proposals take less, or else less is shown
     monkeypatch.setattr(start, "Processes", partial(Processes, command=HAND))
 
 
 def test_a_hand_that_is_free_need_not_wait_for_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    began, free = list[str](), list[bool]()
+    ready, busy = dict[str, bool](), list[bool]()
 
-    def begin(self: Processes, task: object) -> None:
-        began.append(task.key)  # type: ignore[attr-defined]
-        real(self, task)  # type: ignore[arg-type]
+    def hear(self: Reports, told: Told, *, later: bool) -> bool:
+        executor, trainings = running[0], self._trainings
+        if isinstance(told, Ended):
+            ready[told.key.split(".")[0]] = trainings.waiting() >= executor.hands - len(executor.running)
+        return real(self, told, later=later)
 
     def listen(event: Event) -> None:
-        if isinstance(event, TrialFinished) and event.trial.state == "trained":
-            free.append(len(began) - len(free) < HANDS + 1)
+        if isinstance(event, TrialFinished) and ready.get(event.trial.digest):
+            busy.append(len(running[0].running) == HANDS)
 
-    real = Processes.start
-    monkeypatch.setattr(Processes, "start", begin)
-    start.run_study(
-        write_study(tmp_path / "free.yaml", trials=20), workers=HANDS, executor="processes", on_event=listen
-    )
-    assert len(free) > 15
-    assert sum(free) < len(free) / 2, "most hands had waited for the writing of what they had trained"
+    def make(*arguments: Any, **keywords: Any) -> Processes:
+        running.append(Processes(*arguments, **keywords, command=HAND))
+        return running[0]
+
+    running, real = list[Processes](), Reports.hear
+    monkeypatch.setattr(Reports, "hear", hear)
+    monkeypatch.setattr(start, "Processes", make)
+    path = write_study(tmp_path / "free.yaml", trials=12)
+    start.run_study(path, workers=HANDS, executor="processes", on_event=listen)
+    assert busy and all(busy), "a hand that could have begun has waited for the writing"
 
 
 def test_each_thing_that_happens_to_a_training_is_one_transaction(tmp_path: Path) -> None:
