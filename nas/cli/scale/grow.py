@@ -184,9 +184,8 @@ def told(found: GrownNetwork, kind: CostKind) -> list[str]:
     from nas.units import format_count, format_seconds
 
     point, cost = found.network.point, found.network.cost
-    shown = (
-        format_seconds(found.network.amount) if kind.name == "train_seconds" else f"{format_count(cost.flops)} FLOPs"
-    )
+    shown = f"{format_seconds(found.network.amount)} of training, " if kind.name == "train_seconds" else ""
+    shown += f"{format_count(cost.flops)} FLOPs"
     off = 100 * (found.network.amount / found.target - 1)
     lines = [
         f"Take {point.space.name} width {point.width:.4g} depth {point.depth:.4g} resolution {point.resolution}:"

@@ -103,7 +103,7 @@ def shape(
 
 def search(
     source: Source_,
-    trials: Annotated[int, typer.Option(min=8, help="Number of networks of twice the cost to train.")] = 30,
+    networks: Annotated[int, typer.Option(min=8, help="Number of networks of twice the cost to train.")] = 30,
     baseline: Baseline = None,
     space: Space = None,
     width: Width = None,
@@ -121,7 +121,7 @@ def search(
 ) -> None:
     """Search EfficientNet's alpha, beta and gamma: the best shares of twice the FLOPs.
 
-    The networks are searched as a study of their own: STUDY:search.
+    They are spread over the shares, and trained as a study of their own: STUDY:search.
     """
     from nas.cli.progress import make_console
     from nas.search.lab.shape import ask_doubling
@@ -134,12 +134,12 @@ def search(
     with open_source(source, storage=storage) as opened:
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
         training = train and opened.table is None
-        refuse_typed("--trials", "--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
+        refuse_typed("--networks", "--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
         command = command_line("scale", "search", source)
         run = make_run(console, workers=workers, device=device, command=command) if training else None
         opened = begun(opened, device=device) if training else opened
         name = "search" if opened.table is not None else part_name(opened.opened, "search", grows)
-        answer = ask_doubling(opened, grows, name=name, trials=trials, seeds=seeds, run=run)
+        answer = ask_doubling(opened, grows, name=name, networks=networks, seeds=seeds, run=run)
     if output is not None:
         from nas.analysis.plots import write_figure
         from nas.analysis.shape_plots import plot_simplex

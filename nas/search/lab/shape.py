@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from nas.architecture.cost import count_cost
 from nas.architecture.point import Point
-from nas.config.budget import Budget
 from nas.config.search import COEFFICIENTS
 from nas.errors import ConfigError, StudyError
 from nas.scaling.costs import FLOPS, CostKind
@@ -15,18 +16,21 @@ from nas.scaling.effective import Ruler
 from nas.scaling.evidence import Evidence
 from nas.scaling.realised import realised_networks
 from nas.scaling.shape import BestShape, best_shape
-from nas.scaling.simplex import Simplex, simplex
+from nas.scaling.simplex import Simplex, simplex, simplex_points
 from nas.scaling.star import LEVELS, Candidate, StarPlan, star_plan
-from nas.scaling.surface import fit_surface
+from nas.scaling.surface import FEWEST, cost_plane, fit_surface
 from nas.search.lab.source import Source
 from nas.search.lab.studies import planned_study
-from nas.search.study import Study, scaling_study
+from nas.search.study import Study
 from nas.units import format_count
 
 WITHIN = 1.6
 """Networks count for a shape where their cost is within this factor of a level's, or between levels."""
-SAME_COST = 0.02
-"""Share by which networks of twice the cost may differ from it."""
+SAME_COST = (0.02, 0.05, 0.1)
+"""Shares by which networks of twice the cost may differ from it: the first that leaves enough is taken."""
+
+SLACK = 0.3
+"""How far below 0 a share of theirs may be: without such networks a best share near 0 could not be told."""
 
 Run = Callable[[Study], Study]
 """Runs a study, or continues it."""
@@ -130,40 +134,36 @@ def column_of(kind: CostKind) -> str:
     return kind.name
 
 
-def doubled_study(study: Study, name: str, baseline: Point, *, trials: int, seeds: int = 1) -> Study:
-    """Return the study that searches the networks of twice a baseline's FLOPs that are smaller in no dimension."""
-    flops = 2 * count_cost(baseline.architecture()).flops
-    search = type(study.config.search).model_validate(
-        {
-            **_ranges_of(baseline, flops),
-            "spaces": [baseline.space],
-            "trials": trials,
-            "seed": study.config.search.seed,
-            "replicates": {"seeds": seeds, "of": "spread", "networks": trials} if seeds > 1 else None,
-        }
-    )
-    bounds = {"min": round(flops * (1 - SAME_COST)), "max": round(flops * (1 + SAME_COST))}
-    budget = Budget.model_validate({"flops": bounds})
-    described = f"networks of twice the FLOPs for {study.name}"
-    config = study.config.model_copy(update={"description": described, "budget": budget, "search": search})
-    return scaling_study(study, name, config)
+def doubled_networks(baseline: Point, *, count: int, kind: CostKind = FLOPS) -> list[Point]:
+    """Return networks of twice a baseline's cost that are much smaller in no dimension, spread over the shares.
 
-
-def _ranges_of(baseline: Point, flops: float) -> dict[str, dict[str, float]]:
-    """Return the ranges in which the networks of some FLOPs lie that are smaller than a baseline in no dimension.
+    A space may have few networks of a cost to within 2 %; then those that are further off are taken too, up to 10 %.
+    Each next one is the farthest from all before, so that a larger number begins with those of a smaller.
 
     Raises:
-        ConfigError: There are none.
+        ConfigError: There are fewer than a surface needs.
     """
-    networks = [one.point for one in realised_networks(baseline, target=flops, tolerance=SAME_COST)]
-    lows = {key: getattr(baseline, key) for key in COEFFICIENTS}
-    larger = [point for point in networks if all(getattr(point, key) >= low for key, low in lows.items())]
-    if not larger:
+    ruler = Ruler(baseline.width, baseline.depth, baseline.architecture())
+    start, target = _candidate(baseline, ruler, kind), 2 * kind.of(count_cost(baseline.architecture()))
+    found: list[Candidate] = []
+    for tolerance in SAME_COST:
+        near = realised_networks(baseline, target=target, tolerance=tolerance, kind=kind)
+        candidates = [_candidate(one.point, ruler, kind) for one in near]
+        found = simplex_points(candidates, start, exponents=kind.exponents, slack=SLACK)
+        if len(found) >= count:
+            break
+    if len(found) < FEWEST:
         raise ConfigError(
-            f"{baseline.space.name} has no network of {format_count(flops)} FLOPs that grows from"
-            f" {baseline.architecture().name}; its ranges end before, and a space file of your own may have wider ones"
+            f"{baseline.space.name} has {len(found)} networks of about {format_count(target)} {kind.label} that grow"
+            f" from {baseline.architecture().name}, and {FEWEST} are needed; a space file of your own may have wider"
+            " ranges"
         )
-    return {key: {"min": low, "max": max(getattr(point, key) for point in larger)} for key, low in lows.items()}
+    places = np.array([network.place for network in found]) * kind.exponents
+    chosen = [int(((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin())]
+    while len(chosen) < min(count, len(found)):
+        away = ((places[:, None] - places[chosen]) ** 2).sum(axis=2).min(axis=1)
+        chosen.append(int(away.argmax()))
+    return [baseline.at(width=n.width, depth=n.depth, resolution=n.resolution) for n in (found[i] for i in chosen)]
 
 
 def ask_doubling(
@@ -171,18 +171,33 @@ def ask_doubling(
     baseline: Point,
     *,
     name: str = "search",
-    trials: int = 30,
+    networks: int = 30,
     seeds: int = 1,
     run: Run | None = None,
 ) -> Simplex:
-    """Search networks of twice a baseline's FLOPs where that is wanted, and return how error follows the shares.
+    """Train networks of twice a baseline's FLOPs where that is wanted, and return how error follows the shares.
 
     Raises:
         UserError: There are no such networks, or what was trained does not tell.
     """
     if run is not None:
-        run(doubled_study(source.opened, name, baseline, trials=trials, seeds=seeds))
+        points = doubled_networks(baseline, count=networks)
+        run(planned_study(source.opened, name, points, seeds=seeds))
     flops = 2 * count_cost(baseline.architecture()).flops
     family = source.family(baseline)
     near = family.only(n for n in family.networks if flops / WITHIN <= n.flops <= flops * WITHIN)
-    return simplex(fit_surface(near), (baseline.width, baseline.depth, baseline.resolution))
+    surface = fit_surface(near, exponents=_exponents(baseline, FLOPS))
+    return simplex(surface, (baseline.width, baseline.depth, baseline.resolution))
+
+
+def _exponents(baseline: Point, kind: CostKind) -> list[float]:
+    """Return how a cost follows width, depth and resolution about a baseline, by networks of half to eight times it."""
+    ruler = Ruler(baseline.width, baseline.depth, baseline.architecture())
+    first = kind.of(count_cost(baseline.architecture()))
+    near = [
+        _candidate(one.point, ruler, kind)
+        for times in (0.5, 1, 2, 4, 8)
+        for one in realised_networks(baseline, target=times * first, tolerance=0.05, kind=kind)
+    ]
+    places, costs = np.array([one.place for one in near]), np.log2([one.cost for one in near])
+    return [float(power) for power in cost_plane(kind.name, places, costs).exponents]
