@@ -66,7 +66,7 @@ class Hand:
 
     def stopped(self) -> bool:
         """Tell whether to end; who asks after each step is alive, and that is told now and then."""
-        if time.monotonic() - self._told > _SECONDS_BETWEEN_SIGNS:
+        if not self._stopped.is_set() and time.monotonic() - self._told > _SECONDS_BETWEEN_SIGNS:
             self.report({"alive": True})
         return self._stopped.is_set()
 

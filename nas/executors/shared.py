@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import traceback
@@ -38,6 +39,8 @@ def _serve(hand: Hand, train: Callable[..., bool], seats: Queue[Seat], task: Tas
     try:
         with seat.taken():
             goes_on = _do(hand, train, seat, task)
+    except (Unheard, BrokenPipeError):  # nobody is there any more: the neighbours save, and the process ends by itself
+        goes_on = True
     except BaseException:
         traceback.print_exc()
         goes_on = False
@@ -55,10 +58,10 @@ def _do(hand: Hand, train: Callable[..., bool], seat: Seat, task: Task) -> bool:
 
     if hand.stopped():
         return tell(Stopped(task.key))
+    if task.alone:
+        gc.collect()  # what others have left in cycles of references holds memory
     try:
         return train(task, tell=tell, stop=hand.stopped, neighbours=seat)
     except Crowded:
         hand.report({"crowded": task.key})
-    except Unheard:  # nobody is there any more: the neighbours save, and the process ends by itself
-        pass
-    return True
+        return True

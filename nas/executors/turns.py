@@ -2,7 +2,8 @@
 
 A training has a thread and, on a GPU, a stream of its own. Whoever has the turn has the process for itself: the random
 states, which torch has once for all threads, are as that training left them, and while it captures a graph nobody else
-launches anything. So no result depends on the neighbours. A turn lasts a step, or a batch of a validation.
+launches anything. So no result depends on the neighbours. A turn lasts a step, or a batch of a validation; an inference
+time is measured in one, so that the device has nothing else to do.
 """
 
 from __future__ import annotations

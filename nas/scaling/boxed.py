@@ -50,11 +50,12 @@ def least_on_plane(gradients: Array, hessians: Array, normal: Array, level: floa
         box: Where the points must lie.
     """
     best = np.full(len(gradients), np.inf)
+    flat = box.high <= box.low
     places, ends = np.full_like(gradients, np.nan), np.zeros(gradients.shape, np.int64)
     for choice in _CHOICES:
         free = np.array(choice) == 0
-        if np.abs(normal[free]).max() < _TOLERANCE:
-            continue  # what is free cannot reach the plane
+        if (free & flat).any() or np.abs(normal[free]).max() < _TOLERANCE:
+            continue  # what cannot move is not free, and what is free must reach the plane
         points = _stationary(gradients, hessians, normal, level, np.where(np.array(choice) < 0, *box), free)
         inside = ((points >= box.low - _TOLERANCE) & (points <= box.high + _TOLERANCE)).all(axis=1)
         values = (gradients * points).sum(1) + 0.5 * np.einsum("qi,qij,qj->q", points, hessians, points)

@@ -167,14 +167,18 @@ def best_shape(
     costs = tuple(sorted(set(levels))) or _spread(surface)
     if len(costs) < 2 or not costs[0] > 0:
         raise StudyError("how a network grows needs at least two costs, above zero")
-    found = [best_places(surface, float(np.log2(cost)), _tried(surface, cost)) for cost in costs]
+    boxes = [_tried(surface, cost) for cost in costs]
+    flat = np.any([box.high <= box.low for box in boxes], axis=0)
+    found = [best_places(surface, float(np.log2(cost)), box) for cost, box in zip(costs, boxes, strict=True)]
     places, ends = np.stack([one.places for one in found], axis=1), np.stack([one.ends for one in found], axis=1)
     lines = _lines(np.log2(costs), places)  # the places have the levels' costs, so that the slopes double them
     best, factors, reasons = dict[str, tuple[Interval, ...]](), dict[str, Interval](), dict[str, str]()
     for index, name in enumerate(DIMENSIONS):
         best[name] = tuple(map(interval_of, 2 ** places[:, :, index].T))
         factors[name] = interval_of(2 ** lines[:, 1, index])
-        if reason := _undetermined(name, ends[1:, :, index], best[name], ranges or {}):
+        if flat[index]:
+            reasons[name] = f"only {best[name][0].value:.3g} was tried"
+        elif reason := _undetermined(name, ends[1:, :, index], best[name], ranges or {}):
             reasons[name] = reason
     if len(reasons) == 2:  # the cost says what is left for the third, whatever the errors are
         reasons |= {name: "it has what the others leave" for name in DIMENSIONS if name not in reasons}

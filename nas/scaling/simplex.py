@@ -124,7 +124,7 @@ def simplex(surface: Surface, start: Sequence[float], *, times: float = 2.0, cel
     growth = float(np.log2(times))
     found = best_places(surface, float(cost.log2(origin)) + growth, Box(origin, origin + growth / cost.exponents))
     ratios = 2 ** (found.places - origin)
-    shares = (found.places - origin) * cost.exponents / growth
+    shares = np.maximum((found.places - origin) * cost.exponents / growth, 0.0)  # rounding leaves less than nothing
     triangle = _triangle(cells)
     return Simplex(
         surface=surface,

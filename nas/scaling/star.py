@@ -8,11 +8,12 @@ shares too. Real networks have whole channels and blocks, so the plan is made of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from nas.errors import ConfigError
 from nas.fronts.geometry import Array
@@ -25,10 +26,10 @@ STEP, ARM = 1.4, 2
 """Factor of a dimension between neighbours on its arm, and how many of them there are on each side of the center."""
 CENTER = "center"
 
+_UNWANTED, _NEVER = 10.0, 1e6
+"""In squared octaves: no distance to a place outweighs a cost outside the tolerance, and nothing being far away."""
 _WIDER = 0.2
 """Tolerance where there is no network within the usual one; what is taken then is marked."""
-_OWN = 4.0
-"""How much more a distance along the arm's own dimension counts."""
 _FAR = 1.0
 """Steps: a network farther than this from a place does not stand for it."""
 
@@ -129,20 +130,21 @@ def star_plan(
     powers = np.array(exponents, float)
     if not (levels and min(levels) > 0 and step > 1 and powers.shape == (3,) and (powers > 0).all()):
         raise ConfigError("a star needs levels above zero, a step above 1 and costs that rise with all dimensions")
-    points = {baseline.digest: StarPoint(baseline, 1.0, CENTER, 0, 0.0)} if 1.0 in levels else {}
+    points = [StarPoint(baseline, 1.0, CENTER, 0, 0.0)]
     missing = list[str]()
     for level in sorted(set(levels)):
-        found = _Level(level, level * baseline.cost, networks_at, step)
-        center = baseline.place + np.log2(level) / 3 / powers
-        for place in _places(center, powers, step):
-            point = found.nearest(place, points.keys())
-            if point is None:
+        places = list(_places(baseline.place + np.log2(level) / 3 / powers, powers, step))
+        places = places[1:] if level == 1 else places  # of which the baseline is the center
+        taken = {point.network.digest for point in points}
+        others = [network for network in networks_at(level * baseline.cost, _WIDER) if network.digest not in taken]
+        for place, point in _matched(places, others, level, level * baseline.cost, _FAR * float(np.log2(step))):
+            if point:
+                points.append(point)
+            else:
                 missing.append(_complaint(level, place, ranges))
-            elif not (level == 1 and place.dimension == CENTER):  # that is the baseline, which is there
-                points[point.network.digest] = point
     if len(points) < 2:
         raise ConfigError(f"no network of the space lies on the star; {missing[0]}")
-    return StarPlan(tuple(points.values()), tuple(missing))
+    return StarPlan(tuple(points), tuple(missing))
 
 
 class _Place(NamedTuple):
@@ -163,28 +165,26 @@ def _places(center: Array, powers: Array, step: float) -> Iterator[_Place]:
             yield _Place(dimension, number, center + number * np.log2(step) * direction)
 
 
-class _Level:
-    """The networks of a level's cost, and further off those for places that have none."""
-
-    def __init__(self, level: float, cost: float, networks_at: NetworksAt, step: float) -> None:
-        self._level, self._cost, self._far = level, cost, _FAR * np.log2(step)
-        wider = sorted(networks_at(cost, _WIDER), key=lambda network: network.digest)
-        near = [network for network in wider if abs(network.cost / cost - 1) <= TOLERANCE]
-        self._choices = [(networks, np.array([one.place for one in networks])) for networks in (near, wider)]
-
-    def nearest(self, place: _Place, taken: Collection[str]) -> StarPoint | None:
-        """Return the network nearest to a place that is not taken yet, or None where none is near."""
-        weights = np.ones(3)
-        weights[_index(place.dimension)] = _OWN
-        for networks, places in self._choices:
-            if networks:
-                away = places - place.wanted
-                free = [network.digest not in taken for network in networks]
-                best = int(np.argmin(np.where(free, (weights * away**2).sum(axis=1), np.inf)))
-                if free[best] and np.abs(away[best]).max() <= self._far:
-                    off = networks[best].cost / self._cost - 1
-                    return StarPoint(networks[best], self._level, place.dimension, place.step, off)
-        return None
+def _matched(
+    places: Sequence[_Place], networks: Sequence[Candidate], level: float, cost: float, far: float
+) -> Iterator[tuple[_Place, StarPoint | None]]:
+    """Yield the places of a level, each with a network of its own, so that all are as near as can be."""
+    networks = sorted(networks, key=lambda network: network.digest)
+    at = np.array([network.place for network in networks]).reshape(-1, 3)
+    away = np.array([place.wanted for place in places])[:, None] - at
+    off = np.array([network.cost for network in networks]) / cost - 1
+    distances = (away**2).sum(axis=2) + np.where(np.abs(off) > TOLERANCE, _UNWANTED, 0.0)
+    distances[np.abs(away).max(axis=2) > far] = _NEVER
+    rows, columns = linear_sum_assignment(distances)
+    found = {row: column for row, column in zip(rows, columns, strict=True) if distances[row, column] < _NEVER}
+    for row, place in enumerate(places):
+        column = found.get(row)
+        point = (
+            None
+            if column is None
+            else StarPoint(networks[column], level, place.dimension, place.step, float(off[column]))
+        )
+        yield place, point
 
 
 def _index(dimension: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -101,8 +102,23 @@ def test_what_ends_a_training_that_shares_its_process(tmp_path: Path) -> None:
 
     hand = Listening()
     assert ended_by(hand, True) and not ended_by(hand, False)
-    assert ended_by(hand, Unheard()) and not hand.reported
     assert ended_by(hand, Crowded()) and hand.reported == [{"crowded": "0"}] and not hand.told
     assert ended_by(late := Listening(stopped=True), ZeroDivisionError()) and late.told == [Stopped("0")]
     with pytest.raises(ZeroDivisionError):
         ended_by(hand, ZeroDivisionError())
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_training_that_nobody_hears_leaves_its_neighbours_time_to_save(stopped: bool, tmp_path: Path) -> None:
+    seats, hand = Queue[Seat](), Listening(stopped)
+    seats.put(seat := Seat(Turns(), CPU))
+
+    def unheard(told: Told) -> bool:
+        raise BrokenPipeError
+
+    def train(task: Task, **keywords: Any) -> bool:
+        raise Unheard
+
+    hand.tell = unheard  # type: ignore[method-assign]
+    shared._serve(hand, train, seats, task(tmp_path, 0))  # type: ignore[arg-type]
+    assert seats.get_nowait() is seat and not seat.crowded

@@ -45,3 +45,10 @@ def test_a_variable_that_costs_nothing_is_free() -> None:
     box = Box(-np.ones(3), np.ones(3))
     found = least_on_plane(np.array([[0.0, 0.0, -0.5]]), np.eye(3)[None], np.array([1.0, 1.0, 0.0]), 0.5, box)
     assert np.allclose(found.places[0], [0.25, 0.25, 0.5])
+
+
+def test_a_variable_that_cannot_move_lies_at_its_end() -> None:
+    box = Box(np.array([-1.0, -1.0, 0.5]), np.array([1.0, 1.0, 0.5]))
+    found = least_on_plane(np.zeros((1, 3)), np.diag([1.0, 1.0, 0.0])[None], np.array([1.0, 1.0, 0.0]), 0.5, box)
+    assert np.allclose(found.places[0], [0.25, 0.25, 0.5])
+    assert found.ends[0].tolist() == [0, 0, -1]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from nas.architecture.cost import count_cost
 from nas.architecture.serialization import architecture_from_json
 from nas.architecture.spec import Architecture
 from nas.executors import inline
@@ -40,8 +41,8 @@ def truth(architecture: Architecture) -> float:
     width = architecture.stages[-1].blocks[0].branches[0][0].channels / 64  # type: ignore[attr-defined]
     place = np.log2([width, blocks / 6, architecture.resolution / 24])
     size = 2 * place[0] + place[1] + 2 * place[2]
-    shape = (place[0] - 0.5 * place[2]) ** 2 + 0.5 * (place[1] - 0.25 * place[2]) ** 2
-    return float(0.3 * 2 ** (-0.15 * size) * (1 + 0.25 * shape))
+    shape = (place[0] - 0.5 * place[2]) ** 2 + (place[1] - 0.25 * place[2]) ** 2
+    return float(0.3 * 2 ** (-0.15 * size) * (1 + 0.5 * shape))
 
 
 @pytest.fixture(autouse=True)
@@ -52,12 +53,13 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     def work(task: Task, dataset: Any, *, device: Any, tell: Tell, stop: Any) -> bool:
         made.append(task)
         epochs, images = task.recipe["epochs"], len(dataset.train)
-        error = truth(architecture_from_json(task.architecture)) * (epochs / 2) ** -0.1 * (images / 272) ** -0.2
+        error = truth(architecture_from_json(task.architecture)) * (epochs / 2) ** -0.1 * (images / 320) ** -0.2
         accuracy = 1 - error + NOISE * float(np.random.default_rng(task.seed).normal())
-        curve = tuple(Epoch(n + 1, 1.0, 0.5, 1.0, accuracy, 0.1) for n in range(epochs))
+        seconds = 1e-8 * count_cost(architecture_from_json(task.architecture)).flops
+        curve = tuple(Epoch(n + 1, 1.0, 0.5, 1.0, accuracy, seconds / epochs) for n in range(epochs))
         for epoch in curve:
             tell(EpochDone(task.key, epoch))
-        tell(Ended(False, curve, "nothing", 0.2, None, 0.0, np.zeros(80, np.int64), task.key))
+        tell(Ended(False, curve, "nothing", seconds, None, 0.0, np.zeros(80, np.int64), task.key))
         return True
 
     monkeypatch.setattr(inline, "work", work)
@@ -124,9 +126,9 @@ def test_the_found_rule_is_a_file_that_other_commands_take(
     assert "Per doubling of FLOPs: width ×" in shown.out
     assert "EfficientNet’s rule would cost" in shown.out
     assert "plotly" in (tmp_path / "shape.html").read_text()
-    members = json.loads(nas_command("scale", "family", "resnet_small", "--rule", rule, "--phi", "0:2", "--json").out)[
-        "members"
-    ]
+    members = json.loads(
+        nas_command("scale", "family", "resnet_small", "--rule", rule, "--phi", "0:2", "--exact", "--json").out
+    )["members"]
     assert [round(member["growth"]) for member in members] == [1, 2, 4]
     compared = nas_command(
         *(
@@ -178,9 +180,9 @@ def test_trust_compares_with_longer_trainings(
 def test_images_or_a_larger_network(study: Path, nas_command: Callable[..., Any], instant: list[Task]) -> None:
     assert nas_command("search", study, "--trials", "20").code == 0
     answer = json.loads(nas_command("scale", "data", study, "--seeds", "3", "--json").out)
-    assert {one["images"] for one in answer["networks"]} == {34, 68, 136, 272}
+    assert {one["images"] for one in answer["networks"]} == {40, 80, 160, 320}
     by_images = {one["images"]: np.mean(one["accuracies"]) for one in answer["networks"]}
-    assert by_images[272] > by_images[34]
+    assert by_images[320] > by_images[40]
     assert answer["determined"] or answer["reason"].startswith("needs")
 
 
@@ -190,7 +192,7 @@ def test_the_network_for_a_budget_never_tried(study: Path, nas_command: Callable
     found = json.loads(nas_command("scale", "grow", study, "--to", "2x", "--json", "-o", tmp_path / "n.json").out)
     assert found["flops"] == pytest.approx(2 * dearest, rel=0.05)
     assert json.loads((tmp_path / "n.json").read_text())["resolution"] == found["resolution"]
-    by_time = nas_command("scale", "grow", study, "--to", "0.4s")
+    by_time = nas_command("scale", "grow", study, "--to", f"{2e-8 * dearest}s")
     assert by_time.code == 0, by_time.err
     assert "of training" in by_time.out
 
@@ -214,7 +216,7 @@ def test_a_table_tells_without_training(space: str, nas_command: Callable[..., A
         (("shape", "STUDY", *GROWS, "--cost", "latency"), "unknown cost 'latency'"),
         (
             ("shape", "STUDY", *GROWS, "--baseline", "3"),
-            "--baseline 3 and --width and --depth and --resolution name two",
+            "--baseline 3 and --width, --depth, --resolution name two",
         ),
         (("shape", "STUDY", "--width", "99"), "width 99 is out of range: resnet_small allows 0.25 to 4"),
         (("shape", "STUDY", "--space", "vgg"), "--space: unknown space 'vgg'; the study has resnet_small"),
@@ -222,7 +224,7 @@ def test_a_table_tells_without_training(space: str, nas_command: Callable[..., A
         (("shape", "TABLE", "--space", "vgg"), "has no trained network of 'vgg'; it has efficientnet_small"),
         (("compare", "STUDY", *GROWS, "--rules", "fast;fast"), "--rules: two rules have one name"),
         (("compare", "STUDY", *GROWS, "--rules", "growth"), "unknown rule 'growth'"),
-        (("compare", "STUDY", *GROWS, "--phi", "30"), "no rule makes a network that the space allows"),
+        (("compare", "STUDY", *GROWS, "--phi", "30"), "no rule makes a larger network that the space allows"),
         (("trust", "STUDY", "--times", "1"), "--times: a multiple of the epochs must be at least 2"),
         (("data", "STUDY", "--parts", "1"), "--parts: '1' must be three or more shares of the images"),
         (("grow", "STUDY", "--to", "soon"), "--to: 'soon' is no budget; write for example 4x"),

@@ -52,12 +52,12 @@ def test_it_finds_the_shares_and_says_so() -> None:
 
 
 def test_the_triangle_and_what_is_likely_of_it() -> None:
-    answer = found(WORLD)
+    answer = found(World(exponents=WORLD.exponents, bowl=0.5, noise=0.05))
     assert answer.shares.shape == (231, 3) and answer.shares.sum(axis=1) == pytest.approx(1)
     assert answer.chances.sum() == pytest.approx(1)
-    assert 0.9 <= answer.chances[answer.region].sum() < 1
+    assert 0.9 <= answer.chances[answer.region].sum() < 0.95
     assert answer.chances[answer.region].min() >= answer.chances[~answer.region].max()
-    assert answer.shares[answer.errors.argmin()] == pytest.approx([answer.best[n].value for n in DIMENSIONS], abs=0.06)
+    assert answer.shares[answer.errors.argmin()] == pytest.approx([answer.best[n].value for n in DIMENSIONS], abs=0.1)
 
 
 def test_where_a_rule_lies() -> None:
@@ -76,6 +76,8 @@ def test_a_share_of_nothing_is_no_finding() -> None:
     answer = found(World(exponents=(0.4, -0.6, 0.4), bowl=0.5))
     assert set(answer.reasons) == {"depth"}
     assert "depth cannot tell (its best share may be none or less" in answer.sentence
+    perhaps = found(World(exponents=(0.245, 0.02, 0.245), bowl=0.5, noise=0.02))
+    assert set(perhaps.reasons) == {"depth"} and perhaps.best["depth"].low == 0 < perhaps.best["depth"].value
 
 
 def test_networks_that_shrink_nowhere() -> None:
@@ -85,9 +87,9 @@ def test_networks_that_shrink_nowhere() -> None:
     baseline = network("baseline", 0.5, 1.0, 24)
     grown, flat = network("grown", 0.55, 1.5, 26), network("flat", 0.5, 2.0, 24)
     shrunk, nearly = network("shrunk", 0.4, 3.0, 30), network("nearly", 0.5, 2.2, 23)
-    same = network("same", 0.5, 1.0, 24)
-    kept = simplex_points([shrunk, nearly, grown, flat, same], baseline, slack=0.15)
-    assert [one.digest for one in kept] == ["flat", "grown", "nearly"]
+    same, large = network("same", 0.5, 1.0, 24), network("large", 0.5, 4.8, 22)
+    kept = simplex_points([shrunk, nearly, grown, flat, same, large], baseline, slack=0.15)
+    assert [one.digest for one in kept] == ["flat", "grown", "large", "nearly"]  # 2 log2 (22 / 24) = -0.13 of 2.01
     assert [one.digest for one in simplex_points([nearly, flat], baseline, slack=0.05)] == ["flat"]
 
 

@@ -29,6 +29,22 @@ def test_true_errors_lie_in_nine_intervals_of_ten() -> None:
     assert 0.86 < np.mean(inside) < 0.99  # 520 of them, those of one seed alike
 
 
+def test_the_scatter_of_networks_is_in_the_interval() -> None:
+    inside, generator = [], np.random.default_rng(0)
+    for seed in range(10):
+        merits = 0.03 * generator.standard_normal(39)
+        evidence = World().train(star(), seed=seed)
+        evidence = evidence.only(
+            replace(n, accuracies={s: 1 - (1 - a) * np.exp(merit) for s, a in n.accuracies.items()})
+            for n, merit in zip(evidence.networks, merits, strict=True)
+        )
+        places = star((1.4, 2.8))
+        truth = np.exp(World().log_errors(places) + 0.03 * generator.standard_normal(len(places)))
+        found = fit_surface(evidence).predict(*(2**places.T))
+        inside.append((found.low < truth) & (truth < found.high))
+    assert 0.84 < np.mean(inside) < 0.97  # 260 of them
+
+
 def test_it_finds_the_bowl_and_the_cost() -> None:
     surface = fit_surface(World(noise=0.001).train(star()))
     assert surface.cost.exponents == pytest.approx(POWERS, abs=1e-6)

@@ -63,8 +63,8 @@ def test_five_trainings_spread_over_cost_tell_the_law() -> None:
     assert expected(trained[:4], 8e6) == 0  # too few, and none of them is similar
     narrow = [replace(one, flops=int(1.9e6)) if one.number == 4 else one for one in trained]
     assert expected(narrow, 8e6) == 0
-    alike = [replace(trained[0], number=number, digest=str(number)) for number in range(5)]
-    assert expected(alike, 8e6) == 0  # five trainings, one cost
+    alike = [replace(trained[4 * (number % 2)], number=number, digest=str(number)) for number in range(5)]
+    assert expected(alike, 8e6) == 0  # five trainings, two costs
 
 
 def test_few_trainings_tell_the_median_of_networks_of_similar_cost() -> None:
@@ -144,6 +144,8 @@ def test_a_study_predicts_seconds_by_its_trainings_or_else_by_its_check(own_stud
     assert keep_seconds(own_study, replace(CHECKED, device="new"))
     checked = predicted_seconds(own_study, cost.flops, cost.activations, device="new")
     assert checked == pytest.approx(1000 * float(CHECKED.image.predict(cost.flops, cost.activations)))
+    keep_seconds(own_study, replace(CHECKED, device="newer", networks=8))
+    assert [one.device for one in checked_seconds(own_study)] == ["newer", "new"]
     assert seconds_law(own_study) == law  # of the device that trains
 
 

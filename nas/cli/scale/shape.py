@@ -40,8 +40,11 @@ def shape(
     depth: Depth = None,
     resolution: Resolution = None,
     levels: Annotated[
-        str, typer.Option(help="Multiples of the network's cost at which shapes are compared, such as 1,2,4.")
-    ] = "1,2,4",
+        str | None,
+        typer.Option(
+            help="Multiples of the network's cost at which shapes are compared.  [default: 1,2,4, or what was tried]"
+        ),
+    ] = None,
     cost: Annotated[str, typer.Option(help="What doubles: flops, params or activations.")] = "flops",
     seeds: Seeds = 1,
     workers: Workers = 1,
@@ -69,7 +72,8 @@ def shape(
     for path in (output, rule):
         if path is not None:
             refuse_folder(path)
-    multiples, kind = parsed("--levels", levels, parse_levels), cost_kind(cost)
+    multiples = () if levels is None else parsed("--levels", levels, parse_levels)
+    kind = cost_kind(cost)
     console = make_console(stderr=as_json)
     with open_source(source, storage=storage) as opened:
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)

@@ -86,8 +86,8 @@ def compare_members(
                 left_out.append(f"{rule.name} at phi {phi:g}: {error}")
             else:
                 members.setdefault(rule.name, []).extend(made)
-    if not members:
-        raise StudyError(f"no rule makes a network that the space allows; {left_out[0]}")
+    if not any(member.phi for made in members.values() for member in made):
+        raise StudyError(f"no rule makes a larger network that the space allows; {left_out[0]}")
     return members, left_out
 
 

@@ -9,7 +9,7 @@ from nas.architecture.cost import count_cost
 from nas.architecture.point import Point
 from nas.config.budget import Budget
 from nas.config.search import COEFFICIENTS
-from nas.errors import StudyError
+from nas.errors import ConfigError, StudyError
 from nas.scaling.costs import FLOPS, CostKind
 from nas.scaling.effective import Ruler
 from nas.scaling.evidence import Evidence
@@ -21,6 +21,7 @@ from nas.scaling.surface import fit_surface
 from nas.search.lab.source import Source
 from nas.search.lab.studies import planned_study
 from nas.search.study import Study, scaling_study
+from nas.units import format_count
 
 WITHIN = 1.6
 """Networks count for a shape where their cost is within this factor of a level's, or between levels."""
@@ -83,7 +84,7 @@ def ask_shape(
     baseline: Point,
     *,
     name: str = "shape",
-    levels: Sequence[float] = LEVELS,
+    levels: Sequence[float] = (),
     seeds: int = 1,
     kind: CostKind = FLOPS,
     run: Run | None = None,
@@ -94,7 +95,8 @@ def ask_shape(
         source: A study, or a table.
         baseline: From which the star begins.
         name: Of the scaling study.
-        levels: Multiples of the baseline's cost, at least two.
+        levels: Multiples of the baseline's cost, at least two; default: 1, 2 and 4 where something is trained, and else
+            what was tried.
         seeds: Trainings of each network.
         kind: The cost that a level fixes.
         run: Trains what the study has not; None goes by what it has.
@@ -104,17 +106,17 @@ def ask_shape(
     """
     plan = None
     if run is not None:
+        levels = levels or LEVELS
         plan = plan_shape(baseline, levels=levels, kind=kind)
         run(planned_study(source.opened, name, points_of(plan, baseline), seeds=seeds))
-    first = kind.of(count_cost(baseline.architecture()))
-    low, high = first * min(levels) / WITHIN, first * max(levels) * WITHIN
-    family = source.family(baseline)
-    near = family.only(n for n in family.networks if low <= getattr(n, column_of(kind)) <= high)
+    first, family = kind.of(count_cost(baseline.architecture())), source.family(baseline)
+    if levels:
+        low, high = first * min(levels) / WITHIN, first * max(levels) * WITHIN
+        family = family.only(n for n in family.networks if low <= getattr(n, column_of(kind)) <= high)
     ranges = {key: (getattr(baseline.space, key).min, getattr(baseline.space, key).max) for key in COEFFICIENTS}
-    surface = fit_surface(near, cost=column_of(kind))
-    return ShapeAnswer(
-        baseline, best_shape(surface, levels=[first * level for level in levels], ranges=ranges), near, plan
-    )
+    surface = fit_surface(family, cost=column_of(kind))
+    best = best_shape(surface, levels=[first * level for level in levels], ranges=ranges)
+    return ShapeAnswer(baseline, best, family, plan)
 
 
 def column_of(kind: CostKind) -> str:
@@ -130,14 +132,11 @@ def column_of(kind: CostKind) -> str:
 
 def doubled_study(study: Study, name: str, baseline: Point, *, trials: int, seeds: int = 1) -> Study:
     """Return the study that searches the networks of twice a baseline's FLOPs that are smaller in no dimension."""
-    flops = round(2 * count_cost(baseline.architecture()).flops)
-    space = baseline.space
-    low = {"width": baseline.width, "depth": baseline.depth, "resolution": baseline.resolution}
-    ranges = {key: {"min": low[key], "max": getattr(space, key).max} for key in COEFFICIENTS}
+    flops = 2 * count_cost(baseline.architecture()).flops
     search = type(study.config.search).model_validate(
         {
-            **ranges,
-            "spaces": [space],
+            **_ranges_of(baseline, flops),
+            "spaces": [baseline.space],
             "trials": trials,
             "seed": study.config.search.seed,
             "replicates": {"seeds": seeds, "of": "spread", "networks": trials} if seeds > 1 else None,
@@ -148,6 +147,23 @@ def doubled_study(study: Study, name: str, baseline: Point, *, trials: int, seed
     described = f"networks of twice the FLOPs for {study.name}"
     config = study.config.model_copy(update={"description": described, "budget": budget, "search": search})
     return scaling_study(study, name, config)
+
+
+def _ranges_of(baseline: Point, flops: float) -> dict[str, dict[str, float]]:
+    """Return the ranges in which the networks of some FLOPs lie that are smaller than a baseline in no dimension.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    networks = [one.point for one in realised_networks(baseline, target=flops, tolerance=SAME_COST)]
+    lows = {key: getattr(baseline, key) for key in COEFFICIENTS}
+    larger = [point for point in networks if all(getattr(point, key) >= low for key, low in lows.items())]
+    if not larger:
+        raise ConfigError(
+            f"{baseline.space.name} has no network of {format_count(flops)} FLOPs that grows from"
+            f" {baseline.architecture().name}; its ranges end before, and a space file of your own may have wider ones"
+        )
+    return {key: {"min": low, "max": max(getattr(point, key) for point in larger)} for key, low in lows.items()}
 
 
 def ask_doubling(

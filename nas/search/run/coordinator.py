@@ -38,6 +38,9 @@ SECONDS_TO_STOP = 4.0
 _GLANCE, _LOOK = 0.01, 0.5
 """Seconds to wait for the hands: where one waits for a proposal that is being made, and else."""
 
+_HANDS_PER_PROPOSAL = 4
+"""For so many there is one proposal ready, since several may be free at the same moment."""
+
 
 class Coordinator:
     """Runs a study, or trains for who leads it."""
@@ -107,9 +110,12 @@ class Coordinator:
                 self._look_around()
                 others_trained = self._others_train()
                 self._fill()
-                if not (self._executor.running or self._proposal or others_trained or self._others_train()):
+                if self._reports.behind:
+                    self._reports.write_one()
+                elif not (self._executor.running or self._proposal or others_trained or self._others_train()):
                     break
-                self._executor.wait(self._reports.hear, seconds=_GLANCE if self._hand_waits() else _LOOK)
+                hear = partial(self._reports.hear, later=self._executor.hands > 1)
+                self._executor.wait(hear, seconds=self._pause())
         finally:
             self._stop()
         if self._interrupted():
@@ -123,6 +129,7 @@ class Coordinator:
         self._patience.end()
         self._ahead.shutdown(wait=not self._interrupted(), cancel_futures=True)
         try:
+            self._reports.fall_silent()
             self._executor.stop(self._reports.last_words, seconds=SECONDS_TO_STOP)
         finally:
             self._executor.close()
@@ -184,6 +191,12 @@ class Coordinator:
         return not self._leads or self._patience(self._trainings.unfinished)
 
     # what is begun
+
+    def _pause(self) -> float:
+        """Return for how many seconds to listen."""
+        if self._reports.behind:
+            return 0.0
+        return _GLANCE if self._hand_waits() else _LOOK
 
     def _hand_waits(self) -> bool:
         something_may_come = self._proposal is not None or not self._leads
@@ -279,11 +292,11 @@ class Coordinator:
         self._tickets = (self._tickets or 0) - 1
 
     def _think_ahead(self) -> None:
-        """Have a proposal ready for the next hand that is free."""
+        """Have proposals ready for the next hands that are free."""
         if not self._leads or self._proposal is not None or self._time_is_up():
             return
         others = 0 if self._lease.alone else sum(one.hands for one in self._patience(self._lease.others))
-        wanted = others + (self._executor.hands > 1)
+        wanted = others + (-(-self._executor.hands // _HANDS_PER_PROPOSAL) if self._executor.hands > 1 else 0)
         if wanted and not self._no_more_proposals() and self._patience(self._trainings.waiting) < wanted:
             self._use_ticket()
             self._proposal = self._ahead.submit(self._patience, self._proposer.propose)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from nas.models.backends import Latency
@@ -16,10 +16,18 @@ from nas.search.proposals import Candidate, Networks, propose
 from nas.search.run.recovery import end_unwritten
 from nas.search.run.wanted import Rungs
 from nas.search.samplers import make_sampler
-from nas.search.storage.optuna_study import note_constraints, tell
+from nas.search.storage.optuna_study import note_constraints
 from nas.search.storage.reading import stagnation
+from nas.search.storage.telling import Suggested
 from nas.search.storage.trainings import NotLeading, Trainings
 from nas.search.study import Study
+
+
+class Asked(NamedTuple):
+    """What Optuna was asked for, and what it has to keep of it."""
+
+    candidate: Candidate
+    suggested: Suggested
 
 
 class Proposer:
@@ -41,7 +49,7 @@ class Proposer:
         sampler = make_sampler(search, networks, partial=rungs.partial_accuracies if rungs.all else None)
         self.optuna = study.optuna(sampler)
         self._asking = False
-        self._asked: Candidate | None = None  # and not written
+        self._asked: Asked | None = None  # and not written
         records = {trial.number: trial for trial in self._store.trials()}
         networks.remember(self.optuna.get_trials(deepcopy=False), records)
 
@@ -64,35 +72,35 @@ class Proposer:
             NotLeading: Another proposes now.
         """
         try:
-            candidate = self._asked = self._asked or self._ask()
-            written = self._trainings.propose(self._judged(candidate), candidate.architecture, candidate.cost)
-        except UpdateFinishedTrialError:  # who leads now has ended it
-            self._asked = None
-            raise NotLeading(f"another search leads {self._study.name!r} now") from None
+            asked = self._asked = self._asked or self._ask()
+            candidate = asked.candidate
+            written = self._trainings.propose(
+                self._judged(candidate), candidate.architecture, candidate.cost, asked.suggested
+            )
         except NotLeading:
             if self._asked is not None:
-                self.optuna.tell(self._asked.record.number, state=TrialState.FAIL, skip_if_finished=True)
+                self.optuna.tell(self._asked.candidate.record.number, state=TrialState.FAIL, skip_if_finished=True)
             self._asked = None
             raise
-        self.tell(written)
         self._asked = None
         return written
 
-    def _ask(self) -> Candidate:
+    def _ask(self) -> Asked:
         if self._asking:  # what was asked then is not known
             self._trainings.require_lead()
             end_unwritten(self.optuna, self._store)
         self._asking = True
-        candidate = self._ask_optuna()
+        asked = self._ask_optuna()
         self._asking = False
-        return candidate
+        return asked
 
-    def _ask_optuna(self) -> Candidate:
+    def _ask_optuna(self) -> Asked:
         trial = self.optuna.ask()
+        suggested = Suggested(trial)
         candidate = propose(trial, self._config.search, self._study.dataset)
         for key, violation in self._config.budget.violations(candidate.cost).items():
             trial.set_constraint(key, violation)
-        return candidate
+        return Asked(candidate, suggested)
 
     def _judged(self, candidate: Candidate) -> TrialRecord:
         """Return a proposal's record: infeasible where it is known to miss the budget."""
@@ -100,10 +108,6 @@ class Proposer:
         if not missed and self._store.reserved(record.digest) is None:
             missed = self.latency_missed(record, self._known_latency(record.digest))
         return replace(record, state="infeasible", error=missed) if missed else record
-
-    def tell(self, record: TrialRecord) -> None:
-        """Tell Optuna what became of a trial, unless it has not ended."""
-        tell(self.optuna, record, record if record.repeat_of is None else self._store.trial(record.repeat_of))
 
     def latency_missed(self, record: TrialRecord, latency: Latency | None) -> str:
         """Say by which latency a trial misses the budget, and let the sampler know; empty if it does not."""

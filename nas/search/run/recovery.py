@@ -8,8 +8,9 @@ from optuna.trial import TrialState
 from nas.records import UNFINISHED
 from nas.search.run.lease import Lease
 from nas.search.storage.earlier import adopt_trainings
-from nas.search.storage.optuna_study import add_copies, copied, tell
+from nas.search.storage.optuna_study import add_copies, copied
 from nas.search.storage.store import Store
+from nas.search.storage.telling import tell
 from nas.search.storage.trainings import Trainings
 
 
@@ -53,6 +54,7 @@ def reconcile(study: optuna.Study, store: Store) -> None:
     paused = {trial.number for trial in trials if trial.state is TrialState.PRUNED} - copied(trials)
     went_on = [number for number in paused if states.get(number) == "trained"]
     records = store.trials([*ended, *went_on])
-    for record in records:
-        tell(study, record, record if record.repeat_of is None else store.trial(record.repeat_of))
+    with store.database.engine.begin() as connection:
+        for record in records:
+            tell(connection, store.study, record)
     add_copies(study, records)

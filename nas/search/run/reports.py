@@ -10,7 +10,7 @@ from functools import partial
 
 from nas.architecture.serialization import architecture_to_json
 from nas.errors import NasError, StudyError
-from nas.executors.task import Died, Ended, EpochDone, Failed, Measured, Stopped, Task, Timing, Told
+from nas.executors.task import ENDS, Died, Ended, EpochDone, Failed, Measured, Stopped, Task, Timing, Told, asks
 from nas.records import Repeat, TrialRecord
 from nas.search.disk import repeat_name
 from nas.search.run.clock import HandClock
@@ -83,6 +83,7 @@ class Reports:
         self._leads, self._emit, self._patience, self._clock = leads, emit, patience, clock
         self._shelf = shelf
         self._made = dict[str, Training]()
+        self._heard = deque[Told]()  # and not written
         self._failures = deque[str](maxlen=FAILURES_IN_A_ROW)  # why the last failed; empty for one that did not
         self._came_to_something = self._away = False
         self.fault: NasError | None = None
@@ -116,12 +117,35 @@ class Reports:
             alone=claim.deaths > 0,
         )
 
-    def hear(self, told: Told) -> bool:
+    def hear(self, told: Told, *, later: bool) -> bool:
         """Write what a hand tells, and return the answer where it asks.
+
+        Args:
+            told: By the hand.
+            later: Keep what needs no answer for ``write_one``, so that hands that are free need not wait for it.
 
         Raises:
             Exception: Whatever the listener of the events raises.
         """
+        if isinstance(told, ENDS):
+            self._clock.end(told.key)
+        self._heard.append(told)
+        if later and not asks(told):
+            return False
+        while len(self._heard) > 1:
+            self.write_one()
+        return self.write_one()
+
+    @property
+    def behind(self) -> bool:
+        """Whether something was kept that is to be written."""
+        return bool(self._heard)
+
+    def write_one(self) -> bool:
+        """Write what was told first of what was kept, and return the answer to it."""
+        return self._write(self._heard.popleft())
+
+    def _write(self, told: Told) -> bool:
         training = self._made.get(told.key)
         if training is None:  # it was concluded, or given to another
             return False
@@ -138,7 +162,7 @@ class Reports:
 
     def _forget(self, training: Training) -> None:
         self._made.pop(training.claim.key, None)
-        self._clock.end(training.claim.key)
+        self._clock.end(training.claim.key)  # unless it is known
 
     def _epoch(self, training: Training, told: EpochDone) -> bool:
         claim, trial, epoch = training.claim, training.trial, told.epoch
@@ -192,17 +216,13 @@ class Reports:
         answers = ended.answers if ended is not None and not ended.paused else None
         if answers is not None:
             self._shelf.take_in(training.claim.digest)
-        self._patience(lambda: self._trainings.end_trial(training.claim, record, answers=answers))
+        end = partial(self._trainings.end_trial, training.claim, record, answers=answers)
+        self._patience(lambda: end(told=self._leads()))
         if record.state != "stopped":
             self._shelf.discard(_name(training.claim))
-        if self._leads():
-            self._patience(lambda: self._tell_optuna(record, paused=training.trial.epochs is not None))
+        if self._leads() and training.trial.epochs is not None:  # it had paused
+            self._patience(lambda: add_copies(self._proposer.optuna, [record]))
         self._emit(TrialFinished(record, went_on=training.claim.source == "promoted"))
-
-    def _tell_optuna(self, record: TrialRecord, *, paused: bool) -> None:
-        self._proposer.tell(record)
-        if paused:
-            add_copies(self._proposer.optuna, [record])
 
     def _conclude_repeat(self, training: Training, repeat: Repeat, ended: Ended | None = None) -> None:
         answers = None if ended is None else ended.answers
@@ -217,11 +237,16 @@ class Reports:
         if len(self._failures) == FAILURES_IN_A_ROW and all(self._failures):
             self.fault = NasError(f"{FAILURES_IN_A_ROW} trainings in a row failed, the last with: {reason}")
 
-    def last_words(self, told: Told) -> bool:
-        """Write what a hand tells that was told to stop; nobody listens to events any more."""
+    def fall_silent(self) -> None:
+        """Write what was kept; nobody listens to events any more, and nothing is waited for."""
         self._emit = lambda event: None
         self._patience = Patience(0.0, note=lambda line: None)
-        self._write_or_leave(lambda: self.hear(told))
+        while self._heard:
+            self.last_words(self._heard.popleft())
+
+    def last_words(self, told: Told) -> bool:
+        """Write what a hand tells that was told to stop."""
+        self._write_or_leave(lambda: self._write(told))
         return False
 
     def give_back(self) -> None:

@@ -20,6 +20,7 @@ from nas.errors import NasError
 from nas.records import ClassNumbers, Epoch, Repeat, TrialRecord
 from nas.search.storage.packing import pack
 from nas.search.storage.schema import ANSWER, EPOCH, REPEAT, TRAINING, TRIAL
+from nas.search.storage.telling import tell
 
 Source: TypeAlias = Literal["proposed", "promoted", "repeat"]
 """Who wants a training: the sampler, halving, or the study's replicates."""
@@ -109,8 +110,16 @@ class Claims:
             row = {"study": self.study, "number": claim.number, **asdict(epoch)}
             return insert_if_new(connection, EPOCH, row)
 
-    def end_trial(self, claim: Claim, record: TrialRecord, *, answers: ClassNumbers | None = None) -> None:
+    def end_trial(
+        self, claim: Claim, record: TrialRecord, *, answers: ClassNumbers | None = None, told: bool = False
+    ) -> None:
         """Write what became of a trial, its answers if it has some, and its accuracy for those that repeat it.
+
+        Args:
+            claim: By which it was trained.
+            record: Of the trial.
+            answers: Of its network.
+            told: Whether Optuna is told of it.
 
         Raises:
             Outdated: The training was given to another.
@@ -123,6 +132,8 @@ class Claims:
             connection.execute(TRIAL.update().where(self._trial(claim.number)).values(**values))
             connection.execute(repeating.values(accuracy=record.accuracy))
             self._add_answers(connection, claim, answers)
+            if told:
+                tell(connection, self.study, record)
 
     def end_repeat(self, claim: Claim, repeat: Repeat, *, answers: ClassNumbers | None = None) -> None:
         """Write what became of a further training, and its answers if it has some.

@@ -145,7 +145,8 @@ class Database:
     @cached_property
     def engine(self) -> Engine:
         """The engine of our tables."""
-        engine = _end_idle_transactions(sa.create_engine(self._address, **self._engine_options))
+        alone = {"pool_size": 1, "max_overflow": 0} if self.is_sqlite else {}
+        engine = _end_idle_transactions(sa.create_engine(self._address, **self._engine_options, **alone))
         self._opened.callback(engine.dispose)
         return engine
 
@@ -163,9 +164,7 @@ class Database:
             storage = QuickStorage(self.url, engine_kwargs=self._engine_options, skip_table_creation=True)
         except RuntimeError as error:
             raise StudyError(f"{self}: {' '.join(str(error).split())}") from None
-        storage.engine.dispose()  # what it has opened so far
-        _end_idle_transactions(storage.engine)
-        self._opened.callback(storage.engine.dispose)
+        storage.share(self.engine)
         self._opened.callback(storage.remove_session)
         return optuna.storages.get_storage(storage)
 

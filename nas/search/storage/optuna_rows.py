@@ -37,6 +37,13 @@ class TrialEnd(NamedTuple):
 class QuickStorage(RDBStorage):
     """Optuna's storage, which reads all trials of a study in a tenth of the time."""
 
+    def share(self, engine: sa.Engine) -> None:
+        """Use the connections of another engine to the same database."""
+        self.remove_session()
+        self.engine.dispose()
+        self.engine = engine
+        self.scoped_session.configure(bind=engine)
+
     def _get_trials(
         self,
         study_id: int,
@@ -118,8 +125,8 @@ def _by_trial(connection: Connection, study_id: int, table: str, *names: str) ->
     rows, found = _TABLES[table], defaultdict[int, list[Any]](list)
     (key,) = rows.primary_key
     query = sa.select(rows.c.trial_id, *(rows.c[name] for name in names)).join_from(rows, _TRIALS)
-    for trial_id, *values in connection.execute(query.where(_TRIALS.c.study_id == study_id).order_by(key)):
-        found[trial_id].append(values)
+    for row in connection.execute(query.where(_TRIALS.c.study_id == study_id).order_by(key)).all():
+        found[row[0]].append(row[1:])
     return found
 
 

@@ -13,7 +13,7 @@ from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as Outcome
 
-from nas.records import UNFINISHED, TrialRecord
+from nas.records import TrialRecord
 from nas.search.storage.database import Database
 
 ERROR = "nas:error"
@@ -27,46 +27,13 @@ METRICS = ["validation accuracy", "FLOPs"]
 """The two objectives, as people read them."""
 
 
-def note_error(study: optuna.Study, trial: FrozenTrial, error: str | None) -> None:
-    """Write that a running trial failed by itself, and why."""
-    study._storage.set_trial_user_attr(trial._trial_id, ERROR, error)
-
-
 def note_constraints(study: optuna.Study, number: int, violations: Mapping[str, float]) -> None:
     """Write by how much a running trial violates bounds; at most 0 is within them."""
-    identity = _trial(study, number)._trial_id
+    storage = study._storage
+    identity = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
     with suppress(UpdateFinishedTrialError):  # another has ended it
         for key, violation in violations.items():
-            study._storage.set_trial_system_attr(identity, f"{_CONSTRAINTS_KEY}:{key}", violation)
-
-
-def tell(study: optuna.Study, record: TrialRecord, trained: TrialRecord) -> None:
-    """Tell Optuna what became of a trial, unless it knows; one that has not ended is not told.
-
-    Args:
-        study: As Optuna has it.
-        record: Of the trial.
-        trained: The same, or the trial whose network it repeats.
-    """
-    trial = _trial(study, record.number)
-    if trial.state.is_finished() or record.state in UNFINISHED:
-        return
-    with suppress(UpdateFinishedTrialError):  # another has told it
-        if record.state in ("failed", "diverged"):
-            note_error(study, trial, record.error)
-        study._storage.set_trial_user_attr(trial._trial_id, ENDED, time.time())
-        if record.state in ("failed", "diverged"):
-            study.tell(record.number, state=Outcome.FAIL, skip_if_finished=True)
-        elif trained.state == "trained" and trained.accuracy is not None:
-            study.tell(record.number, [trained.accuracy, float(record.flops)], skip_if_finished=True)
-        else:
-            study.tell(record.number, state=Outcome.PRUNED, skip_if_finished=True)
-
-
-def _trial(study: optuna.Study, number: int) -> FrozenTrial:
-    """Return one trial, which takes less time than to read all that run."""
-    storage = study._storage
-    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
+            storage.set_trial_system_attr(identity, f"{_CONSTRAINTS_KEY}:{key}", violation)
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:

@@ -19,6 +19,7 @@ from nas.errors import NasError
 from nas.records import UNFINISHED, TrialRecord
 from nas.search.storage.claims import Claims, Source, insert_if_new
 from nas.search.storage.schema import LEAD, NETWORK, REPEAT, TRAINING, TRIAL
+from nas.search.storage.telling import Suggested, tell
 
 
 class NotLeading(NasError):
@@ -35,8 +36,16 @@ class Standing(NamedTuple):
 class Trainings(Claims):
     """Also writes which trainings a study wants: only who leads it may."""
 
-    def propose(self, record: TrialRecord, architecture: Architecture, cost: Cost) -> TrialRecord:
-        """Write a trial that is proposed, and reserve its network unless it is outside the budget.
+    def propose(
+        self, record: TrialRecord, architecture: Architecture, cost: Cost, suggested: Suggested | None = None
+    ) -> TrialRecord:
+        """Write a trial that is proposed, for Optuna too, and reserve its network unless it is outside the budget.
+
+        Args:
+            record: Of the trial.
+            architecture: Its network.
+            cost: Of the network.
+            suggested: What Optuna has suggested; None where it knows nothing of the trial.
 
         Returns:
             The trial as it was written: ``infeasible`` as given, ``repeated`` where the network is reserved, and else
@@ -61,6 +70,9 @@ class Trainings(Claims):
             row = {key: value for key, value in asdict(written).items() if key in TRIAL.c}
             row["choices"] = json.dumps(dict(record.choices))
             connection.execute(TRIAL.insert().values(study=self.study, **row))
+            if suggested is not None:
+                suggested.write(connection)
+                tell(connection, self.study, written)
         return written
 
     def _written(self, connection: sa.Connection, record: TrialRecord) -> TrialRecord | None:

@@ -39,7 +39,6 @@ HOOKS: dict[str, tuple[Any, str]] = {
     "finished": (Trainings, "end_trial"),
     "saved": (job, "save_weights"),
     "copied": (optuna.Study, "add_trial"),
-    "told": (optuna.Study, "tell"),
     "wanted again": (Trainings, "want_repeat"),
     "finished again": (Trainings, "end_repeat"),
 }
@@ -48,8 +47,7 @@ KILLS = {
     "halved": [
         ("begun", 1),
         ("epoch", 1),  # at a rung, before it is asked whether to go on
-        ("finished", 1),  # Optuna has not been told
-        ("told", 1),  # now it has
+        ("finished", 1),  # and Optuna has been told
         ("epoch", 5),  # of a promoted training, at its next rung
         ("promoted", 1),
         ("epoch", 3),  # of the same, past the rungs
@@ -136,7 +134,7 @@ def test_kill_9_at_chosen_moments_and_the_same_command_again(whole: Study, tmp_p
         study = open_study(path)
         states = [one.state for one in [*study.trials(), *study.repeats()]]
         assert states.count("running") + states.count("waiting") == (
-            hook not in ("finished", "told", "copied", "finished again")
+            hook not in ("finished", "copied", "finished again")
         )
     assert ended(search, path) == 0
     assert all_of(open_study(path)) == all_of(whole)
