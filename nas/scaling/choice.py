@@ -6,8 +6,8 @@ them. How likely a form is follows from how far it missed (its predictive likeli
 the prequential approach").
 
 That a law without an offset foretells well does not tell that there is none: it may be too small to be seen so far. So
-what could as well have been is drawn from the forms that have one, which may be zero there too. Where
-hardly any of those draws ends as low as the law without an offset, that law is not taken.
+at least seven in ten of what could as well have been are drawn from forms that have one, which may be zero there too.
+Where hardly any of those ends as low as the law without an offset, that law is not taken.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from nas.scaling.curves import LEVEL, Curves, joined
 from nas.scaling.fitting import Fitted, Form, draw_curves, fit_form, fitted_without
 from nas.scaling.points import Points
 
-_WAYS = 6
+_MOST_WITHOUT_END = 0.3
+_WAYS, _CHECKS = 6, 300
 """Most ways to hold networks out."""
 _EQUAL = 1e-6
 """Share of the errors below which a miss is none."""
@@ -65,26 +66,31 @@ def choose(forms: Sequence[Form], points: Points) -> list[Candidate]:
 
 
 def draw(candidates: Sequence[Candidate], count: int, generator: np.random.Generator) -> Curves:
-    """Return laws that could as well have been, of each form with an offset as many as it is likely."""
-    able = [candidate for candidate in candidates if candidate.fitted.form.offset]
-    ends = np.cumsum([candidate.likely for candidate in able])
-    numbers = np.diff(np.round(count * ends / ends[-1]).astype(int), prepend=0)
-    drawn = zip(able, numbers, strict=True)
+    """Return laws that could as well have been, of each form as many as it is likely, but for the bound above."""
+    likely = np.array([candidate.likely for candidate in candidates])
+    ended = np.array([candidate.fitted.form.offset for candidate in candidates])
+    endless = min(float(likely[~ended].sum()), _MOST_WITHOUT_END)
+    shares = np.where(ended, (1 - endless) * likely / likely[ended].sum(), endless)
+    numbers = np.diff(np.round(count * np.cumsum(shares)).astype(int), prepend=0)
+    drawn = zip(candidates, numbers, strict=True)
     return joined([draw_curves(candidate.fitted, int(number), generator) for candidate, number in drawn if number])
 
 
-def without_overreach(candidates: Sequence[Candidate], draws: Curves, far: Array) -> list[Candidate]:
-    """Return the candidates, one with an offset first where one without ends lower than what could have been.
+def without_overreach(candidates: Sequence[Candidate], generator: np.random.Generator, far: Array) -> list[Candidate]:
+    """Return the candidates, one with an offset first where the first has none and ends lower than could be.
 
     Args:
         candidates: As ``choose`` returns them.
-        draws: As ``draw`` returns them.
+        generator: Of random numbers.
         far: Causes far beyond the points, of shape (causes, 1).
     """
-    least = np.quantile(draws.errors(far), (1 - LEVEL) / 2)
-    if candidates[0].fitted.curve.errors(far)[0, 0] >= least * (1 - _EQUAL):
+    first, ended = candidates[0].fitted, [each for each in candidates if each.fitted.form.offset]
+    if first.form.offset:
         return list(candidates)
-    return sorted(candidates, key=lambda candidate: not candidate.fitted.form.offset)
+    least = np.quantile(draw_curves(ended[0].fitted, _CHECKS, generator).errors(far), (1 - LEVEL) / 2)
+    if first.curve.errors(far)[0, 0] >= least * (1 - _EQUAL):
+        return list(candidates)
+    return [*ended, *(each for each in candidates if not each.fitted.form.offset)]
 
 
 def held_out(forms: Sequence[Form], points: Points) -> npt.NDArray[np.bool_]:

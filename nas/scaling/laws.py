@@ -169,9 +169,8 @@ def fit_law(
         return Law(reason=needed, points=points)
     bends = chance is not None and len(np.unique(points.causes)) >= _ENOUGH_TO_BEND
     candidates = choose([POWER, OFFSET, *[BENT] * bends], points)
-    drawn = draw(candidates, DRAWS, generator)
-    candidates = without_overreach(candidates, drawn, far_beyond(points))
-    best = candidates[0].fitted
+    candidates = without_overreach(candidates, generator, far_beyond(points))
+    best, drawn = candidates[0].fitted, draw(candidates, DRAWS, generator)
     needed = "" if best.form.bend else never_flattens(points)
     if needed := needed or too_wide(points, best.curve, drawn, place="ten times the largest cost"):
         return Law(reason=needed, points=points, candidates=tuple(candidates))
