@@ -12,12 +12,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
     *("errors", "files", "units", "schema", "records", "processes"),
-    *("architecture", "data", "models", "training", "config", "fronts", "sampling"),
+    *("architecture", "data", "models", "training", "config", "fronts", "scaling", "sampling"),
     *("executors", "search", "replay", "analysis", "export", "cli", "__main__"),
 )
 """From the ground up: a room imports only from rooms that stand before it."""
 ONLY = {
     "fronts": {"errors", "units", "records", "config", "processes"},
+    "scaling": {"errors", "units", "records", "schema", "architecture", "fronts", "processes"},
     "sampling": {"errors", "units", "records", "config", "fronts", "processes"},
     "search/storage": {"errors", "units", "records", "config", "fronts", "processes", "architecture", "models"},
 }
@@ -93,6 +94,10 @@ def test_what_a_study_is_does_not_know_how_it_is_run(path: Path) -> None:
         ("import nas", ("torch", "optuna", "plotly", "pydantic", "pandas")),
         ("import nas.cli", ("torch", "optuna", "plotly", "pydantic", "pandas", "rich.console")),
         ("import nas; nas.count_cost(nas.preset('efficientnet_b0'))", ("torch", "optuna", "plotly", "pandas")),
+        (
+            "import nas; nas.scale_family('efficientnet_b0', 'compound', range(8))",
+            ("torch", "optuna", "plotly", "pandas", "scipy", "sqlalchemy"),
+        ),
         ("import nas.search.run.start", ("onnx_ir", "sympy", "plotly", "pandas", "sklearn")),  # memory of each worker
     ],
 )

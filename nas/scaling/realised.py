@@ -31,6 +31,10 @@ WITHOUT_STEPS = 100
 """Parts that a range without a step of its own is divided into."""
 
 
+_NOISE = 1e-9
+"""Share by which floating-point figures of arrays may differ from those of numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Realised:
     """A network of a space at a wanted cost.
@@ -105,10 +109,12 @@ def realised_networks(
     for end in (min, max):
         near.space.require_in_range(width=end(grid.widths), depth=end(grid.depths), resolution=end(grid.resolutions))
     found = dict[Architecture, Realised]()
-    for point in _points_near(near, grid, kind, target, tolerance):
+    for point in _points_near(near, grid, kind, target, tolerance + _NOISE):
         architecture = point.architecture()
         cost = count_cost(architecture)
-        found.setdefault(architecture, Realised(point, architecture, cost, kind.of(cost)))
+        amount = kind.of(cost)
+        if abs(amount - target) <= tolerance * target:
+            found.setdefault(architecture, Realised(point, architecture, cost, amount))
     return sorted(found.values(), key=lambda one: (one.amount, one.point.resolution, one.point.width))
 
 
