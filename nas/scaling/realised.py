@@ -167,7 +167,7 @@ class _Networks:
     So maps that are equally large at the largest resolution are so at all, and that size can stand for them.
 
     Attributes:
-        atoms: The different parts, none before those that it needs the size of.
+        atoms: The different parts, those of the first network first and in order: it meets all sizes of feature maps.
         repeats: How often each network has each part, of shape (networks, atoms).
         resolution: The largest one.
         num_classes: Number of logits.
@@ -182,7 +182,7 @@ class _Networks:
     def of(cls, architectures: Sequence[Architecture]) -> _Networks:
         """Take networks apart, which are of the largest resolution."""
         listed = [_atoms(architecture) for architecture in architectures]
-        atoms = tuple(sorted(dict.fromkeys(chain(*listed)), key=lambda atom: -atom.before.size))
+        atoms = tuple(dict.fromkeys(chain(*listed)))
         repeats = np.array([[counter[atom] for atom in atoms] for counter in listed])
         return cls(atoms, repeats, architectures[0].resolution, architectures[0].num_classes)
 

@@ -176,6 +176,10 @@ def test_where_the_space_ends_the_message_says_where() -> None:
     assert scale_family("efficientnet_b0", "compound", (7.6,))
     with pytest.raises(ConfigError, match="phi -8 needs depth 0.2326.* ends at phi -7.6 there"):
         scale_family("efficientnet_b0", "compound", (-8,))
+    with pytest.raises(ConfigError, match="phi -5 needs width 0.1768, .* ends at phi -4 there"):
+        scale_family("efficientnet_b0", "width", (-5,))
+    (noise,) = scale_family("efficientnet_b0", "depth", (2 + 1e-10,))
+    assert noise.point.depth == 4
     with pytest.raises(ConfigError, match="phi 9 needs FLOPs of 206G, but rule compound ends at .* phi 7.12; a space"):
         scale_family("efficientnet_b0", "compound", (9,), exact=True)
     with pytest.raises(ConfigError, match="width 9 is out of range: efficientnet allows 0.25 to 2.5"):

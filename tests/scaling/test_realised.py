@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from nas.architecture.cost import Cost, count_cost
 from nas.architecture.point import Point
-from nas.architecture.space import Range, load_space
+from nas.architecture.space import Range, SearchSpace, load_space
 from nas.architecture.spec import Architecture
 from nas.errors import ArchitectureError, ConfigError
 from nas.scaling.costs import COSTS, FLOPS, CostKind, train_seconds
@@ -87,6 +88,36 @@ def test_the_coefficients_nearest_to_those_asked_for_stand_for_a_network() -> No
     assert high.digest == low.digest and (high.point.width, high.point.depth) == (1.03, 1.0)
 
 
+def narrow_first(*strides: int) -> SearchSpace:
+    """Return a space whose deeper networks alone have its largest blocks; stages of stride 1 are alike."""
+    row = {"block": "mbconv", "expansion": 6, "channels": 32, "repeats": 1}
+    return SearchSpace.model_validate(
+        {
+            "name": "narrow_first",
+            "stem": [{"layer": "conv", "kernel": 3, "stride": 1, "channels": 8}],
+            "stages": [{**row, "stride": stride} for stride in strides],
+            "base_resolution": 32,
+            "width": {"min": 0.5, "max": 2},
+            "depth": {"min": 0.5, "max": 4},
+            "resolution": {"min": 8, "max": 64},
+        }
+    )
+
+
+@pytest.mark.parametrize("strides", [(1, 2), (1, 1, 2)])
+@pytest.mark.parametrize("kind", COSTS.values(), ids=COSTS)
+def test_blocks_that_only_deeper_networks_have_count_there_only(kind: CostKind, strides: tuple[int, ...]) -> None:
+    near, grid = Point(narrow_first(*strides), 1.0, 1.0, 32, 10), Grid((0.5, 1.0, 1.5), (1.0, 2.0, 3.0), (9, 16, 32))
+    amounts = {kind.of(count_cost(network)) for network in by_hand(near, grid, lambda cost: True)}
+    for target in amounts:
+        found = realised_networks(near, target=target, tolerance=0, kind=kind, grid=grid)
+        assert {one.architecture for one in found} == by_hand(near, grid, partial(has, kind, target))
+
+
+def has(kind: CostKind, amount: float, cost: Cost) -> bool:
+    return kind.of(cost) == amount
+
+
 def test_without_a_grid_the_steps_of_the_space_are_meant() -> None:
     grid = grid_of(load_space("resnet_small"))
     assert grid.widths[:2] == (0.25, 0.375) and grid.widths[-1] == 4.0 and len(grid.widths) == 31
@@ -103,7 +134,7 @@ def test_without_a_grid_the_steps_of_the_space_are_meant() -> None:
 def test_efficientnet_has_every_step_up_to_its_borders() -> None:
     grid = grid_of(load_space("efficientnet"))
     assert (grid.widths[-1], grid.depths[-1], grid.resolutions[-1]) == (2.5, 4.0, 672)
-    assert 1.15 in grid.widths and 2.05 in grid.depths
+    assert all(value == round(value, 2) for value in (*grid.widths, *grid.depths))
 
 
 @pytest.mark.parametrize("target", [0, -1, float("nan"), float("inf")])

@@ -75,6 +75,17 @@ def test_a_rule_stays_as_it_is_for_its_own_cost_and_for_multiply_adds() -> None:
     assert scaling_rule("efficientnet").doubling(cost_kind("multiply_adds")).published
 
 
+def test_costs_follow_the_coefficients_as_a_plain_network_does() -> None:
+    exponents = {name: (kind.width, kind.depth, kind.resolution) for name, kind in COSTS.items()}
+    assert exponents == {
+        "flops": (2, 1, 2),
+        "multiply_adds": (2, 1, 2),
+        "activations": (1, 1, 2),
+        "params": (2, 1, 0),
+        "peak_memory": (1, 0, 2),
+    }
+
+
 def test_training_time_grows_with_flops_and_activations() -> None:
     kind = train_seconds(lambda cost: 0.0, flops=0.2, activations=0.7)
     assert kind.exponents == pytest.approx((0.2 * 2 + 0.7, 0.9, 1.8))
