@@ -76,6 +76,9 @@ def test_a_space_that_was_widened_since_stays_what_it_was() -> None:
     )
     assert settled(fixed, begun) == begun and settled(fixed, stored).search.depth == given
     assert earlier_ways(fixed, begun) == []
+    narrow = space.model_copy(update={"depth": given})
+    edited = stored.model_copy(update={"search": stored.search.model_copy(update={"spaces": (narrow,)})})
+    assert settled(file, edited).search.spaces == (space,)  # somebody else's change, which is refused later
     # rows that changed, or ranges that we did not widen, are a change of the study
     width = space.model_copy(update={"width": Range(min=1, max=2)})
     other = stored.model_copy(update={"search": stored.search.model_copy(update={"spaces": (width,)})})
