@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from nas.analysis.report import write_report
     from nas.analysis.scaling_plots import plot_law
     from nas.architecture.cost import Cost, count_cost
-    from nas.architecture.presets import preset
+    from nas.architecture.point import Point
+    from nas.architecture.presets import preset, preset_point
     from nas.architecture.serialization import load_architecture
     from nas.architecture.space import SearchSpace, load_space
     from nas.architecture.spec import Architecture
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from nas.models.reference_weights import load_reference_weights
     from nas.records import TrialRecord
     from nas.sampling.pareto import ParetoSampler
+    from nas.scaling.family import scale_family
     from nas.scaling.laws import fit_joint_law, fit_law
+    from nas.scaling.realised import realised_networks
+    from nas.scaling.rules import scaling_rule
     from nas.search.check import check_study
     from nas.search.run.start import run_study
     from nas.search.seconds import predicted_seconds
@@ -40,6 +44,7 @@ _HOMES = {
     "Cost": "nas.architecture.cost",
     "NasError": "nas.errors",
     "ParetoSampler": "nas.sampling.pareto",
+    "Point": "nas.architecture.point",
     "SearchSpace": "nas.architecture.space",
     "Study": "nas.search.study",
     "StudyConfig": "nas.config.study",
@@ -66,7 +71,11 @@ _HOMES = {
     "plot_law": "nas.analysis.scaling_plots",
     "predicted_seconds": "nas.search.seconds",
     "preset": "nas.architecture.presets",
+    "preset_point": "nas.architecture.presets",
+    "realised_networks": "nas.scaling.realised",
     "run_study": "nas.search.run.start",
+    "scale_family": "nas.scaling.family",
+    "scaling_rule": "nas.scaling.rules",
     "to_frame": "nas.analysis.pareto",
     "train": "nas.training.loop",
     "write_report": "nas.analysis.report",
@@ -77,6 +86,7 @@ __all__ = [
     "Cost",
     "NasError",
     "ParetoSampler",
+    "Point",
     "SearchSpace",
     "Study",
     "StudyConfig",
@@ -103,7 +113,11 @@ __all__ = [
     "plot_law",
     "predicted_seconds",
     "preset",
+    "preset_point",
+    "realised_networks",
     "run_study",
+    "scale_family",
+    "scaling_rule",
     "to_frame",
     "train",
     "write_report",

@@ -96,6 +96,10 @@ def test_what_a_study_is_does_not_know_how_it_is_run(path: Path) -> None:
         ("import nas", ("torch", "optuna", "plotly", "pydantic", "pandas")),
         ("import nas.cli", ("torch", "optuna", "plotly", "pydantic", "pandas", "rich.console")),
         ("import nas; nas.count_cost(nas.preset('efficientnet_b0'))", ("torch", "optuna", "plotly", "pandas")),
+        (
+            "import nas; nas.scale_family('efficientnet_b0', 'compound', range(8))",
+            ("torch", "optuna", "plotly", "pandas", "scipy", "sqlalchemy"),
+        ),
         ("import nas.search.run.start", ("onnx_ir", "sympy", "plotly", "pandas", "sklearn")),  # memory of each worker
     ],
 )

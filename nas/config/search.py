@@ -161,7 +161,9 @@ class SearchConfig(Strict):
         named = [given["spaces"]] if isinstance(given["spaces"], str) else given["spaces"]
         try:
             spaces = [_space(item) for item in named]
-            common = {key: _common([getattr(space, key) for space in spaces], key) for key in COEFFICIENTS if spaces}
+            common = {
+                key: common_range([getattr(space, key) for space in spaces], key) for key in COEFFICIENTS if spaces
+            }
         except UserError as error:
             raise wrong_value("spaces", str(error)) from None
         return {**common, **_planned(given), "spaces": spaces}
@@ -247,8 +249,12 @@ def _space(item: Any) -> SearchSpace:
     return validate(SearchSpace, item, source="a space")
 
 
-def _common(ranges: list[Range], key: str) -> Range:
-    """Return the values that all ranges allow."""
+def common_range(ranges: list[Range], key: str) -> Range:
+    """Return the values that all ranges allow.
+
+    Raises:
+        ConfigError: There are none.
+    """
     low, high = max(r.min for r in ranges), min(r.max for r in ranges)
     if low > high:
         raise ConfigError(f"the spaces have no {key} in common: {', '.join(map(str, ranges))}; give one space only")

@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from pydantic import field_validator, model_validator
 
+from nas.architecture.space import Range, SearchSpace
 from nas.config.budget import Budget
-from nas.config.search import SearchConfig
+from nas.config.search import COEFFICIENTS, SearchConfig, common_range
 from nas.data.sources import PATHS, DataConfig
 from nas.errors import ConfigError
 from nas.schema import Name, Strict, find, read_yaml, validate
@@ -31,6 +32,9 @@ EARLIER: dict[str, dict[str, Any]] = {
     "recipe": {"norm_statistics": "running", "ema_warm_up": False},
 }
 """What versions did that had no such key."""
+
+WIDENED = {"efficientnet": {"depth": 3.5}}
+"""Largest coefficients that shipped spaces allowed before later versions widened them."""
 
 
 def idle_keys(config: StudyConfig) -> list[str]:
@@ -92,19 +96,42 @@ def config_from_json(text: str) -> StudyConfig:
 
 
 def settled(config: StudyConfig, stored: StudyConfig) -> StudyConfig:
-    """Return a definition in which the keys of ``SETTLED`` that it leaves out are as at the study's first run."""
+    """Return a definition in which what it leaves out is as at the study's first run: ``SETTLED`` and ``WIDENED``."""
     for section, keys in SETTLED.items():
         given, known = getattr(config, section), getattr(stored, section)
         unsaid = [key for key in keys if key not in given.model_fields_set or getattr(given, key) is None]
         changed = given.model_copy(update={key: getattr(known, key) for key in unsaid})
         config = config.model_copy(update={section: changed})
-    return config
+    return config.model_copy(update={"search": _as_wide_as_then(config.search, stored.search)})
+
+
+def _as_wide_as_then(search: SearchConfig, stored: SearchConfig) -> SearchConfig:
+    """Return a search whose spaces are as at the study's first run where a later version has only widened them."""
+    then = {space.name: space for space in stored.spaces}
+    spaces = tuple(_narrowed(space, then[space.name]) if space.name in then else space for space in search.spaces)
+    if spaces == search.spaces:
+        return search
+    unsaid = [key for key in COEFFICIENTS if all(getattr(one, key) == _all_of(one, key) for one in (search, stored))]
+    return search.model_copy(update={"spaces": spaces, **{key: getattr(stored, key) for key in unsaid}})
+
+
+def _narrowed(space: SearchSpace, then: SearchSpace) -> SearchSpace:
+    """Return a space with those of its ranges as they were that have been widened since."""
+    widened = WIDENED.get(space.name, {})
+    ranges = {key: getattr(then, key) for key, most in widened.items() if getattr(then, key).max == most}
+    return space.model_copy(update=ranges)
+
+
+def _all_of(search: SearchConfig, key: str) -> Range:
+    """Return what a search does with a coefficient that is left out."""
+    return common_range([getattr(space, key) for space in search.spaces], key)
 
 
 def earlier_ways(config: StudyConfig, stored: StudyConfig) -> list[str]:
     """Return one phrase for each key in which a study goes on as it began though a new one would not."""
     goes_on = settled(config, stored)
-    return [
+    ranges = [(key, getattr(goes_on.search, key), getattr(config.search, key)) for key in COEFFICIENTS]
+    return [f"search.{key} is {then}, in a new study {now}" for key, then, now in ranges if then != now] + [
         f"{section}.{key} is {_word(getattr(getattr(goes_on, section), key))}, in a new study"
         f" {_word(getattr(getattr(config, section), key))}"
         for section, values in EARLIER.items()

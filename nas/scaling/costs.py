@@ -89,5 +89,5 @@ def cost_kind(name: str) -> CostKind:
         ConfigError: There is none; the message lists all.
     """
     if name not in COSTS:
-        raise ConfigError(f"unknown cost {name!r}{did_you_mean(name, COSTS)}")
+        raise ConfigError(f"unknown cost {name!r}{did_you_mean(name, [*COSTS, TRAIN_SECONDS])}")
     return COSTS[name]

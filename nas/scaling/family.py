@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nas.architecture.cost import Cost, count_cost
 from nas.architecture.point import Point
 from nas.architecture.presets import named_point
+from nas.architecture.space import SearchSpace
 from nas.architecture.spec import Architecture
 from nas.errors import ConfigError
 from nas.scaling.costs import FLOPS, CostKind
@@ -121,6 +122,8 @@ def scale_family(
     meant = scaling_rule(rule) if isinstance(rule, str) else rule
     if exact and meant.published:
         raise ConfigError(f"exact does not apply to rule {meant.name}: it is a published table")
+    if multiple is not None:
+        _require_multiple(start.space, multiple)
     first = count_cost(start.architecture())
     curve = _Curve(start, meant.doubling(kind), kind, multiple or default_multiple(start, meant))
     members = []
@@ -140,6 +143,12 @@ def scale_family(
             )
         )
     return tuple(members)
+
+
+def _require_multiple(space: SearchSpace, multiple: int) -> None:
+    allowed = space.resolution
+    if not (multiple >= 1 and allowed.max // multiple * multiple in allowed):
+        raise ConfigError(f"no resolution in {allowed}, which {space.name} allows, is a multiple of {multiple}")
 
 
 @dataclass(frozen=True, slots=True)

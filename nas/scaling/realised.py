@@ -31,6 +31,10 @@ WITHOUT_STEPS = 100
 """Parts that a range without a step of its own is divided into."""
 
 
+_NOISE = 1e-9
+"""Share by which floating-point figures of arrays may differ from those of numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Realised:
     """A network of a space at a wanted cost.
@@ -105,10 +109,12 @@ def realised_networks(
     for end in (min, max):
         near.space.require_in_range(width=end(grid.widths), depth=end(grid.depths), resolution=end(grid.resolutions))
     found = dict[Architecture, Realised]()
-    for point in _points_near(near, grid, kind, target, tolerance):
+    for point in _points_near(near, grid, kind, target, tolerance + _NOISE):
         architecture = point.architecture()
         cost = count_cost(architecture)
-        found.setdefault(architecture, Realised(point, architecture, cost, kind.of(cost)))
+        amount = kind.of(cost)
+        if abs(amount - target) <= tolerance * target:
+            found.setdefault(architecture, Realised(point, architecture, cost, amount))
     return sorted(found.values(), key=lambda one: (one.amount, one.point.resolution, one.point.width))
 
 
@@ -161,7 +167,7 @@ class _Networks:
     So maps that are equally large at the largest resolution are so at all, and that size can stand for them.
 
     Attributes:
-        atoms: The different parts, none before those that it needs the size of.
+        atoms: The different parts, those of the first network first and in order: it meets all sizes of feature maps.
         repeats: How often each network has each part, of shape (networks, atoms).
         resolution: The largest one.
         num_classes: Number of logits.
@@ -176,7 +182,7 @@ class _Networks:
     def of(cls, architectures: Sequence[Architecture]) -> _Networks:
         """Take networks apart, which are of the largest resolution."""
         listed = [_atoms(architecture) for architecture in architectures]
-        atoms = tuple(sorted(dict.fromkeys(chain(*listed)), key=lambda atom: -atom.before.size))
+        atoms = tuple(dict.fromkeys(chain(*listed)))
         repeats = np.array([[counter[atom] for atom in atoms] for counter in listed])
         return cls(atoms, repeats, architectures[0].resolution, architectures[0].num_classes)
 

@@ -120,7 +120,7 @@ class Rule:
             raise ConfigError(f"rule {self.name} is a published table for {self.cost}; {kind.name} cannot double by it")
         growth = kind.log_growth(**self.step())
         if growth <= 0:
-            raise ConfigError(f"{kind.name} cannot double by rule {self.name}, which does not make it larger")
+            raise ConfigError(f"{kind.name} cannot double by rule {self.name}, under which it does not grow")
         return replace(self, **self.factors(math.log(2) / growth)._asdict(), cost=kind.name)
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ import yaml
 from conftest import TINY
 
 from nas.architecture.space import Range, ResolutionRange
-from nas.config.search import Halving, Replicates, SearchConfig, _common
+from nas.config.search import Halving, Replicates, SearchConfig, common_range
 from nas.config.study import StudyConfig, changes, definition_digest, definition_of, load_study_config
 from nas.errors import ConfigError
 from nas.schema import read_yaml, shipped
@@ -162,11 +162,11 @@ def test_spaces_alone_allow_what_all_of_them_do() -> None:
     assert (config.search.width.min, config.search.width.max) == (0.25, 3.0)
     assert (config.search.depth.max, config.search.resolution.min) == (4.0, 8)
     coarse, fine = Range(min=1, max=3, step=0.5), Range(min=0.5, max=2, step=0.1)
-    assert _common([coarse, fine], "width") == Range(min=1, max=2, step=0.5)
-    assert _common([ResolutionRange(min=8, max=16)], "resolution") == ResolutionRange(min=8, max=16)
-    assert _common([Range(min=1, max=2), Range(min=2, max=3)], "width") == Range(min=2, max=2)
+    assert common_range([coarse, fine], "width") == Range(min=1, max=2, step=0.5)
+    assert common_range([ResolutionRange(min=8, max=16)], "resolution") == ResolutionRange(min=8, max=16)
+    assert common_range([Range(min=1, max=2), Range(min=2, max=3)], "width") == Range(min=2, max=2)
     with pytest.raises(ConfigError, match="have no depth in common: 1 to 2, 3 to 4; give one space only"):
-        _common([Range(min=1, max=2), Range(min=3, max=4)], "depth")
+        common_range([Range(min=1, max=2), Range(min=3, max=4)], "depth")
 
 
 def test_files_of_spaces_lie_beside_the_study_and_names_are_of_those_shipped() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nas.config.study import EARLIER, SETTLED, StudyConfig, config_from_json, earlier_ways, settled
+from nas.architecture.space import Range
+from nas.config.study import EARLIER, SETTLED, WIDENED, StudyConfig, config_from_json, earlier_ways, settled
 from nas.search.run.events import Noted
 from nas.search.run.start import run_study
 from nas.search.study import find_study, open_study
@@ -58,6 +59,30 @@ def test_a_key_left_out_stays_and_a_key_given_counts(section: str, key: str) -> 
     stored, file = (StudyConfig.model_validate(document) for document in (given, left_out))
     assert getattr(getattr(settled(file, stored), section), key) == other[key]
     assert settled(stored, file) == stored
+
+
+def test_a_space_that_was_widened_since_stays_what_it_was() -> None:
+    file = StudyConfig.model_validate({"name": "s", "data": {"digits": True}, "search": {"spaces": "efficientnet"}})
+    (space,), depth = file.search.spaces, Range(min=0.25, max=3.5, step=0.05)
+    assert WIDENED == {"efficientnet": {"depth": 3.5}} and space.depth.max > 3.5
+    old = {"spaces": (space.model_copy(update={"depth": depth}),), "depth": depth}
+    stored = file.model_copy(update={"search": file.search.model_copy(update=old)})
+    assert settled(file, stored) == stored
+    assert earlier_ways(file, stored) == ["search.depth is 0.25 to 3.5, in a new study 0.25 to 4"]
+    # a depth that the file gives counts
+    given = Range(min=1, max=2)
+    fixed, begun = (
+        one.model_copy(update={"search": one.search.model_copy(update={"depth": given})}) for one in (file, stored)
+    )
+    assert settled(fixed, begun) == begun and settled(fixed, stored).search.depth == given
+    assert earlier_ways(fixed, begun) == []
+    narrow = space.model_copy(update={"depth": given})
+    edited = stored.model_copy(update={"search": stored.search.model_copy(update={"spaces": (narrow,)})})
+    assert settled(file, edited).search.spaces == (space,)  # somebody else's change, which is refused later
+    # rows that changed, or ranges that we did not widen, are a change of the study
+    width = space.model_copy(update={"width": Range(min=1, max=2)})
+    other = stored.model_copy(update={"search": stored.search.model_copy(update={"spaces": (width,)})})
+    assert settled(file, other).search.spaces == (space,)
 
 
 def test_one_line_says_in_what_a_study_goes_on_as_it_began(tmp_path: Path) -> None:
