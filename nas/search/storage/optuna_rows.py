@@ -125,8 +125,8 @@ def _by_trial(connection: Connection, study_id: int, table: str, *names: str) ->
     rows, found = _TABLES[table], defaultdict[int, list[Any]](list)
     (key,) = rows.primary_key
     query = sa.select(rows.c.trial_id, *(rows.c[name] for name in names)).join_from(rows, _TRIALS)
-    for row in connection.execute(query.where(_TRIALS.c.study_id == study_id).order_by(key)).all():
-        found[row[0]].append(row[1:])
+    for trial_id, *values in connection.execute(query.where(_TRIALS.c.study_id == study_id).order_by(key)):
+        found[trial_id].append(values)
     return found
 
 

@@ -11,7 +11,6 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -181,8 +180,8 @@ class Store(StudyRow):
         columns = [tables.get(field.name, TRIAL).c[field.name] for field in fields(TrialRecord)]
         query = sa.select(*columns).join_from(TRIAL, NETWORK).where(TRIAL.c.study == self.study, *conditions)
         with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(TRIAL.c.number)).all()
-        return [_record_of(row) for row in rows]
+            rows = connection.execute(query.order_by(TRIAL.c.number))
+            return [_record_of(row) for row in rows]
 
 
 _CHOICES = [field.name for field in fields(TrialRecord)].index("choices")
@@ -190,15 +189,8 @@ _CHOICES = [field.name for field in fields(TrialRecord)].index("choices")
 
 def _record_of(row: Sequence[Any]) -> TrialRecord:
     values = list(row)
-    values[_CHOICES] = _choices(values[_CHOICES] or "{}")
+    values[_CHOICES] = json.loads(values[_CHOICES] or "{}")
     return TrialRecord(*values)
-
-
-@lru_cache(maxsize=1000)
-def _choices(text: str) -> dict[str, Any]:
-    """Return the choices of a trial; trials share theirs, and nobody changes them."""
-    found: dict[str, Any] = json.loads(text)
-    return found
 
 
 def _curve_from_json(text: str | None) -> tuple[Epoch, ...]:

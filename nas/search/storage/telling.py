@@ -1,6 +1,6 @@
 """What Optuna is told, by plain SQL: a transaction that writes of a trial in our tables writes it in Optuna's too.
 
-Optuna's storage ends a transaction with each parameter and attribute, ten for a training. Each waits for the disk.
+Optuna's storage ends a transaction with each parameter and attribute, and each waits for the disk.
 """
 
 from __future__ import annotations

@@ -207,6 +207,12 @@ class Begun(NamedTuple):
     ended: Counter[str]
 
 
+def most_often_trained(path: Path) -> int:
+    """Return how often, at most, an epoch of a training was trained."""
+    lines = [line.split() for line in path.with_suffix(".log").read_text().splitlines()]
+    return max(Counter((line[1].rpartition(".")[0], line[2]) for line in lines if line[0] == "epoch").values())
+
+
 def read_log(path: Path) -> Begun:
     """Read what the hands of a study have noted, by network and repeat."""
     lines = [line.split() for line in path.with_suffix(".log").read_text().splitlines()]

@@ -51,7 +51,10 @@ def test_a_hand_that_is_free_need_not_wait_for_what_is_written(tmp_path: Path, m
     assert busy and all(busy), "a hand that could have begun has waited for the writing"
 
 
-def test_each_thing_that_happens_to_a_training_is_one_transaction(tmp_path: Path) -> None:
+def test_each_thing_that_happens_to_a_training_is_one_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_SECONDS", "0.01")
     written = list[str]()
 
     @sa.event.listens_for(sa.engine.Engine, "commit")
