@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+import nas
 from nas.architecture.cost import count_cost
 from nas.architecture.serialization import architecture_from_json
 from nas.architecture.spec import Architecture
@@ -242,3 +243,25 @@ def test_bad_input_is_one_line(
     (line,) = refused.err.strip().splitlines()
     assert complaint in line
     assert not instant
+
+
+def test_the_lab_as_functions(study: Path, instant: list[Task], nas_command: Callable[..., Any]) -> None:
+    ran = nas.run_study(study)
+    point = nas.load_space("resnet_small")
+    grows = nas.Point(point, width=0.75, depth=1.0, resolution=16, num_classes=10, in_channels=1)
+    shaped = nas.scale_shape(ran, grows, seeds=2)
+    assert all(shaped.best.determined.values())
+    compared = nas.scale_compare(study, ["depth", "compound"], grows, phis=[1], seeds=2)
+    assert {one.rule for one in compared.grown} == {"depth", "compound"}
+    (trusted,) = nas.scale_trust(ran, times=[2], networks=8)
+    assert len(trusted.bands) == 1
+    grown = nas.scale_grow(study, "2x")
+    made = len(instant)
+    assert all(nas.scale_shape(ran, grows, train=False).best.determined.values())
+    assert len(instant) == made
+    timed = nas_command("scale", "family", f"{study}#0", "--cost", "train_seconds", "--phi", "0:1", "--exact", "--json")
+    first, second = json.loads(timed.out)["members"]
+    assert second["train_seconds"] == pytest.approx(2 * first["train_seconds"], rel=0.3)
+    assert grown.network.cost.flops > 0
+    with pytest.raises(ValueError, match="is no budget"):
+        nas.scale_grow(TABLE, "much")

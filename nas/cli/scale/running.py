@@ -50,17 +50,6 @@ def make_run(console: Console, *, workers: int, device: str, command: str) -> Ru
     return run
 
 
-def begun(source: Source, *, device: str) -> Source:
-    """Return a source whose study has been begun, so that scaling studies have its settled recipe and images."""
-    from dataclasses import replace
-
-    from nas.search.run.start import run_study
-
-    if source.study is None or source.study.was_run():
-        return source
-    return replace(source, study=run_study(source.study, trials=0, device=device))
-
-
 def chosen_baseline(
     source: Source,
     *,

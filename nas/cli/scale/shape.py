@@ -18,7 +18,6 @@ from nas.cli.scale.running import (
     Space,
     Width,
     Workers,
-    begun,
     chosen_baseline,
     make_run,
 )
@@ -68,6 +67,7 @@ def shape(
     from nas.search.lab.shape import ask_shape
     from nas.search.lab.source import open_source
     from nas.search.lab.studies import part_name
+    from nas.search.run.lab import begun
 
     for path in (output, rule):
         if path is not None:
@@ -82,7 +82,7 @@ def shape(
         refuse_typed("--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
         run = make_run(console, workers=workers, device=device, command=command) if training else None
         opened = begun(opened, device=device) if training else opened
-        name = "shape" if opened.table is not None else part_name(opened.opened, "shape", grows)
+        name = part_name(opened.study, "shape", grows)
         answer = ask_shape(opened, grows, name=name, levels=multiples, seeds=seeds, kind=kind, run=run)
     if output is not None:
         from nas.analysis.plots import write_figure
@@ -127,6 +127,7 @@ def search(
     from nas.search.lab.shape import ask_doubling
     from nas.search.lab.source import open_source
     from nas.search.lab.studies import part_name
+    from nas.search.run.lab import begun
 
     if output is not None:
         refuse_folder(output)
@@ -138,7 +139,7 @@ def search(
         command = command_line("scale", "search", source)
         run = make_run(console, workers=workers, device=device, command=command) if training else None
         opened = begun(opened, device=device) if training else opened
-        name = "search" if opened.table is not None else part_name(opened.opened, "search", grows)
+        name = part_name(opened.study, "search", grows)
         answer = ask_doubling(opened, grows, name=name, networks=networks, seeds=seeds, run=run)
     if output is not None:
         from nas.analysis.plots import write_figure
