@@ -92,8 +92,8 @@ def test_shape_finds_what_is_best_and_trains_nothing_twice(
     again = json.loads(nas_command("scale", "shape", study, *GROWS, "--seeds", "2", "--json").out)
     assert again == answer
     assert len(instant) == answer["trainings"]
-    status = nas_command("status", f"{study}:shape").out
-    assert f"trials: {answer['networks']} trained" in status
+    assert f"trials: {answer['networks']} trained" in nas_command("status", f"{study}:shape").out
+    assert f"scaling study {study}:shape: {answer['networks']} trained" in nas_command("status", study).out
 
 
 def test_an_interrupted_sweep_is_continued_to_the_same_answer(
