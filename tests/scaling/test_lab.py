@@ -213,7 +213,7 @@ def test_a_table_tells_without_training(space: str, nas_command: Callable[..., A
     ("command", "complaint"),
     [
         (("shape", "STUDY"), "has no trained network to grow yet: run it with nas search, or name a baseline"),
-        (("shape", "STUDY", "--levels", "2"), "--levels: '2' must be two or more multiples of the cost"),
+        (("shape", "STUDY", "--levels", "2"), "--levels: '2' must be 2 or more multiples of the cost"),
         (("shape", "STUDY", *GROWS, "--cost", "latency"), "unknown cost 'latency'"),
         (
             ("shape", "STUDY", *GROWS, "--baseline", "3"),
@@ -227,7 +227,7 @@ def test_a_table_tells_without_training(space: str, nas_command: Callable[..., A
         (("compare", "STUDY", *GROWS, "--rules", "growth"), "unknown rule 'growth'"),
         (("compare", "STUDY", *GROWS, "--phi", "30"), "no rule makes a larger network that the space allows"),
         (("trust", "STUDY", "--times", "1"), "--times: a multiple of the epochs must be at least 2"),
-        (("data", "STUDY", "--parts", "1"), "--parts: '1' must be three or more shares of the images"),
+        (("data", "STUDY", "--parts", "1"), "--parts: '1' must be 3 or more shares of the images"),
         (("grow", "STUDY", "--to", "soon"), "--to: 'soon' is no budget; write for example 4x"),
         (("grow", "STUDY", "--to", "4x"), "has no trained network yet"),
         (("grow", "TABLE", "--to", "8h"), "is a table, to which no training can be added; name a study"),

@@ -9,7 +9,18 @@ import typer
 
 from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, parsed, print_json
 from nas.cli.output import say
-from nas.cli.scale.running import Baseline, Depth, Resolution, Seeds, Source_, Space, Width, Workers, make_run
+from nas.cli.scale.running import (
+    Baseline,
+    Depth,
+    Resolution,
+    Seeds,
+    Source_,
+    Space,
+    Width,
+    Workers,
+    make_run,
+    parse_numbers,
+)
 
 if TYPE_CHECKING:
     from nas.search.lab.data import DataAnswer
@@ -89,7 +100,7 @@ def data(
     from nas.search.lab.data import ask_data
     from nas.search.lab.source import open_source
 
-    shares = parsed("--parts", parts, parse_parts)
+    shares = parsed("--parts", parts, _parts)
     console = make_console(stderr=as_json)
     with open_source(study, storage=storage) as opened:
         named = [value for value in (baseline, space, width, depth, resolution) if value is not None]
@@ -107,19 +118,8 @@ def data(
     console.print(parts_table(found, width=console.width))
 
 
-def parse_parts(text: str) -> tuple[float, ...]:
-    """Read shares such as ``0.25,0.5,1``.
-
-    Raises:
-        ValueError: They are none, or fewer than three.
-    """
-    try:
-        parts = tuple(sorted({float(word) for word in text.split(",")}))
-    except ValueError:
-        parts = ()
-    if len(parts) < 3 or not 0 < parts[0] <= parts[-1] <= 1:
-        raise ValueError(f"{text!r} must be three or more shares of the images, such as 0.25,0.5,1")
-    return parts
+def _parts(text: str) -> tuple[float, ...]:
+    return parse_numbers(text, fewest=3, most=1.0, what="shares of the images", example="0.25,0.5,1")
 
 
 def told(found: GrownNetwork) -> list[str]:

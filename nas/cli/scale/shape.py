@@ -20,6 +20,7 @@ from nas.cli.scale.running import (
     Workers,
     chosen_baseline,
     make_run,
+    parse_numbers,
 )
 from nas.files import refuse_folder
 
@@ -72,7 +73,7 @@ def shape(
     for path in (output, rule):
         if path is not None:
             refuse_folder(path)
-    multiples = () if levels is None else parsed("--levels", levels, parse_levels)
+    multiples = () if levels is None else parsed("--levels", levels, _levels)
     kind = cost_kind(cost)
     console = make_console(stderr=as_json)
     with open_source(source, storage=storage) as opened:
@@ -159,19 +160,8 @@ def search(
         say(f"Figure: {output}  (open it in a browser)")
 
 
-def parse_levels(text: str) -> tuple[float, ...]:
-    """Read multiples of a cost such as ``1,2,4``.
-
-    Raises:
-        ValueError: They are none, or fewer than two.
-    """
-    try:
-        levels = tuple(sorted({float(word) for word in text.split(",")}))
-    except ValueError:
-        levels = ()
-    if len(levels) < 2 or not 0 < levels[0] <= levels[-1] < 1e6:
-        raise ValueError(f"{text!r} must be two or more multiples of the cost, separated by commas, such as 1,2,4")
-    return levels
+def _levels(text: str) -> tuple[float, ...]:
+    return parse_numbers(text, fewest=2, most=1e6, what="multiples of the cost", example="1,2,4")
 
 
 def _known_rules() -> dict[str, Any]:
