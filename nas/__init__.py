@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nas.records import TrialRecord
     from nas.sampling.pareto import ParetoSampler
     from nas.search.check import check_study
+    from nas.search.priors import scaling_prior
     from nas.search.run.start import run_study
     from nas.search.study import Study, open_study
     from nas.training.loop import train
@@ -60,6 +61,7 @@ _HOMES = {
     "plot_front": "nas.analysis.plots",
     "preset": "nas.architecture.presets",
     "run_study": "nas.search.run.start",
+    "scaling_prior": "nas.search.priors",
     "to_frame": "nas.analysis.pareto",
     "train": "nas.training.loop",
     "write_report": "nas.analysis.report",
@@ -93,6 +95,7 @@ __all__ = [
     "plot_front",
     "preset",
     "run_study",
+    "scaling_prior",
     "to_frame",
     "train",
     "write_report",

@@ -12,6 +12,7 @@ from typing import Any, Self
 from pydantic import field_validator, model_validator
 
 from nas.config.budget import Budget
+from nas.config.prior import Prior
 from nas.config.search import SearchConfig
 from nas.data.sources import PATHS, DataConfig
 from nas.errors import ConfigError
@@ -20,7 +21,7 @@ from nas.training.recipe import NEEDS, OPEN, Recipe, without_effect
 
 SETTLED: dict[str, tuple[str, ...]] = {
     "data": ("every_class",),
-    "search": ("sampler", "sampler_version", "startup_trials", "repeat_by"),
+    "search": ("sampler", "sampler_version", "prior", "startup_trials", "repeat_by"),
     "recipe": (*OPEN, "flip", "norm_statistics", "ema_warm_up"),
 }
 """Keys that, where a study file leaves them out, stay what they were at the study's first run."""
@@ -96,9 +97,16 @@ def settled(config: StudyConfig, stored: StudyConfig) -> StudyConfig:
     for section, keys in SETTLED.items():
         given, known = getattr(config, section), getattr(stored, section)
         unsaid = [key for key in keys if key not in given.model_fields_set or getattr(given, key) is None]
+        if section == "search" and _is_of(stored.search.prior, given):
+            unsaid.append("prior")
         changed = given.model_copy(update={key: getattr(known, key) for key in unsaid})
         config = config.model_copy(update={section: changed})
     return config
+
+
+def _is_of(prior: Prior | str | None, given: SearchConfig) -> bool:
+    """Tell whether a prior was read where a search names it: it is not read again."""
+    return isinstance(prior, Prior) and isinstance(given.prior, str) and prior.source == Path(given.prior).name
 
 
 def earlier_ways(config: StudyConfig, stored: StudyConfig) -> list[str]:
@@ -130,6 +138,8 @@ def definition_of(document: dict[str, Any]) -> dict[str, Any]:
         section: {key: value for key, value in document[section].items() if key not in keys}
         for section, keys in left_out.items()
     }
+    if isinstance(prior := sections["search"].get("prior"), dict):
+        sections["search"]["prior"] = Prior.model_validate(prior).digest  # wherever it was read
     return {**{key: value for key, value in document.items() if key != "description"}, **sections}
 
 
@@ -157,6 +167,7 @@ def load_study_config(study: str | Path) -> tuple[StudyConfig, Path]:
     given = read_yaml(path)
     document = {"name": path.stem, **{key: value for key, value in given.items() if value is not None}}  # empty section
     _locate_spaces(document, path.parent)
+    _locate_prior(document, path.parent)
     _require_name(document, path)
     config = validate(StudyConfig, document, source=path)
     return config.model_copy(update={"data": config.data.relative_to(home)}), home / config.name
@@ -189,8 +200,15 @@ def _locate_spaces(document: dict[str, Any], folder: Path) -> None:
         document["search"] = {**search, "spaces": [folder / item if _is_file_name(item) else item for item in named]}
 
 
+def _locate_prior(document: dict[str, Any], folder: Path) -> None:
+    """Join the path of a prior's table or study file to the study's folder; names of studies stay."""
+    search = document.get("search")
+    if isinstance(search, dict) and isinstance(named := search.get("prior"), str) and _is_file_name(named):
+        document["search"] = {**search, "prior": str(folder / named)}
+
+
 def _is_file_name(item: object) -> bool:
-    return isinstance(item, str) and Path(item).suffix in {".yaml", ".yml"}
+    return isinstance(item, str) and Path(item).suffix in {".yaml", ".yml", ".csv", ".gz"}
 
 
 def _flatten(value: Any, key: str = "") -> dict[str, Any]:

@@ -19,7 +19,7 @@ Space = dict[str, BaseDistribution]
 
 
 class Version:
-    """The present one, the second."""
+    """The second."""
 
     drawn = 1000
     """Random candidates of a proposal."""
@@ -35,6 +35,10 @@ class Version:
     """Whether a kernel is fitted to the first values as if there were no others, so that it seldom changes."""
     learns_failures = True
     """Whether failed trials and missed bounds tell something, and few feasible candidates are climbed to."""
+    knows_law = False
+    """Whether errors are lines over the logarithms of parameters and cost, beside what the kernel learns."""
+    begins_within = 1.0
+    """Share of the range of the costs, from the cheapest, that the first proposals are spread over."""
 
     def space(self, ended: Sequence[FrozenTrial]) -> Space:
         """Return the space of a study that tells none."""
@@ -102,4 +106,10 @@ class FirstVersion(Version):
         return history.errors
 
 
-VERSIONS: dict[int, Version] = {1: FirstVersion(), 2: Version()}
+class ThirdVersion(Version):
+    """Has the scaling law as its mean, which tells of the dearer half before anything there was tried."""
+
+    knows_law, begins_within = True, 0.5
+
+
+VERSIONS: dict[int, Version] = {1: FirstVersion(), 2: Version(), 3: ThirdVersion()}

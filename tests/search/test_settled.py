@@ -48,6 +48,7 @@ def test_a_key_left_out_stays_and_a_key_given_counts(section: str, key: str) -> 
     other |= {
         "repeat_by": "raw",
         "sampler_version": 1,
+        "prior": {"slopes": {"width": -0.1}, "cost": -0.2, "covariance": [[1.0, 0.0], [0.0, 1.0]]},
         "sampler": "random",
         "norm_statistics": "running",
         "ema_warm_up": False,
