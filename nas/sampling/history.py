@@ -18,7 +18,10 @@ from nas.sampling.points import Parameters, unit, values_at
 Lines: TypeAlias = Callable[[Sequence[Parameters], Array], Array]
 """Returns what an error's logarithm is linear in, (listed, lines), of candidates whose costs lie in 0 to 1."""
 
-_CLIP = 0.5  # of the logarithm of an error, above the reference
+CLIP = 0.5
+"""Of the logarithm of an error, above the reference: what is beyond it is an outlier."""
+MARGIN = 0.05
+"""Between the logarithm of the error of the cheapest members and the reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +158,14 @@ def clipped(costs: Array, log_errors: Array, shares: Array) -> Array:
     cut = log_errors.copy()
     for share in np.unique(shares):
         alike = shares == share
-        cut[alike] = np.minimum(log_errors[alike], reference(costs[alike], log_errors[alike]) + _CLIP)
+        cut[alike] = np.minimum(log_errors[alike], reference(costs[alike], log_errors[alike]) + CLIP)
     return cut
 
 
 def reference(costs: Array, log_errors: Array) -> float:
     """Return the logarithm of the error from which on a point is worth nothing: that of the cheapest members."""
     members = front_members(costs, log_errors)
-    return float(max(np.median(log_errors), log_errors[members].max()) + 0.05)
+    return float(max(np.median(log_errors), log_errors[members].max()) + MARGIN)
 
 
 _LEAST_COST = 1e-300

@@ -16,7 +16,7 @@ from nas.fronts.geometry import Array, front_members, front_steps
 from nas.sampling.candidates import Candidate, Rules
 from nas.sampling.chances import Chances, bounds_of
 from nas.sampling.gaussian_process import GaussianProcess, Prediction
-from nas.sampling.history import CostScale, Encoder, History, clipped, reference, telling
+from nas.sampling.history import CLIP, MARGIN, CostScale, Encoder, History, clipped, reference, telling
 from nas.sampling.improvement import expected_improvement
 from nas.sampling.law import Logs, Mean
 from nas.sampling.points import Parameters
@@ -89,6 +89,7 @@ class Model:
     _encode: Callable[[Sequence[Parameters], Array], Array]
     _process: GaussianProcess
     _mean: Mean | None
+    _extends: bool
     _chances: Chances
 
     @classmethod
@@ -143,6 +144,7 @@ class Model:
             encode,
             process.believing(running),
             mean,
+            version.knows_law,
             _chances(history, rules, encode, encoder.categorical, version, fits),
         )
 
@@ -155,9 +157,8 @@ class Model:
         """Return what tells the gain that candidates promise, (candidates,), over the costs known and in a pool."""
         costs = np.concatenate([self.costs, [candidate.cost for candidate in pool]])
         scale = CostScale.over(costs, self._sign)
-        steps = front_steps(
-            scale(self.costs), np.exp(self.believed), reference_cost=1.0, reference_error=math.exp(self.limit)
-        )
+        limit = math.exp(self._limit_over(pool))
+        steps = front_steps(scale(self.costs), np.exp(self.believed), reference_cost=1.0, reference_error=limit)
 
         def of(candidates: Sequence[Candidate]) -> Array:
             costs = np.array([candidate.cost for candidate in candidates])
@@ -168,6 +169,18 @@ class Model:
             return gains / np.maximum(np.abs(costs), 1e-300) ** thrift if thrift else gains
 
         return of
+
+    def _limit_over(self, pool: Sequence[Candidate]) -> float:
+        """Return the limit, or what is believed of the cheapest candidate where a law says that it is worse.
+
+        The cheapest of all is on every front; a law is sure that it is worse, so nothing else would make it tried.
+        """
+        if not self._extends:
+            return self.limit
+        cheapest = min(pool, key=lambda candidate: self._sign * candidate.cost)
+        costs = np.array([cheapest.cost])
+        found = self._log_errors([cheapest.parameters], costs, self._encode([cheapest.parameters], costs))
+        return min(max(self.limit, float(found.mean[0]) + MARGIN), self.limit + CLIP)
 
     def _log_errors(self, listed: Sequence[Parameters], costs: Array, points: Array) -> Prediction:
         found = self._process.predict(points)

@@ -226,7 +226,8 @@ class ParetoSampler(BaseSampler):
         costs = self._version.strata(np.array([candidate.cost for candidate in pool])) * sign
         strata = np.random.default_rng(self._seed).permutation(max(1, self._startup))
         share = (strata[index % len(strata)] + search.random.random()) / len(strata)
-        wanted = costs.min() + self._version.begins_within * share * (costs.max() - costs.min())
+        within = min(1.0, self._version.stratum * len(strata))
+        wanted = costs.min() + within * share * (costs.max() - costs.min())
         return pool[int(np.abs(costs - wanted).argmin())].parameters
 
     def _most_promising(self, search: Search, history: History, sign: float) -> Parameters | None:

@@ -37,8 +37,8 @@ class Version:
     """Whether failed trials and missed bounds tell something, and few feasible candidates are climbed to."""
     knows_law = False
     """Whether errors are lines over the logarithms of parameters and cost, beside what the kernel learns."""
-    begins_within = 1.0
-    """Share of the range of the costs, from the cheapest, that the first proposals are spread over."""
+    stratum = 1.0
+    """Share of the range of the costs that each of the first proposals takes at most, beginning with the cheapest."""
 
     def space(self, ended: Sequence[FrozenTrial]) -> Space:
         """Return the space of a study that tells none."""
@@ -107,9 +107,9 @@ class FirstVersion(Version):
 
 
 class ThirdVersion(Version):
-    """Has the scaling law as its mean, which tells of the dearer half before anything there was tried."""
+    """Has the scaling law as its mean, which tells of dearer ones before any was tried: it begins with the cheaper."""
 
-    knows_law, begins_within = True, 0.5
+    knows_law, stratum = True, 1 / 8
 
 
 VERSIONS: dict[int, Version] = {1: FirstVersion(), 2: Version(), 3: ThirdVersion()}
