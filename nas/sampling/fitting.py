@@ -13,8 +13,8 @@ from nas.errors import UserError
 from nas.fronts.geometry import Array
 from nas.sampling.scores import as_errors
 
-_LEAST = 8
-"""Values that a prior is fitted to at least, and twice as many as it has slopes."""
+_LEAST, _EACH = 8, 2
+"""Values that a prior is fitted to at least, in all and for each of its slopes."""
 
 
 def fit_prior(tried: Sequence[Mapping[str, Any]], costs: Array, losses: Array, *, source: str = "") -> Prior:
@@ -57,7 +57,7 @@ def _positive(tried: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _require_enough(names: Sequence[str], costs: Array, losses: Array, source: str) -> None:
     of = f" of {source}" if source else ""
-    least = max(_LEAST, 2 * (len(names) + 1))
+    least = max(_LEAST, _EACH * (len(names) + 1))
     if len(losses) < least:
         raise UserError(f"a prior{of} needs at least {least} trained networks or trials, but there are {len(losses)}")
     if not names:
