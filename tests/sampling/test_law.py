@@ -208,9 +208,9 @@ def test_with_a_prior_it_learns_after_two_proposals(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("version", "startup", "share"), [(2, 4, 1.0), (3, 4, 0.5), (3, 2, 0.25), (3, 8, 1.0), (3, 12, 1.0)]
+    ("version", "startup", "share"), [(2, 4, 1.0), (3, 4, 2 / 3), (3, 2, 1 / 3), (3, 6, 1.0), (3, 12, 1.0)]
 )
-def test_each_of_the_first_proposals_takes_an_eighth_of_the_costs(version: int, startup: int, share: float) -> None:
+def test_each_of_the_first_proposals_takes_a_sixth_of_the_costs(version: int, startup: int, share: float) -> None:
     low, high = math.log(cost({"width": 0.25, "depth": 1})), math.log(cost({"width": 2.0, "depth": 8}))
     trials = searched(0, startup, startup_trials=startup, version=version).trials
     places = np.sort((np.log([trial.values[1] for trial in trials]) - low) / (high - low))
