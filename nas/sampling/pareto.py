@@ -83,7 +83,8 @@ class ParetoSampler(BaseSampler):
                 not finite, or differs from that of a trial.
             seed: Random seed; together with the number of the trial, it determines each proposal.
             startup_trials: Number of proposals before anything is learned; default 4, with a prior 2. They are spread
-                evenly over the logarithm of the cost; each takes a sixth of its range or less, from the cheapest on.
+                evenly over the logarithm of the cost; with thrift each takes a sixth of its range at most, from the
+                cheapest on.
             thrift: The expected gain of a candidate is divided by its cost to this power. 0 makes the most of each
                 proposal; 1 makes the most of what is spent, if trying a candidate takes as much as its cost.
             cost_index: Which of the study's two objectives is the cost: 0 or 1.
@@ -226,7 +227,7 @@ class ParetoSampler(BaseSampler):
         costs = self._version.strata(np.array([candidate.cost for candidate in pool])) * sign
         strata = np.random.default_rng(self._seed).permutation(max(1, self._startup))
         share = (strata[index % len(strata)] + search.random.random()) / len(strata)
-        within = min(1.0, self._version.stratum * len(strata))
+        within = min(1.0, self._version.stratum * len(strata)) if self._thrift else 1.0
         wanted = costs.min() + within * share * (costs.max() - costs.min())
         return pool[int(np.abs(costs - wanted).argmin())].parameters
 

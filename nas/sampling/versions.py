@@ -38,7 +38,7 @@ class Version:
     knows_law = False
     """Whether errors are lines over the logarithms of parameters and cost, beside what the kernel learns."""
     stratum = 1.0
-    """Share of the range of the costs that each of the first proposals takes at most, beginning with the cheapest."""
+    """Of the range of the costs: what each of the first proposals takes at most, from the cheapest on, with thrift."""
 
     def space(self, ended: Sequence[FrozenTrial]) -> Space:
         """Return the space of a study that tells none."""
@@ -107,7 +107,7 @@ class FirstVersion(Version):
 
 
 class ThirdVersion(Version):
-    """Has the scaling law as its mean, which tells of dearer ones before any was tried: it begins with the cheaper."""
+    """Has the scaling law as its mean, which tells of dear candidates before any was tried."""
 
     knows_law, stratum = True, 1 / 6
 

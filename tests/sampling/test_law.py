@@ -208,11 +208,14 @@ def test_with_a_prior_it_learns_after_two_proposals(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("version", "startup", "share"), [(2, 4, 1.0), (3, 4, 2 / 3), (3, 2, 1 / 3), (3, 6, 1.0), (3, 12, 1.0)]
+    ("version", "thrift", "startup", "share"),
+    [(2, 0.5, 4, 1.0), (3, 0.0, 4, 1.0), (3, 0.5, 4, 2 / 3), (3, 0.5, 2, 1 / 3), (3, 0.5, 6, 1.0), (3, 0.5, 12, 1.0)],
 )
-def test_each_of_the_first_proposals_takes_a_sixth_of_the_costs(version: int, startup: int, share: float) -> None:
+def test_with_thrift_each_of_the_first_proposals_takes_a_sixth_of_the_costs(
+    version: int, thrift: float, startup: int, share: float
+) -> None:
     low, high = math.log(cost({"width": 0.25, "depth": 1})), math.log(cost({"width": 2.0, "depth": 8}))
-    trials = searched(0, startup, startup_trials=startup, version=version).trials
+    trials = searched(0, startup, startup_trials=startup, version=version, thrift=thrift).trials
     places = np.sort((np.log([trial.values[1] for trial in trials]) - low) / (high - low))
     expected = share * (np.arange(startup) + 0.5) / startup
     assert np.abs(places - expected).max() <= share / startup / 2 + 0.06  # as near as the grid of the space comes

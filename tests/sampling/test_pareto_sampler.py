@@ -272,9 +272,7 @@ def test_directions_and_order_of_objectives_change_no_proposal(
     arranged = Arrangement(learned, known, cost_index)
     assert arranged.go_on(arranged.begin(8), 4) == plainly_arranged[:4]
     first = np.log([cost(parameters) for parameters in arranged.go_on(arranged.begin(0), 5)[:4]])
-    assert (
-        np.diff(np.sort(first)).min() > 0.4 and 2 < np.ptp(first) < 4
-    )  # spread over the cost, whichever way it is told
+    assert np.diff(np.sort(first)).min() > 0.4 and np.ptp(first) > 3  # spread over the cost, whichever way it is told
 
 
 def test_a_space_that_is_used_up_is_drawn_from_at_random() -> None:
