@@ -19,6 +19,8 @@ from nas.errors import ConfigError
 from nas.schema import Name, Strict, find, read_yaml, validate
 from nas.training.recipe import NEEDS, OPEN, Recipe, without_effect
 
+_TABLES = (".csv", ".gz")
+
 SETTLED: dict[str, tuple[str, ...]] = {
     "data": ("every_class",),
     "search": ("sampler", "sampler_version", "prior", "startup_trials", "repeat_by"),
@@ -203,12 +205,12 @@ def _locate_spaces(document: dict[str, Any], folder: Path) -> None:
 def _locate_prior(document: dict[str, Any], folder: Path) -> None:
     """Join the path of a prior's table or study file to the study's folder; names of studies stay."""
     search = document.get("search")
-    if isinstance(search, dict) and isinstance(named := search.get("prior"), str) and _is_file_name(named):
+    if isinstance(search, dict) and isinstance(named := search.get("prior"), str) and _is_file_name(named, *_TABLES):
         document["search"] = {**search, "prior": str(folder / named)}
 
 
-def _is_file_name(item: object) -> bool:
-    return isinstance(item, str) and Path(item).suffix in {".yaml", ".yml", ".csv", ".gz"}
+def _is_file_name(item: object, *others: str) -> bool:
+    return isinstance(item, str) and Path(item).suffix in {".yaml", ".yml", *others}
 
 
 def _flatten(value: Any, key: str = "") -> dict[str, Any]:

@@ -21,6 +21,7 @@ from nas.errors import BudgetError
 from nas.models.device import describe_device, devices_of, resolve_device
 from nas.sampling.points import Parameters, drawn_points
 from nas.search.bounds import measure_for_budget, require_hands, require_satisfiable
+from nas.search.priors import prior_note, with_prior
 from nas.search.proposals import all_proposals, architecture_of, distributions
 from nas.search.study import Named, find_study
 from nas.search.together import try_together
@@ -141,7 +142,7 @@ def check_study(study: Named, *, device: str = "auto", workers: int | None = Non
     """
     given, chosen = find_study(study), resolve_device(device)
     found = given.as_begun()
-    config, dataset = found.config, found.dataset
+    config, dataset = with_prior(found.config, found.database, found.directory), found.dataset
     require_batch(config.recipe, len(dataset.train))
     require_satisfiable(config, dataset)
     counted = _count(config, dataset)
@@ -179,6 +180,7 @@ def check_study(study: Named, *, device: str = "auto", workers: int | None = Non
         notes=(
             *dataset.notes,
             *idle_keys(given.config),
+            *filter(None, [prior_note(config)]),
             *_advice(config.recipe, dataset),
             *_halving_advice(config.search),
         ),

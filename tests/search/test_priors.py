@@ -151,3 +151,21 @@ def test_a_prior_of_some_other_parameters_is_told(tmp_path: Path) -> None:
     run_study(path, trials=1, on_event=lambda event: said.append(event.text) if isinstance(event, Noted) else None)
     (line,) = (text for text in said if "prior" in text)
     assert line.startswith("the prior of old has other parameters than this search: layers not used")
+
+
+def test_a_study_in_the_same_database_is_found_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enough(monkeypatch)
+    (tmp_path / "first.yaml").write_text(yaml.safe_dump({**TINY, "name": "first"}))
+    shared = f"sqlite:///{tmp_path}/shared.db"
+    run_study(tmp_path / "first.yaml", trials=6, storage=shared)
+    path = study_file(tmp_path, prior="first.yaml")
+    with pytest.raises(ConfigError, match="search.prior: study 'first' has not been run yet in "):
+        run_study(path, trials=1)
+    run_study(path, trials=1, storage=shared)
+    with open_study(path, storage=shared) as begun:
+        assert begun.config.search.prior == scaling_prior(tmp_path / "first.yaml", storage=shared)
+
+
+def test_check_reads_the_prior_too(tmp_path: Path, nas_command: Callable[..., Outcome]) -> None:
+    said = nas_command("check", study_file(tmp_path, prior="none.csv"))
+    assert said.code == 2 and "none.csv: cannot be read" in said.err
