@@ -18,7 +18,7 @@ from nas.sampling.chances import Chances, bounds_of
 from nas.sampling.gaussian_process import GaussianProcess, Prediction
 from nas.sampling.history import CLIP, MARGIN, CostScale, Encoder, History, clipped, reference, telling
 from nas.sampling.improvement import expected_improvement
-from nas.sampling.law import Logs, Mean
+from nas.sampling.law import Logs, Mean, positive
 from nas.sampling.points import Parameters
 from nas.sampling.versions import Space, Version
 
@@ -110,7 +110,7 @@ class Model:
             chosen = telling(sign * costs, version.ranked(history), version.learned_from)
             history, costs = history.take(chosen), costs[chosen]
         shares = (everything if version.first_alone else history).shares
-        law = Logs(space, prior) if version.knows_law else None
+        law = Logs(space, prior) if version.knows_law and positive(space) else None
         encoder = Encoder(space, smallest_share=float(shares.min()), law=law)
 
         def seen(part: History) -> _Seen:
@@ -144,7 +144,7 @@ class Model:
             encode,
             process.believing(running),
             mean,
-            version.knows_law,
+            law is not None,
             _chances(history, rules, encode, encoder.categorical, version, fits),
         )
 

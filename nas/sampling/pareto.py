@@ -27,7 +27,7 @@ from nas.config.search import STARTUP_WITH_PRIOR
 from nas.processes.threads import cpu_threads
 from nas.sampling.candidates import Candidate, Rules, Search, by_parameters, everywhere
 from nas.sampling.history import History
-from nas.sampling.law import misfit, require_shared
+from nas.sampling.law import misfit, positive, require_shared
 from nas.sampling.model import Fits, Model
 from nas.sampling.points import Parameters, all_points, drawn_points, mutations
 from nas.sampling.versions import VERSIONS
@@ -227,7 +227,8 @@ class ParetoSampler(BaseSampler):
         costs = self._version.strata(np.array([candidate.cost for candidate in pool])) * sign
         strata = np.random.default_rng(self._seed).permutation(max(1, self._startup))
         share = (strata[index % len(strata)] + search.random.random()) / len(strata)
-        within = min(1.0, self._version.stratum * len(strata)) if self._thrift else 1.0
+        begins_cheap = self._thrift and positive(search.space)  # for there a law tells of the rest
+        within = min(1.0, self._version.stratum * len(strata)) if begins_cheap else 1.0
         wanted = costs.min() + within * share * (costs.max() - costs.min())
         return pool[int(np.abs(costs - wanted).argmin())].parameters
 

@@ -35,12 +35,27 @@ def accuracy(params: dict[str, Any]) -> float:
     return float(1 - 0.6 * cost(params) ** -0.12 - 0.03 * balance**2)
 
 
-@pytest.mark.parametrize("version", RECORDED)
-def test_an_earlier_version_proposes_what_it_proposed(version: int) -> None:
-    sampler = ParetoSampler(cost, seed=3, space=SPACE, version=version)
+def proposed(space: dict[str, BaseDistribution], version: int, thrift: float = 0.0) -> str:
+    sampler = ParetoSampler(cost, seed=3, space=space, version=version, thrift=thrift)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     for _ in range(16):
-        trial = study.ask(SPACE)
+        trial = study.ask(space)
         study.tell(trial, (accuracy(trial.params), cost(trial.params)))
     found = [trial.params for trial in study.trials]
-    assert " ".join(f"{p['family'][0]}{p['depth']}-{p['width']}" for p in found) == RECORDED[version]
+    return " ".join(f"{p['family'][0]}{p['depth']}-{p['width']}" for p in found)
+
+
+@pytest.mark.parametrize("version", RECORDED)
+def test_an_earlier_version_proposes_what_it_proposed(version: int) -> None:
+    assert proposed(SPACE, version) == RECORDED[version]
+
+
+def test_where_nothing_is_scaled_the_third_version_is_the_second() -> None:
+    choices: dict[str, BaseDistribution] = {
+        "family": SPACE["family"],
+        "depth": CategoricalDistribution([1, 2, 4, 6]),
+        "width": CategoricalDistribution([4, 8, 16, 32, 64]),
+    }
+    for thrift in (0.0, 0.5):
+        assert proposed(choices, 3, thrift) == proposed(choices, 2, thrift)
+    assert proposed(SPACE, 3) != proposed(SPACE, 2)
