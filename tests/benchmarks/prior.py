@@ -38,7 +38,7 @@ MARKS = (20, 50, 100)
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("problem")
+    parser.add_argument("problem", nargs="?", default="scaling")
     parser.add_argument("--version", type=int, default=3)
     parser.add_argument("--thrift", type=float, default=0.0)
     parser.add_argument("--prior", type=Path, help="table of trainings of the same parameters")
