@@ -107,6 +107,19 @@ def test_slopes_that_the_earlier_study_left_open_are_freer() -> None:
     )  # sure of all: as free as equal ones
 
 
+def test_freedom_is_half_the_priors_covariance_over_the_ranges_and_half_of_equal_slopes() -> None:
+    space: dict[str, BaseDistribution] = {"depth": IntDistribution(1, 2), "width": FloatDistribution(0.25, 4.0)}
+    covariance = np.array([[0.4, 0.1, 0.0], [0.1, 0.3, 0.05], [0.0, 0.05, 0.2]])  # of width, depth and cost
+    prior = Prior(slopes={"width": 0.0, "depth": 0.0}, cost=0.0, covariance=tuple(map(tuple, covariance.tolist())))
+    scales = np.array([math.log(2) / 2, math.log(16) / 2, 1.0])  # half the ranges of depth and width, and the cost
+    own = covariance[np.ix_([1, 0, 2], [1, 0, 2])] * np.outer(scales, scales)
+    expected = (np.eye(3) + own / own.diagonal().mean()) / 2 / 3
+    at, costs = [{"depth": 2, "width": 0.25}, {"depth": 1, "width": 4.0}], np.array([0.25, 1.0])
+    logs = np.array([[1.0, -1.0, -0.5], [-1.0, 1.0, 1.0]])
+    lines = Logs(space, prior)(at, costs)
+    np.testing.assert_allclose(lines @ lines.T, logs @ expected @ logs.T)
+
+
 def test_a_prior_is_what_trials_tell_in_any_unit() -> None:
     tried, errors = trials_of(law, 40, 0)
     costs = np.array([cost(params) for params in tried])
