@@ -111,7 +111,8 @@ def page(rows: pd.DataFrame, source: str) -> str:
         "```",
         "",
         "CIFAR-10, 4,000 training and 5,000 validation images, and all else of the recipe, as in"
-        f" `studies/table_cifar10.yaml`; {len(rows)} trainings, {rows['seconds'].sum() / 3600:.1f} hours of one core beside other work.",
+        f" `studies/table_cifar10.yaml`; {len(rows)} trainings,"
+        f" {rows['seconds'].sum() / 3600:.1f} hours of one core beside other work.",
         "Accuracies in percent, mean over the seeds; the best rate of each network in bold.",
     ]
     for (family, epochs), part in rows.groupby(["family", "epochs"]):
