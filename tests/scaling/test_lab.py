@@ -113,7 +113,7 @@ def test_an_interrupted_sweep_is_continued_to_the_same_answer(
     monkeypatch.setattr(inline, "work", interrupted)
     stopped = nas_command("scale", "shape", other / "lab.yaml", *GROWS, "--json")
     assert stopped.code == 130
-    assert "Continue with: nas scale shape" in stopped.err
+    assert f"Continue with: nas scale shape {other / 'lab.yaml'} {' '.join(GROWS)}" in stopped.err
     monkeypatch.setattr(inline, "work", work)
     assert nas_command("scale", "shape", other / "lab.yaml", *GROWS, "--json").out == whole
 

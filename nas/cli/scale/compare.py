@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, parsed, print_json, split_integers
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, parsed, print_json, split_integers
 from nas.cli.output import say
 from nas.cli.scale.running import (
     Baseline,
@@ -66,7 +66,7 @@ def compare(
     console = make_console(stderr=as_json)
     with open_source(study, storage=storage) as opened:
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
-        run = make_run(console, workers=workers, device=device, command=command_line("scale", "compare", study))
+        run = make_run(console, workers=workers, device=device)
         name = part_name(opened.opened, "compare", grows)
         found = ask_comparison(begun(opened, device=device), grows, chosen, phis, name=name, seeds=seeds, run=run)
     if as_json:
@@ -104,7 +104,7 @@ def trust(
         raise ConfigError("--times: a multiple of the epochs must be at least 2, for example 2,4")
     console = make_console(stderr=as_json)
     with open_source(study, storage=storage) as opened:
-        run = make_run(console, workers=workers, device=device, command=command_line("scale", "trust", study))
+        run = make_run(console, workers=workers, device=device)
         answers = ask_trust(opened, times=factors, networks=networks, seeds=seeds, run=run)
     if as_json:
         print_json([_trust_document(answer) for answer in answers])

@@ -109,7 +109,7 @@ def data(
             if named
             else None
         )
-        run = make_run(console, workers=workers, device=device, command=command_line("scale", "data", study))
+        run = make_run(console, workers=workers, device=device)
         found = ask_data(opened, baseline=grows, networks=networks, parts=shares, seeds=seeds, run=run)
     if as_json:
         print_json(_data_document(found))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.cli.options import refuse_typed, shown_search
+from nas.cli.options import command_line, refuse_typed, shown_search
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,9 +39,11 @@ TRAINING = ("--seeds", "--workers", "--device")
 """Options that only apply where something is trained."""
 
 
-def make_run(console: Console, *, workers: int, device: str, command: str) -> Run:
+def make_run(console: Console, *, workers: int, device: str) -> Run:
     """Return what runs a scaling study and shows how it goes."""
     from nas.search.run.start import run_study
+
+    command = command_line(*sys.argv[1:])  # with all that was typed: other options may mean other networks
 
     def run(study: Study) -> Study:
         planned = study.missing_trials()

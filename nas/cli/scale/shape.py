@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, command_line, parsed, print_json, refuse_typed
+from nas.cli.options import AsJson, Device, Storage, parsed, print_json, refuse_typed
 from nas.cli.output import say
 from nas.cli.scale.running import (
     Baseline,
@@ -78,10 +78,9 @@ def shape(
     console = make_console(stderr=as_json)
     with open_source(source, storage=storage) as opened:
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
-        command = command_line("scale", "shape", source)
         training = train and opened.table is None
         refuse_typed("--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
-        run = make_run(console, workers=workers, device=device, command=command) if training else None
+        run = make_run(console, workers=workers, device=device) if training else None
         opened = begun(opened, device=device) if training else opened
         name = part_name(opened.study, "shape", grows)
         answer = ask_shape(opened, grows, name=name, levels=multiples, seeds=seeds, kind=kind, run=run)
@@ -137,8 +136,7 @@ def search(
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
         training = train and opened.table is None
         refuse_typed("--networks", "--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
-        command = command_line("scale", "search", source)
-        run = make_run(console, workers=workers, device=device, command=command) if training else None
+        run = make_run(console, workers=workers, device=device) if training else None
         opened = begun(opened, device=device) if training else opened
         name = part_name(opened.study, "search", grows)
         answer = ask_doubling(opened, grows, name=name, networks=networks, seeds=seeds, run=run)
