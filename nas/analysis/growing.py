@@ -98,7 +98,7 @@ def _shape(source: Source, scaling: Study) -> Told:
         f"It grows from {answer.baseline.architecture().name}. By {networks} networks and {trainings} trainings;"
         " intervals hold with a probability of 90 %."
     )
-    figure = plot_shape(answer.best, answer.evidence)
+    figure = plot_shape(answer.best, replace(answer.evidence, source=source.name))
     return Told("", (_sentence(answer.sentence), by), as_html(figure))
 
 
@@ -113,7 +113,10 @@ def _shares(source: Source, scaling: Study) -> Told:
 def _comparison(source: Source, scaling: Study) -> Told:
     found = stored_comparison(source, scaling)
     left_out = (f"Left out: {line}." for line in found.left_out)
-    return Told("", (*found.verdicts, *left_out, str(found.noise)), grown=found.grown)
+    first = next(one for one in found.grown if not one.member.phi)  # of all rules
+    baseline = first._replace(rule="baseline", best=False, within_noise=False)
+    grown = (baseline, *(one for one in found.grown if one.member.phi))
+    return Told("", (*found.verdicts, *left_out, str(found.noise)), grown=grown)
 
 
 def _laws(source: Source) -> Told:
