@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nas.scaling.realised import realised_networks
     from nas.scaling.rules import scaling_rule
     from nas.search.check import check_study
+    from nas.search.run.lab import scale_compare, scale_data, scale_grow, scale_search, scale_shape, scale_trust
     from nas.search.run.start import run_study
     from nas.search.seconds import predicted_seconds
     from nas.search.study import Study, open_study
@@ -74,7 +75,13 @@ _HOMES = {
     "preset_point": "nas.architecture.presets",
     "realised_networks": "nas.scaling.realised",
     "run_study": "nas.search.run.start",
+    "scale_compare": "nas.search.run.lab",
+    "scale_data": "nas.search.run.lab",
     "scale_family": "nas.scaling.family",
+    "scale_grow": "nas.search.run.lab",
+    "scale_search": "nas.search.run.lab",
+    "scale_shape": "nas.search.run.lab",
+    "scale_trust": "nas.search.run.lab",
     "scaling_rule": "nas.scaling.rules",
     "to_frame": "nas.analysis.pareto",
     "train": "nas.training.loop",
@@ -116,7 +123,13 @@ __all__ = [
     "preset_point",
     "realised_networks",
     "run_study",
+    "scale_compare",
+    "scale_data",
     "scale_family",
+    "scale_grow",
+    "scale_search",
+    "scale_shape",
+    "scale_trust",
     "scaling_rule",
     "to_frame",
     "train",

@@ -125,7 +125,8 @@ def _laws(source: Source) -> Told:
     laws = laws_of(source.evidence())
     sentences = [law_text(law, "flops") for law in laws]
     sentences += [crossing_text(*pair, "flops") for pair in crossings(laws) if pair[2].answer != "cannot tell"]
-    return Told("", tuple(sentences), as_html(plot_law(laws)))
+    figure = plot_law(laws).update_layout(showlegend=True)  # it says what the points are, of one family too
+    return Told("", tuple(sentences), as_html(figure))
 
 
 def _images(source: Source) -> Told:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+import nas
 from nas.architecture.cost import count_cost
 from nas.architecture.serialization import architecture_from_json
 from nas.architecture.spec import Architecture
@@ -91,8 +92,8 @@ def test_shape_finds_what_is_best_and_trains_nothing_twice(
     again = json.loads(nas_command("scale", "shape", study, *GROWS, "--seeds", "2", "--json").out)
     assert again == answer
     assert len(instant) == answer["trainings"]
-    status = nas_command("status", f"{study}:shape").out
-    assert f"trials: {answer['networks']} trained" in status
+    assert f"trials: {answer['networks']} trained" in nas_command("status", f"{study}:shape").out
+    assert f"scaling study {study}:shape: {answer['networks']} trained" in nas_command("status", study).out
 
 
 def test_an_interrupted_sweep_is_continued_to_the_same_answer(
@@ -212,7 +213,7 @@ def test_a_table_tells_without_training(space: str, nas_command: Callable[..., A
     ("command", "complaint"),
     [
         (("shape", "STUDY"), "has no trained network to grow yet: run it with nas search, or name a baseline"),
-        (("shape", "STUDY", "--levels", "2"), "--levels: '2' must be two or more multiples of the cost"),
+        (("shape", "STUDY", "--levels", "2"), "--levels: '2' must be 2 or more multiples of the cost"),
         (("shape", "STUDY", *GROWS, "--cost", "latency"), "unknown cost 'latency'"),
         (
             ("shape", "STUDY", *GROWS, "--baseline", "3"),
@@ -226,7 +227,7 @@ def test_a_table_tells_without_training(space: str, nas_command: Callable[..., A
         (("compare", "STUDY", *GROWS, "--rules", "growth"), "unknown rule 'growth'"),
         (("compare", "STUDY", *GROWS, "--phi", "30"), "no rule makes a larger network that the space allows"),
         (("trust", "STUDY", "--times", "1"), "--times: a multiple of the epochs must be at least 2"),
-        (("data", "STUDY", "--parts", "1"), "--parts: '1' must be three or more shares of the images"),
+        (("data", "STUDY", "--parts", "1"), "--parts: '1' must be 3 or more shares of the images"),
         (("grow", "STUDY", "--to", "soon"), "--to: 'soon' is no budget; write for example 4x"),
         (("grow", "STUDY", "--to", "4x"), "has no trained network yet"),
         (("grow", "TABLE", "--to", "8h"), "is a table, to which no training can be added; name a study"),
@@ -242,3 +243,25 @@ def test_bad_input_is_one_line(
     (line,) = refused.err.strip().splitlines()
     assert complaint in line
     assert not instant
+
+
+def test_the_lab_as_functions(study: Path, instant: list[Task], nas_command: Callable[..., Any]) -> None:
+    ran = nas.run_study(study)
+    point = nas.load_space("resnet_small")
+    grows = nas.Point(point, width=0.75, depth=1.0, resolution=16, num_classes=10, in_channels=1)
+    shaped = nas.scale_shape(ran, grows, seeds=2)
+    assert all(shaped.best.determined.values())
+    compared = nas.scale_compare(study, ["depth", "compound"], grows, phis=[1], seeds=2)
+    assert {one.rule for one in compared.grown} == {"depth", "compound"}
+    (trusted,) = nas.scale_trust(ran, times=[2], networks=8)
+    assert len(trusted.bands) == 1
+    grown = nas.scale_grow(study, "2x")
+    made = len(instant)
+    assert all(nas.scale_shape(ran, grows, train=False).best.determined.values())
+    assert len(instant) == made
+    timed = nas_command("scale", "family", f"{study}#0", "--cost", "train_seconds", "--phi", "0:1", "--exact", "--json")
+    first, second = json.loads(timed.out)["members"]
+    assert second["train_seconds"] == pytest.approx(2 * first["train_seconds"], rel=0.3)
+    assert grown.network.cost.flops > 0
+    with pytest.raises(ValueError, match="is no budget"):
+        nas.scale_grow(TABLE, "much")

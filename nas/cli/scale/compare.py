@@ -17,7 +17,6 @@ from nas.cli.scale.running import (
     Space,
     Width,
     Workers,
-    begun,
     chosen_baseline,
     make_run,
 )
@@ -60,6 +59,7 @@ def compare(
     from nas.search.lab.compare import ask_comparison
     from nas.search.lab.source import open_source
     from nas.search.lab.studies import part_name
+    from nas.search.run.lab import begun
 
     phis = [value for value in parsed("--phi", phi, parse_phis) if value != 0]
     chosen = parse_rules(rules)

@@ -50,17 +50,6 @@ def make_run(console: Console, *, workers: int, device: str, command: str) -> Ru
     return run
 
 
-def begun(source: Source, *, device: str) -> Source:
-    """Return a source whose study has been begun, so that scaling studies have its settled recipe and images."""
-    from dataclasses import replace
-
-    from nas.search.run.start import run_study
-
-    if source.study is None or source.study.was_run():
-        return source
-    return replace(source, study=run_study(source.study, trials=0, device=device))
-
-
 def chosen_baseline(
     source: Source,
     *,
@@ -77,3 +66,18 @@ def chosen_baseline(
         refuse_typed("--baseline", *TRAINING, unless=False, reason=f"{source.name} is a table")
         return source.nearest(space=space, width=width, depth=depth, resolution=resolution)
     return baseline_of(source.opened, number=baseline, space=space, width=width, depth=depth, resolution=resolution)
+
+
+def parse_numbers(text: str, *, fewest: int, most: float, what: str, example: str) -> tuple[float, ...]:
+    """Read different numbers above zero, separated by commas, and return them in rising order.
+
+    Raises:
+        ValueError: They are none, fewer than ``fewest``, or one is above ``most``.
+    """
+    try:
+        numbers = tuple(sorted({float(word) for word in text.split(",")}))
+    except ValueError:
+        numbers = ()
+    if len(numbers) < fewest or not 0 < numbers[0] <= numbers[-1] <= most:
+        raise ValueError(f"{text!r} must be {fewest} or more {what}, separated by commas, such as {example}")
+    return numbers

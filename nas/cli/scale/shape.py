@@ -18,9 +18,9 @@ from nas.cli.scale.running import (
     Space,
     Width,
     Workers,
-    begun,
     chosen_baseline,
     make_run,
+    parse_numbers,
 )
 from nas.files import refuse_folder
 
@@ -65,11 +65,12 @@ def shape(
     from nas.search.lab.shape import ask_shape
     from nas.search.lab.source import open_source
     from nas.search.lab.studies import part_name
+    from nas.search.run.lab import begun
 
     for path in (output, rule):
         if path is not None:
             refuse_folder(path)
-    multiples = () if levels is None else parsed("--levels", levels, parse_levels)
+    multiples = () if levels is None else parsed("--levels", levels, _levels)
     kind = cost_kind(cost)
     console = make_console(stderr=as_json)
     with open_source(source, storage=storage) as opened:
@@ -79,7 +80,7 @@ def shape(
         refuse_typed("--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
         run = make_run(console, workers=workers, device=device, command=command) if training else None
         opened = begun(opened, device=device) if training else opened
-        name = "shape" if opened.table is not None else part_name(opened.opened, "shape", grows)
+        name = part_name(opened.study, "shape", grows)
         answer = ask_shape(opened, grows, name=name, levels=multiples, seeds=seeds, kind=kind, run=run)
     if output is not None:
         from nas.analysis.plots import write_figure
@@ -124,6 +125,7 @@ def search(
     from nas.search.lab.shape import ask_doubling, known_rules
     from nas.search.lab.source import open_source
     from nas.search.lab.studies import part_name
+    from nas.search.run.lab import begun
 
     if output is not None:
         refuse_folder(output)
@@ -135,7 +137,7 @@ def search(
         command = command_line("scale", "search", source)
         run = make_run(console, workers=workers, device=device, command=command) if training else None
         opened = begun(opened, device=device) if training else opened
-        name = "search" if opened.table is not None else part_name(opened.opened, "search", grows)
+        name = part_name(opened.study, "search", grows)
         answer = ask_doubling(opened, grows, name=name, networks=networks, seeds=seeds, run=run)
     if output is not None:
         from nas.analysis.plots import write_figure
@@ -155,19 +157,8 @@ def search(
         say(f"Figure: {output}  (open it in a browser)")
 
 
-def parse_levels(text: str) -> tuple[float, ...]:
-    """Read multiples of a cost such as ``1,2,4``.
-
-    Raises:
-        ValueError: They are none, or fewer than two.
-    """
-    try:
-        levels = tuple(sorted({float(word) for word in text.split(",")}))
-    except ValueError:
-        levels = ()
-    if len(levels) < 2 or not 0 < levels[0] <= levels[-1] < 1e6:
-        raise ValueError(f"{text!r} must be two or more multiples of the cost, separated by commas, such as 1,2,4")
-    return levels
+def _levels(text: str) -> tuple[float, ...]:
+    return parse_numbers(text, fewest=2, most=1e6, what="multiples of the cost", example="1,2,4")
 
 
 def _placed(answer: Simplex) -> dict[str, Any]:

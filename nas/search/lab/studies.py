@@ -159,8 +159,10 @@ def planned(point: Point) -> PlannedNetwork:
     return PlannedNetwork(width=point.width, depth=point.depth, resolution=point.resolution)
 
 
-def part_name(study: Study, kind: str, point: Point) -> str:
+def part_name(study: Study | None, kind: str, point: Point) -> str:
     """Return what a scaling study of a kind is called: where a study has several families each has its own."""
+    if study is None:
+        return kind
     if len(study.config.search.spaces) == 1 and not any(getattr(study.config.search, key) for key in DIMENSIONS):
         return kind
     words = "-".join("".join(c if c.isalnum() else " " for c in point.space.name.lower()).split())
