@@ -43,7 +43,7 @@ class FamilyLaw:
 
 
 def family_laws(
-    sources: Sequence[str],
+    sources: Sequence[str | Path],
     *,
     cost: str = "flops",
     storage: str | None = None,
@@ -62,7 +62,7 @@ def family_laws(
     Raises:
         UserError: A source cannot be read, or does not tell what is needed.
     """
-    found = [law for source in sources for law in _of_source(source, cost, storage, chance, seed)]
+    found = [law for source in sources for law in _of_source(str(source), cost, storage, chance, seed)]
     names = [law.name for law in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"{twice}: is given twice")
