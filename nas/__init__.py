@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nas.scaling.realised import realised_networks
     from nas.scaling.rules import scaling_rule
     from nas.search.check import check_study
+    from nas.search.priors import scaling_prior
     from nas.search.run.lab import scale_compare, scale_data, scale_grow, scale_search, scale_shape, scale_trust
     from nas.search.run.start import run_study
     from nas.search.seconds import predicted_seconds
@@ -86,6 +87,7 @@ _HOMES = {
     "scale_search": "nas.search.run.lab",
     "scale_shape": "nas.search.run.lab",
     "scale_trust": "nas.search.run.lab",
+    "scaling_prior": "nas.search.priors",
     "scaling_rule": "nas.scaling.rules",
     "to_frame": "nas.analysis.pareto",
     "train": "nas.training.loop",
@@ -136,6 +138,7 @@ __all__ = [
     "scale_search",
     "scale_shape",
     "scale_trust",
+    "scaling_prior",
     "scaling_rule",
     "to_frame",
     "train",
