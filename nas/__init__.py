@@ -9,10 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nas.analysis.laws import family_laws
     from nas.analysis.pareto import front_with_noise, pareto_front, to_frame
     from nas.analysis.plots import plot_curves, plot_front
     from nas.analysis.report import write_report
     from nas.analysis.scaling_plots import plot_law
+    from nas.analysis.shape_plots import plot_shape
     from nas.architecture.cost import Cost, count_cost
     from nas.architecture.point import Point
     from nas.architecture.presets import preset, preset_point
@@ -57,6 +59,7 @@ _HOMES = {
     "count_cost": "nas.architecture.cost",
     "export_network": "nas.export.bundle",
     "export_training": "nas.export.bundle",
+    "family_laws": "nas.analysis.laws",
     "fit_joint_law": "nas.scaling.laws",
     "fit_law": "nas.scaling.laws",
     "front_with_noise": "nas.analysis.pareto",
@@ -71,6 +74,7 @@ _HOMES = {
     "plot_curves": "nas.analysis.plots",
     "plot_front": "nas.analysis.plots",
     "plot_law": "nas.analysis.scaling_plots",
+    "plot_shape": "nas.analysis.shape_plots",
     "predicted_seconds": "nas.search.seconds",
     "preset": "nas.architecture.presets",
     "preset_point": "nas.architecture.presets",
@@ -106,6 +110,7 @@ __all__ = [
     "count_cost",
     "export_network",
     "export_training",
+    "family_laws",
     "fit_joint_law",
     "fit_law",
     "front_with_noise",
@@ -120,6 +125,7 @@ __all__ = [
     "plot_curves",
     "plot_front",
     "plot_law",
+    "plot_shape",
     "predicted_seconds",
     "preset",
     "preset_point",

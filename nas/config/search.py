@@ -106,6 +106,24 @@ class PlannedNetwork(Strict):
     squeeze_excitation: bool | None = None
 
 
+class Asked(Strict):
+    """What a planned study was to answer, so that it can be answered again from what was trained.
+
+    Attributes:
+        baseline: The network that grows; of the space of the plan.
+        cost: What doubles.
+        levels: Multiples of the baseline's cost at which shapes are compared.
+        rules: Rules that are compared, as JSON (``nas/scaling/rules.py``).
+        phis: Numbers of doublings at which they are.
+    """
+
+    baseline: PlannedNetwork
+    cost: str = "flops"
+    levels: tuple[PositiveFloat, ...] = ()
+    rules: tuple[str, ...] = ()
+    phis: tuple[float, ...] = ()
+
+
 class SearchConfig(Strict):
     """The ``search`` section: which networks are proposed, how, and how many.
 
@@ -123,6 +141,7 @@ class SearchConfig(Strict):
         squeeze_excitation: Whether blocks end in a squeeze-and-excitation gate: true, false, or a list of both.
         trials: Number of proposals, including infeasible and repeated ones; default 50.
         plan: Networks to train, in this order, in place of a search. A plan may grow at its end.
+        asked: What ``nas scale`` wants to know from a plan; it decides nothing of what is trained.
         sampler: ``pareto`` (the default) learns the accuracy only, because the cost is known. It proposes no network
             twice, and none outside the bounds that are computed (``nas/sampling/pareto.py``). The others are ``tpe``
             (multivariate) and ``random``. With a ``plan`` it is ``planned``.
@@ -150,6 +169,7 @@ class SearchConfig(Strict):
     squeeze_excitation: OneOrMore[bool] | None = None
     trials: PositiveInt = 50
     plan: tuple[PlannedNetwork, ...] = ()
+    asked: Asked | None = None
     sampler: Literal["pareto", "tpe", "random", "planned"] = "pareto"
     sampler_version: Literal[1, 2, 3] = 3
     prior: Prior | str | None = None

@@ -162,7 +162,7 @@ def _plain(name: str) -> str:
 
 def definition_of(document: dict[str, Any]) -> dict[str, Any]:
     """Return the definition within a study that was written as JSON, perhaps by an earlier version."""
-    left_out = {"search": {"trials", "plan", "replicates"}, "data": set(PATHS)}
+    left_out = {"search": {"trials", "plan", "asked", "replicates"}, "data": set(PATHS)}
     sections = {
         section: {key: value for key, value in document[section].items() if key not in keys}
         for section, keys in left_out.items()

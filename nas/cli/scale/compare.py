@@ -25,7 +25,7 @@ from nas.errors import ConfigError
 if TYPE_CHECKING:
     from nas.scaling.rules import Rule
     from nas.scaling.trust import Trust
-    from nas.search.lab.compare import Comparison, Grown
+    from nas.search.lab.compare import Comparison
 
 
 def compare(
@@ -72,7 +72,7 @@ def compare(
     if as_json:
         print_json(_comparison_document(found))
         return
-    for line in verdicts(found):
+    for line in found.verdicts:
         say(line)
     console.print(comparison_table(found.grown, width=console.width))
     say(f"Off is how far the cost is from the promised one; ! marks more than 10 %. {found.noise}")
@@ -131,25 +131,6 @@ def parse_rules(text: str) -> list[Rule]:
     if len(set(names)) < len(names):
         raise ConfigError(f"--rules: two rules have one name: {', '.join(names)}")
     return found
-
-
-def verdicts(found: Comparison) -> list[str]:
-    """Return one sentence for each phi: which rule is best, and who is within noise of it."""
-    lines = []
-    for phi in sorted({one.member.phi for one in found.grown if one.member.phi}):
-        here = [one for one in found.grown if one.member.phi == phi and one.trained is not None]
-        best = next((one for one in here if one.best), None)
-        if best is None:
-            continue
-        near = [one.rule for one in here if one.within_noise and one.trained != best.trained]
-        others = f"; within noise of it: {', '.join(near)}" if near else "; no other is within noise of it"
-        lines.append(f"At {2**phi:g} times the cost {best.rule} is best: {_accuracy(best)}{others}.")
-    return lines
-
-
-def _accuracy(one: Grown) -> str:
-    spread = "" if one.std is None else f" ± {100 * one.std:.1f}"
-    return f"{100 * one.mean:.1f}{spread} %"
 
 
 def _comparison_document(found: Comparison) -> dict[str, Any]:

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from nas.scaling.simplex import Simplex
     from nas.search.lab.shape import ShapeAnswer
 
-TIMES = 8.0
-"""Multiple of the cost at which other rules are judged."""
-
 
 def shape(
     source: Source_,
@@ -124,7 +121,7 @@ def search(
     They are spread over the shares, and trained as a study of their own: STUDY:search.
     """
     from nas.cli.progress import make_console
-    from nas.search.lab.shape import ask_doubling
+    from nas.search.lab.shape import ask_doubling, known_rules
     from nas.search.lab.source import open_source
     from nas.search.lab.studies import part_name
     from nas.search.run.lab import begun
@@ -144,7 +141,7 @@ def search(
         from nas.analysis.plots import write_figure
         from nas.analysis.shape_plots import plot_simplex
 
-        write_figure(plot_simplex(answer, _known_rules()), output)
+        write_figure(plot_simplex(answer, known_rules()), output)
     if as_json:
         print_json(_shares_document(answer))
         return
@@ -162,14 +159,10 @@ def _levels(text: str) -> tuple[float, ...]:
     return parse_numbers(text, fewest=2, most=1e6, what="multiples of the cost", example="1,2,4")
 
 
-def _known_rules() -> dict[str, Any]:
-    from nas.scaling.rules import compound, fast
-
-    return {"EfficientNet's rule": compound(), "fast scaling": fast()}
-
-
 def _placed(answer: Simplex) -> dict[str, Any]:
-    return {name: answer.place(rule) for name, rule in _known_rules().items()}
+    from nas.search.lab.shape import known_rules
+
+    return {name: answer.place(rule) for name, rule in known_rules().items()}
 
 
 def _shares_document(answer: Simplex) -> dict[str, Any]:
@@ -188,10 +181,12 @@ def _shares_document(answer: Simplex) -> dict[str, Any]:
 
 
 def _document(answer: ShapeAnswer) -> dict[str, Any]:
+    from nas.search.lab.shape import TIMES, known_rules
+
     best = answer.best
-    penalties = {name: best.penalty(rule, times=TIMES) for name, rule in _known_rules().items()}
+    penalties = {name: best.penalty(rule, times=TIMES) for name, rule in known_rules().items()}
     return {
-        "sentence": sentence_of(answer),
+        "sentence": answer.sentence,
         "cost": best.surface.cost.name,
         "baseline": answer.baseline.architecture().name,
         "factors": {name: interval._asdict() for name, interval in best.factors.items()},
@@ -215,18 +210,11 @@ def _document(answer: ShapeAnswer) -> dict[str, Any]:
     }
 
 
-def sentence_of(answer: ShapeAnswer) -> str:
-    """Return the answer with what EfficientNet's rule would cost."""
-    from nas.scaling.rules import compound
-
-    return f"{answer.best.sentence}; {answer.best.penalty(compound(), times=TIMES).told('EfficientNet’s rule', TIMES)}"
-
-
 def _print(answer: ShapeAnswer, width: int) -> None:
     from nas.cli.progress import make_console
     from nas.cli.tables.shapes import shape_table
 
-    say(_capital(sentence_of(answer)) + ".")
+    say(_capital(answer.sentence) + ".")
     make_console().print(shape_table(answer.best, width=width))
     noise = answer.evidence.noise
     say(
