@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from nas.search.lab.shape import ShapeAnswer
 
 
+SHOWN = 3
+"""Places of a star without a network that are named one by one."""
+
+
 def shape(
     source: Source_,
     baseline: Baseline = None,
@@ -221,8 +225,11 @@ def _print(answer: ShapeAnswer, width: int) -> None:
         f"By {len(answer.evidence.networks)} networks and {int(answer.evidence.trainings.sum())} trainings;"
         f" intervals hold with a probability of 90 %. {noise}"
     )
-    for line in () if answer.plan is None else answer.plan.missing:
+    missing = () if answer.plan is None else answer.plan.missing
+    for line in missing[:SHOWN]:
         say(f"  not tried: {line}")
+    if len(missing) > SHOWN:
+        say(f"  and {len(missing) - SHOWN} places more for which the space has no network")
 
 
 def _write_rule(answer: ShapeAnswer, path: Path) -> None:
