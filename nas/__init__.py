@@ -9,10 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nas.analysis.laws import family_laws
     from nas.analysis.pareto import front_with_noise, pareto_front, to_frame
     from nas.analysis.plots import plot_curves, plot_front
     from nas.analysis.report import write_report
     from nas.analysis.scaling_plots import plot_law
+    from nas.analysis.shape_plots import plot_shape
     from nas.architecture.cost import Cost, count_cost
     from nas.architecture.point import Point
     from nas.architecture.presets import preset, preset_point
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from nas.scaling.realised import realised_networks
     from nas.scaling.rules import scaling_rule
     from nas.search.check import check_study
+    from nas.search.priors import scaling_prior
+    from nas.search.run.lab import scale_compare, scale_data, scale_grow, scale_search, scale_shape, scale_trust
     from nas.search.run.start import run_study
     from nas.search.seconds import predicted_seconds
     from nas.search.study import Study, open_study
@@ -55,6 +59,7 @@ _HOMES = {
     "count_cost": "nas.architecture.cost",
     "export_network": "nas.export.bundle",
     "export_training": "nas.export.bundle",
+    "family_laws": "nas.analysis.laws",
     "fit_joint_law": "nas.scaling.laws",
     "fit_law": "nas.scaling.laws",
     "front_with_noise": "nas.analysis.pareto",
@@ -69,12 +74,20 @@ _HOMES = {
     "plot_curves": "nas.analysis.plots",
     "plot_front": "nas.analysis.plots",
     "plot_law": "nas.analysis.scaling_plots",
+    "plot_shape": "nas.analysis.shape_plots",
     "predicted_seconds": "nas.search.seconds",
     "preset": "nas.architecture.presets",
     "preset_point": "nas.architecture.presets",
     "realised_networks": "nas.scaling.realised",
     "run_study": "nas.search.run.start",
+    "scale_compare": "nas.search.run.lab",
+    "scale_data": "nas.search.run.lab",
     "scale_family": "nas.scaling.family",
+    "scale_grow": "nas.search.run.lab",
+    "scale_search": "nas.search.run.lab",
+    "scale_shape": "nas.search.run.lab",
+    "scale_trust": "nas.search.run.lab",
+    "scaling_prior": "nas.search.priors",
     "scaling_rule": "nas.scaling.rules",
     "to_frame": "nas.analysis.pareto",
     "train": "nas.training.loop",
@@ -97,6 +110,7 @@ __all__ = [
     "count_cost",
     "export_network",
     "export_training",
+    "family_laws",
     "fit_joint_law",
     "fit_law",
     "front_with_noise",
@@ -111,12 +125,20 @@ __all__ = [
     "plot_curves",
     "plot_front",
     "plot_law",
+    "plot_shape",
     "predicted_seconds",
     "preset",
     "preset_point",
     "realised_networks",
     "run_study",
+    "scale_compare",
+    "scale_data",
     "scale_family",
+    "scale_grow",
+    "scale_search",
+    "scale_shape",
+    "scale_trust",
+    "scaling_prior",
     "scaling_rule",
     "to_frame",
     "train",

@@ -14,6 +14,7 @@ from nas.errors import DataError, UserError
 from nas.fronts.geometry import Array
 from nas.scaling.bands import told_by
 from nas.scaling.crossing import Crossing, crossing
+from nas.scaling.evidence import Evidence
 from nas.scaling.laws import JointLaw, Law, fit_joint_law, fit_law
 from nas.search.evidence import gather
 
@@ -42,7 +43,7 @@ class FamilyLaw:
 
 
 def family_laws(
-    sources: Sequence[str],
+    sources: Sequence[str | Path],
     *,
     cost: str = "flops",
     storage: str | None = None,
@@ -61,10 +62,20 @@ def family_laws(
     Raises:
         UserError: A source cannot be read, or does not tell what is needed.
     """
-    found = [law for source in sources for law in _of_source(source, cost, storage, chance, seed)]
+    found = [law for source in sources for law in _of_source(str(source), cost, storage, chance, seed)]
     names = [law.name for law in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"{twice}: is given twice")
+    return found
+
+
+def laws_of(evidence: Evidence, *, cost: str = "flops", chance: float | None = None, seed: int = 0) -> list[FamilyLaw]:
+    """Return the law of each family of some trainings; the arguments are those of ``family_laws``."""
+    found = []
+    for name, family in evidence.families.items():
+        told = told_by(family, cost=cost)
+        law = fit_law(told.cost, told.error, weights=told.weights, seed=seed, chance=chance)
+        found.append(FamilyLaw(name, law, len(family.networks), told.best))
     return found
 
 
@@ -112,12 +123,8 @@ def _of_source(source: str, cost: str, storage: str | None, chance: float | None
         except UserError as error:
             raise DataError(f"{source}: {error}") from None
     evidence = gather(source, storage=storage if not source.endswith((".csv", ".gz")) else None)
-    found = []
-    for name, family in evidence.families.items():
-        told = told_by(family, cost=cost)
-        law = fit_law(told.cost, told.error, weights=told.weights, seed=seed, chance=chance)
-        found.append(FamilyLaw(f"{stem}: {name}", law, len(family.networks), told.best))
-    return found
+    laws = laws_of(evidence, cost=cost, chance=chance, seed=seed)
+    return [replace(law, name=f"{stem}: {law.name}") for law in laws]
 
 
 def _of_points(given: GivenPoints, stem: str, chance: float | None, seed: int) -> FamilyLaw:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from nas.analysis.findings import findings
+from nas.analysis.growing import told_growth, told_trust
 from nas.analysis.latency import stored_front_latency
 from nas.analysis.looks import tested_networks
 from nas.analysis.pareto import front_with_noise
@@ -94,6 +95,8 @@ def render_report(study: Study) -> str:
         share=format_share,
         latency=latency,
         growth=study.growth(),
+        growing=told_growth(study),
+        trust=told_trust(study),
         image_notes=study.image_notes(),
         count=format_count,
         bytes=format_bytes,

@@ -54,6 +54,9 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
         say(f"  preparing batches took {100 * share:.1f} % of the step time (median trial){held_up(share)}")
     for one in document["searches"]:
         say(f"  {_search_line(one)}")
+    for name, states in document["scaling_studies"].items():
+        counted = ", ".join(f"{count} {state}" for state, count in states.most_common())
+        say(f"  scaling study {study}:{name}: {counted or 'none'}")
     if halved := document["trials_in_micro_batches"]:
         say(f"  {halved} trained in micro-batches because there was not enough memory")
     for name, files in document["disk"].items():
@@ -110,6 +113,9 @@ def _status_document(opened: Study, growth: Growth | None) -> dict[str, Any]:
             }
             for one in searches
         ],
+        "scaling_studies": {
+            name: Counter(trial.state for trial in opened.scaling(name).trials()) for name in opened.scaling_names()
+        },
         "trials_in_micro_batches": sum(trial.micro_batch is not None for trial in trials),
         "disk": asdict(disk_use(opened.weights_folder())),
     }

@@ -12,9 +12,12 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_v
 from nas.architecture.layers import Activation
 from nas.architecture.rows import Whole
 from nas.architecture.space import DIMENSIONS, OddInt, Range, ResolutionRange, SearchSpace, load_space
+from nas.config.prior import Prior
 from nas.errors import ConfigError, UserError
 from nas.schema import Strict, shortened, validate, wrong_value
 
+STARTUP_WITH_PRIOR = 2
+"""Proposals before the sampler starts to learn, where an earlier study has told it something."""
 COEFFICIENTS = ("width", "depth", "resolution")
 
 ValueT = TypeVar("ValueT")
@@ -103,6 +106,24 @@ class PlannedNetwork(Strict):
     squeeze_excitation: bool | None = None
 
 
+class Asked(Strict):
+    """What a planned study was to answer, so that it can be answered again from what was trained.
+
+    Attributes:
+        baseline: The network that grows; of the space of the plan.
+        cost: What doubles.
+        levels: Multiples of the baseline's cost at which shapes are compared.
+        rules: Rules that are compared, as JSON (``nas/scaling/rules.py``).
+        phis: Numbers of doublings at which they are.
+    """
+
+    baseline: PlannedNetwork
+    cost: str = "flops"
+    levels: tuple[PositiveFloat, ...] = ()
+    rules: tuple[str, ...] = ()
+    phis: tuple[float, ...] = ()
+
+
 class SearchConfig(Strict):
     """The ``search`` section: which networks are proposed, how, and how many.
 
@@ -120,12 +141,16 @@ class SearchConfig(Strict):
         squeeze_excitation: Whether blocks end in a squeeze-and-excitation gate: true, false, or a list of both.
         trials: Number of proposals, including infeasible and repeated ones; default 50.
         plan: Networks to train, in this order, in place of a search. A plan may grow at its end.
+        asked: What ``nas scale`` wants to know from a plan; it decides nothing of what is trained.
         sampler: ``pareto`` (the default) learns the accuracy only, because the cost is known. It proposes no network
             twice, and none outside the bounds that are computed (``nas/sampling/pareto.py``). The others are ``tpe``
             (multivariate) and ``random``. With a ``plan`` it is ``planned``.
-        sampler_version: Of ``pareto``: 2 (the default), or 1, which studies keep that were begun with it.
-        startup_trials: Number of proposals before the sampler starts to learn; default 4. They are random for ``tpe``,
-            which needs ten or more, and spread over the cost for ``pareto``.
+        sampler_version: Of ``pareto``: 3 (the default), or 1 or 2, which studies keep that were begun with them.
+        prior: An earlier study of the same parameters on other images, which tells the sampler where to begin: its
+            name, its file, or a table of ``nas table build``. It is read once, at the first run, and kept as the
+            coefficients of a law (``nas/config/prior.py``). Needs version 3 of ``pareto``.
+        startup_trials: Number of proposals before the sampler starts to learn; default 4, with a prior 2. They are
+            random for ``tpe``, which needs ten or more, and spread over the cost for ``pareto``.
         seed: Random seed of the proposals and of every trial's training; default 0.
         halving: Early stopping. Without it, every network within the budget is trained to the end.
         replicates: Further trainings after all proposals; they do not change what is proposed.
@@ -144,8 +169,10 @@ class SearchConfig(Strict):
     squeeze_excitation: OneOrMore[bool] | None = None
     trials: PositiveInt = 50
     plan: tuple[PlannedNetwork, ...] = ()
+    asked: Asked | None = None
     sampler: Literal["pareto", "tpe", "random", "planned"] = "pareto"
-    sampler_version: Literal[1, 2] = 2
+    sampler_version: Literal[1, 2, 3] = 3
+    prior: Prior | str | None = None
     startup_trials: PositiveInt = 4
     seed: int = 0
     halving: Halving | None = None
@@ -167,6 +194,19 @@ class SearchConfig(Strict):
         except UserError as error:
             raise wrong_value("spaces", str(error)) from None
         return {**common, **_planned(given), "spaces": spaces}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _begin_sooner_with_a_prior(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("prior") is not None:
+            return {"startup_trials": STARTUP_WITH_PRIOR, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _prior_is_used(self) -> Self:
+        if self.prior is not None and (self.sampler != "pareto" or self.sampler_version < 3):
+            raise wrong_value("prior", "needs sampler: pareto and sampler_version: 3")
+        return self
 
     @model_validator(mode="after")
     def _ranges_allowed(self) -> Self:
@@ -215,6 +255,12 @@ class SearchConfig(Strict):
             value, values = getattr(network, key), self.dimensions(name).get(key)
             if value is not None and value not in (values or ()):
                 raise ConfigError(f"{key} {value} is not open in {name}; name it in search.{key}")
+
+    @property
+    def known_prior(self) -> Prior:
+        """The prior's coefficients, which a study has that was run; there must be one."""
+        assert isinstance(self.prior, Prior)
+        return self.prior
 
     def dimensions(self, space: str) -> dict[str, tuple[Any, ...]]:
         """Return the dimensions that are open in a space, with the values to choose from."""

@@ -13,15 +13,18 @@ from pydantic import field_validator, model_validator
 
 from nas.architecture.space import Range, SearchSpace
 from nas.config.budget import Budget
+from nas.config.prior import Prior
 from nas.config.search import COEFFICIENTS, SearchConfig, common_range
 from nas.data.sources import PATHS, DataConfig
 from nas.errors import ConfigError
 from nas.schema import Name, Strict, find, read_yaml, validate
 from nas.training.recipe import NEEDS, OPEN, Recipe, without_effect
 
+_TABLES = (".csv", ".gz")
+
 SETTLED: dict[str, tuple[str, ...]] = {
     "data": ("every_class",),
-    "search": ("sampler", "sampler_version", "startup_trials", "repeat_by"),
+    "search": ("sampler", "sampler_version", "prior", "startup_trials", "repeat_by"),
     "recipe": (*OPEN, "flip", "norm_statistics", "ema_warm_up"),
 }
 """Keys that, where a study file leaves them out, stay what they were at the study's first run."""
@@ -100,6 +103,8 @@ def settled(config: StudyConfig, stored: StudyConfig) -> StudyConfig:
     for section, keys in SETTLED.items():
         given, known = getattr(config, section), getattr(stored, section)
         unsaid = [key for key in keys if key not in given.model_fields_set or getattr(given, key) is None]
+        if section == "search" and _is_of(stored.search.prior, given):
+            unsaid.append("prior")
         changed = given.model_copy(update={key: getattr(known, key) for key in unsaid})
         config = config.model_copy(update={section: changed})
     return config.model_copy(update={"search": _as_wide_as_then(config.search, stored.search)})
@@ -127,6 +132,11 @@ def _all_of(search: SearchConfig, key: str) -> Range:
     return common_range([getattr(space, key) for space in search.spaces], key)
 
 
+def _is_of(prior: Prior | str | None, given: SearchConfig) -> bool:
+    """Tell whether a prior was read where a search names it: it is not read again."""
+    return isinstance(prior, Prior) and isinstance(given.prior, str) and prior.source == Path(given.prior).name
+
+
 def earlier_ways(config: StudyConfig, stored: StudyConfig) -> list[str]:
     """Return one phrase for each key in which a study goes on as it began though a new one would not."""
     goes_on = settled(config, stored)
@@ -152,11 +162,13 @@ def _plain(name: str) -> str:
 
 def definition_of(document: dict[str, Any]) -> dict[str, Any]:
     """Return the definition within a study that was written as JSON, perhaps by an earlier version."""
-    left_out = {"search": {"trials", "plan", "replicates"}, "data": set(PATHS)}
+    left_out = {"search": {"trials", "plan", "asked", "replicates"}, "data": set(PATHS)}
     sections = {
         section: {key: value for key, value in document[section].items() if key not in keys}
         for section, keys in left_out.items()
     }
+    if isinstance(prior := sections["search"].get("prior"), dict):
+        sections["search"]["prior"] = Prior.model_validate(prior).digest  # wherever it was read
     return {**{key: value for key, value in document.items() if key != "description"}, **sections}
 
 
@@ -184,6 +196,7 @@ def load_study_config(study: str | Path) -> tuple[StudyConfig, Path]:
     given = read_yaml(path)
     document = {"name": path.stem, **{key: value for key, value in given.items() if value is not None}}  # empty section
     _locate_spaces(document, path.parent)
+    _locate_prior(document, path.parent)
     _require_name(document, path)
     config = validate(StudyConfig, document, source=path)
     return config.model_copy(update={"data": config.data.relative_to(home)}), home / config.name
@@ -216,8 +229,15 @@ def _locate_spaces(document: dict[str, Any], folder: Path) -> None:
         document["search"] = {**search, "spaces": [folder / item if _is_file_name(item) else item for item in named]}
 
 
-def _is_file_name(item: object) -> bool:
-    return isinstance(item, str) and Path(item).suffix in {".yaml", ".yml"}
+def _locate_prior(document: dict[str, Any], folder: Path) -> None:
+    """Join the path of a prior's table or study file to the study's folder; names of studies stay."""
+    search = document.get("search")
+    if isinstance(search, dict) and isinstance(named := search.get("prior"), str) and _is_file_name(named, *_TABLES):
+        document["search"] = {**search, "prior": str(folder / named)}
+
+
+def _is_file_name(item: object, *others: str) -> bool:
+    return isinstance(item, str) and Path(item).suffix in {".yaml", ".yml", *others}
 
 
 def _flatten(value: Any, key: str = "") -> dict[str, Any]:

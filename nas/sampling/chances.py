@@ -45,14 +45,15 @@ class Chances:
             self._bounds.append(self._fitted(points, np.clip(values, -most, most)))
 
     def _fitted(self, points: Array, values: Array) -> GaussianProcess:
+        points = self._dimensions(points)
         process = GaussianProcess(points, values, categorical=self._categorical)
         some = slice(None, None, math.ceil(len(points) / _FITTED_MOST))
         process.parameters = self._fits(points[some], values[some], self._categorical)
         return process
 
     def __call__(self, points: Array) -> Array:
-        """Return the probabilities at points of shape (points, dimensions)."""
-        chances = np.ones(len(points))
+        """Return the probabilities at points of shape (points, dimensions and lines)."""
+        points, chances = self._dimensions(points), np.ones(len(points))
         if self._failing is not None:
             # the mean of ones and zeros is a probability
             chances *= 1 - np.clip(self._failing.predict(points).mean, 0, 1)
@@ -60,6 +61,10 @@ class Chances:
             prediction = process.predict(points)
             chances *= ndtr(-prediction.mean / np.hypot(prediction.std, process.noise))
         return np.maximum(chances, _LEAST)
+
+    def _dimensions(self, points: Array) -> Array:
+        """Leave lines out: a law says nothing of failures and bounds."""
+        return points[:, : len(self._categorical)]
 
 
 def bounds_of(constraints: list[Mapping[str, float]]) -> dict[str, list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -14,7 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.fronts.geometry import Array, front_members, front_steps
 from nas.sampling.points import Parameters, unit, values_at
 
-_CLIP = 0.5  # of the logarithm of an error, above the reference
+Lines: TypeAlias = Callable[[Sequence[Parameters], Array], Array]
+"""Returns what an error's logarithm is linear in, (listed, lines), of candidates whose costs lie in 0 to 1."""
+
+CLIP = 0.5
+"""Of the logarithm of an error, above the reference: what is beyond it is an outlier."""
+MARGIN = 0.05
+"""Between the logarithm of the error of the cheapest members and the reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +158,14 @@ def clipped(costs: Array, log_errors: Array, shares: Array) -> Array:
     cut = log_errors.copy()
     for share in np.unique(shares):
         alike = shares == share
-        cut[alike] = np.minimum(log_errors[alike], reference(costs[alike], log_errors[alike]) + _CLIP)
+        cut[alike] = np.minimum(log_errors[alike], reference(costs[alike], log_errors[alike]) + CLIP)
     return cut
 
 
 def reference(costs: Array, log_errors: Array) -> float:
     """Return the logarithm of the error from which on a point is worth nothing: that of the cheapest members."""
     members = front_members(costs, log_errors)
-    return float(max(np.median(log_errors), log_errors[members].max()) + 0.05)
+    return float(max(np.median(log_errors), log_errors[members].max()) + MARGIN)
 
 
 _LEAST_COST = 1e-300
@@ -203,12 +210,13 @@ class CostScale:
 class Encoder:
     """Parameters as points: ordered ones in 0 to 1, categories as numbers, the logarithms of cost and share of the way.
 
-    The share is a dimension only where some differ.
+    The share is a dimension only where some differ. Behind the dimensions come the lines of a law, where there is one.
     """
 
-    def __init__(self, space: dict[str, BaseDistribution], *, smallest_share: float) -> None:
-        """Keep the distributions of the parameters and the smallest share of the way that is to be encoded."""
+    def __init__(self, space: dict[str, BaseDistribution], *, smallest_share: float, law: Lines | None = None) -> None:
+        """Keep the distributions of the parameters, the smallest share of the way that is to be encoded, and a law."""
         self._space = space
+        self._law = law
         self._log_share = math.log(smallest_share)
         extra = 1 if smallest_share == 1 else 2
         self.categorical = np.array([isinstance(d, CategoricalDistribution) for d in space.values()] + [False] * extra)
@@ -216,7 +224,7 @@ class Encoder:
         self._cost_range = (0.0, 1.0)
 
     def __call__(self, listed: Sequence[Parameters], costs: Array, shares: Array) -> Array:
-        """Return points of shape (listed, dimensions); the first call sets the range of the costs."""
+        """Return points of shape (listed, dimensions and lines); the first call sets the range of the costs."""
         points = np.empty((len(listed), len(self.categorical)))
         for column, (name, distribution) in enumerate(self._space.items()):
             # a parameter that does not apply, as its first value: it makes no difference there
@@ -231,4 +239,4 @@ class Encoder:
         points[:, len(self._space)] = (self._axis(costs) - self._cost_range[0]) / self._cost_range[1]
         if self._log_share:
             points[:, -1] = np.log(shares) / self._log_share
-        return points
+        return points if self._law is None else np.hstack([points, self._law(listed, points[:, len(self._space)])])

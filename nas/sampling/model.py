@@ -11,12 +11,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nas.config.prior import Prior
 from nas.fronts.geometry import Array, front_members, front_steps
 from nas.sampling.candidates import Candidate, Rules
 from nas.sampling.chances import Chances, bounds_of
-from nas.sampling.gaussian_process import GaussianProcess
-from nas.sampling.history import CostScale, Encoder, History, clipped, reference, telling
+from nas.sampling.gaussian_process import GaussianProcess, Prediction
+from nas.sampling.history import CLIP, MARGIN, CostScale, Encoder, History, clipped, reference, telling
 from nas.sampling.improvement import expected_improvement
+from nas.sampling.law import Logs, Mean, positive
 from nas.sampling.points import Parameters
 from nas.sampling.versions import Space, Version
 
@@ -51,11 +53,21 @@ def first_of(count: int, most: int) -> npt.NDArray[np.int_]:
 
 
 class _Seen(NamedTuple):
-    """Values at points, (values, dimensions): the logarithms of their errors, and those without outliers."""
+    """Values at points, (values, dimensions and lines): the logarithms of their errors, and those without outliers."""
 
+    known: list[Parameters]
+    costs: Array
     points: Array
     log_errors: Array
     cut: Array
+
+    def take(self, chosen: list[int]) -> _Seen:
+        """Return only some of the values."""
+        return _Seen([self.known[index] for index in chosen], *(values[chosen] for values in self[1:]))
+
+    def above(self, mean: Mean | None) -> Array:
+        """Return what the values without outliers, (values,), have above a mean."""
+        return self.cut if mean is None else self.cut - mean(self.known, self.costs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +88,36 @@ class Model:
     _sign: float
     _encode: Callable[[Sequence[Parameters], Array], Array]
     _process: GaussianProcess
+    _mean: Mean | None
+    _extends: bool
     _chances: Chances
 
     @classmethod
-    def of(cls, everything: History, rules: Rules, space: Space, *, sign: float, version: Version, fits: Fits) -> Model:
+    def of(
+        cls,
+        everything: History,
+        rules: Rules,
+        space: Space,
+        *,
+        sign: float,
+        version: Version,
+        fits: Fits,
+        prior: Prior | None = None,
+    ) -> Model:
         """Learn from a history of two values or more; the sign of costs to be maximised is -1."""
         history, costs = everything, _costs_of(everything, rules)
         if len(costs) > version.learned_from:
             chosen = telling(sign * costs, version.ranked(history), version.learned_from)
             history, costs = history.take(chosen), costs[chosen]
         shares = (everything if version.first_alone else history).shares
-        encoder = Encoder(space, smallest_share=float(shares.min()))
+        law = Logs(space, prior) if version.knows_law and positive(space) else None
+        encoder = Encoder(space, smallest_share=float(shares.min()), law=law)
 
         def seen(part: History) -> _Seen:
             costs = _costs_of(part, rules)
             points = encoder(part.known, costs, part.shares)
             log_errors = np.log(version.errors(part))
-            return _Seen(points, log_errors, clipped(sign * costs, log_errors, part.shares))
+            return _Seen(part.known, costs, points, log_errors, clipped(sign * costs, log_errors, part.shares))
 
         def encode(listed: Sequence[Parameters], costs: Array) -> Array:
             return encoder(listed, costs, np.ones(len(costs)))
@@ -102,11 +127,13 @@ class Model:
             whole = seen(history)
         else:
             whole = seen(history)
-            indices = first_of(len(costs), version.fitted_most)
-            first = _Seen(*(values[indices] for values in whole))
-        process = GaussianProcess(whole.points, whole.cut, categorical=encoder.categorical)
-        process.parameters = fits(first.points, first.cut, encoder.categorical)
+            first = whole.take(first_of(len(costs), version.fitted_most).tolist())
+        mean = None if prior is None else Mean.of(prior, space, first.known, first.costs, first.cut)
+        process = GaussianProcess(whole.points, whole.above(mean), categorical=encoder.categorical)
+        process.parameters = fits(first.points, first.above(mean), encoder.categorical)
         believed = process.predict(encode(history.known, costs)).mean
+        if mean is not None:
+            believed += mean(history.known, costs)
         running = encode(history.running, np.array([rules.cost_of(parameters) for parameters in history.running]))
         return cls(
             history.known,
@@ -116,6 +143,8 @@ class Model:
             sign,
             encode,
             process.believing(running),
+            mean,
+            law is not None,
             _chances(history, rules, encode, encoder.categorical, version, fits),
         )
 
@@ -128,17 +157,34 @@ class Model:
         """Return what tells the gain that candidates promise, (candidates,), over the costs known and in a pool."""
         costs = np.concatenate([self.costs, [candidate.cost for candidate in pool]])
         scale = CostScale.over(costs, self._sign)
-        steps = front_steps(
-            scale(self.costs), np.exp(self.believed), reference_cost=1.0, reference_error=math.exp(self.limit)
-        )
+        limit = math.exp(self._limit_over(pool))
+        steps = front_steps(scale(self.costs), np.exp(self.believed), reference_cost=1.0, reference_error=limit)
 
         def of(candidates: Sequence[Candidate]) -> Array:
             costs = np.array([candidate.cost for candidate in candidates])
-            points = self._encode([candidate.parameters for candidate in candidates], costs)
-            gains = expected_improvement(steps, scale(costs), self._process.predict(points)) * self._chances(points)
+            listed = [candidate.parameters for candidate in candidates]
+            points = self._encode(listed, costs)
+            gains = expected_improvement(steps, scale(costs), self._log_errors(listed, costs, points))
+            gains = gains * self._chances(points)
             return gains / np.maximum(np.abs(costs), 1e-300) ** thrift if thrift else gains
 
         return of
+
+    def _limit_over(self, pool: Sequence[Candidate]) -> float:
+        """Return the limit, or what is believed of the cheapest candidate where a law says that it is worse.
+
+        The cheapest of all is on every front; a law is sure that it is worse, so nothing else would make it tried.
+        """
+        if not self._extends:
+            return self.limit
+        cheapest = min(pool, key=lambda candidate: self._sign * candidate.cost)
+        costs = np.array([cheapest.cost])
+        found = self._log_errors([cheapest.parameters], costs, self._encode([cheapest.parameters], costs))
+        return min(max(self.limit, float(found.mean[0]) + MARGIN), self.limit + CLIP)
+
+    def _log_errors(self, listed: Sequence[Parameters], costs: Array, points: Array) -> Prediction:
+        found = self._process.predict(points)
+        return found if self._mean is None else Prediction(found.mean + self._mean(listed, costs), found.std)
 
 
 def _costs_of(history: History, rules: Rules) -> Array:

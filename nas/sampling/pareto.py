@@ -22,13 +22,17 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.config.prior import Prior
+from nas.config.search import STARTUP_WITH_PRIOR
 from nas.processes.threads import cpu_threads
 from nas.sampling.candidates import Candidate, Rules, Search, by_parameters, everywhere
 from nas.sampling.history import History
+from nas.sampling.law import misfit, positive, require_shared
 from nas.sampling.model import Fits, Model
 from nas.sampling.points import Parameters, all_points, drawn_points, mutations
 from nas.sampling.versions import VERSIONS
 
+_STARTUP = {False: 4, True: STARTUP_WITH_PRIOR}  # proposals before anything is learned, by whether there is a prior
 _CLIMBS = 8  # times at most, as long as there is a better one
 _STRATA_DRAWN = 1000  # from which the first proposals are chosen
 _FEW = 10  # feasible candidates below which others are climbed to
@@ -58,7 +62,7 @@ class ParetoSampler(BaseSampler):
         cost: Callable[[Parameters], float],
         *,
         seed: int = 0,
-        startup_trials: int = 4,
+        startup_trials: int | None = None,
         thrift: float = 0.0,
         cost_index: int = 1,
         space: Mapping[str, BaseDistribution] | None = None,
@@ -68,7 +72,8 @@ class ParetoSampler(BaseSampler):
         earlier: Sequence[FrozenTrial] = (),
         ignore: Callable[[FrozenTrial], bool] | None = None,
         partial: Callable[[], Mapping[int, Mapping[float, float]]] | None = None,
-        version: int = 2,
+        prior: Prior | None = None,
+        version: int = 3,
     ) -> None:
         """Set how candidates are judged.
 
@@ -77,8 +82,9 @@ class ParetoSampler(BaseSampler):
                 objective. It is given the parameters that a candidate has. A proposal raises ValueError if the cost is
                 not finite, or differs from that of a trial.
             seed: Random seed; together with the number of the trial, it determines each proposal.
-            startup_trials: Number of proposals before anything is learned. They are spread evenly over the logarithm of
-                the cost.
+            startup_trials: Number of proposals before anything is learned; default 4, with a prior 2. They are spread
+                evenly over the logarithm of the cost; with thrift each takes a sixth of its range at most, from the
+                cheapest on.
             thrift: The expected gain of a candidate is divided by its cost to this power. 0 makes the most of each
                 proposal; 1 makes the most of what is spent, if trying a candidate takes as much as its cost.
             cost_index: Which of the study's two objectives is the cost: 0 or 1.
@@ -95,11 +101,16 @@ class ParetoSampler(BaseSampler):
                 values by share of the training, above 0, with 1 for the whole. It is called before each proposal, and
                 replaces the values of the trials that it lists, whatever their state. How a part relates to the whole
                 is learned.
-            version: 2, or 1 for a study that was begun with the first version. That one reads accuracies above 1
-                otherwise than shares, and learns neither conditions nor failures nor measured bounds.
+            prior: What an earlier study tells (``scaling_prior``).
+            version: 3, or 1 or 2 for a study that was begun with that version. The second knows no scaling law. The
+                first also reads accuracies above 1 otherwise than shares, and learns neither conditions nor failures
+                nor measured bounds.
+
+        Raises:
+            ValueError: The version takes no prior.
         """
         self._seed = seed
-        self._startup = startup_trials
+        self._startup = startup_trials if startup_trials is not None else _STARTUP[prior is not None]
         self._thrift = thrift
         self._cost_index = cost_index
         self._space = None if space is None else dict(space)
@@ -107,12 +118,15 @@ class ParetoSampler(BaseSampler):
         self._earlier = tuple(earlier)
         self._ignore = ignore or _none
         self._partial = partial or dict
+        if prior is not None and not VERSIONS[version].knows_law:
+            raise ValueError(f"version {version} of ParetoSampler takes no prior: version 3 does")
+        self._prior = prior
         self._version = VERSIONS[version]
         self._fits = Fits()
         self._asked: dict[int, Parameters] = {}
         self._checked: set[int] = set()
         self._climbs: list[list[Parameters]] = []
-        self._told_exhausted = False
+        self._told_exhausted = self._told_misfit = False
         self._one_at_a_time = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -156,6 +170,8 @@ class ParetoSampler(BaseSampler):
         random = np.random.default_rng(self._seed_of(index, "proposal"))
         others = [self._as_asked(other) for other in self._counting(study) if other.number != trial.number]
         finished = [*self._earlier, *others]
+        if self._prior is not None:
+            self._require_prior(self._prior, space)
         conditions = self._version.conditions(finished, space)
         self._require_known_cost(others, space)
         directions = study.directions
@@ -173,6 +189,13 @@ class ParetoSampler(BaseSampler):
         if chosen is None or search.left == 1:
             self._exhausted(study, nothing=chosen is None, whole=all_points(space) is not None)
         return chosen or {}
+
+    def _require_prior(self, prior: Prior, space: dict[str, BaseDistribution]) -> None:
+        """Raise UserError where a prior knows none of the parameters, and say once where it does not know the same."""
+        require_shared(prior, space)
+        if (apart := misfit(prior, space)) and not self._told_misfit:
+            self._told_misfit = True
+            _LOG.warning(f"ParetoSampler: {prior.named} has other parameters than the study: {apart}")
 
     def _as_asked(self, trial: FrozenTrial) -> FrozenTrial:
         """Return a running trial with what this sampler proposed for it, which may not have been asked for yet."""
@@ -204,12 +227,14 @@ class ParetoSampler(BaseSampler):
         costs = self._version.strata(np.array([candidate.cost for candidate in pool])) * sign
         strata = np.random.default_rng(self._seed).permutation(max(1, self._startup))
         share = (strata[index % len(strata)] + search.random.random()) / len(strata)
-        wanted = costs.min() + share * (costs.max() - costs.min())
+        begins_cheap = self._thrift and positive(search.space)  # for there a law tells of the rest
+        within = min(1.0, self._version.stratum * len(strata)) if begins_cheap else 1.0
+        wanted = costs.min() + within * share * (costs.max() - costs.min())
         return pool[int(np.abs(costs - wanted).argmin())].parameters
 
     def _most_promising(self, search: Search, history: History, sign: float) -> Parameters | None:
         version, space = self._version, search.space
-        model = Model.of(history, self._rules, space, sign=sign, version=version, fits=self._fits)
+        model = Model.of(history, self._rules, space, sign=sign, version=version, fits=self._fits, prior=self._prior)
 
         def beside(parameters: Parameters) -> list[Parameters]:
             return mutations(search.completed(parameters), space, search.random)

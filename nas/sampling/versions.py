@@ -19,7 +19,7 @@ Space = dict[str, BaseDistribution]
 
 
 class Version:
-    """The present one, the second."""
+    """The second."""
 
     drawn = 1000
     """Random candidates of a proposal."""
@@ -35,6 +35,10 @@ class Version:
     """Whether a kernel is fitted to the first values as if there were no others, so that it seldom changes."""
     learns_failures = True
     """Whether failed trials and missed bounds tell something, and few feasible candidates are climbed to."""
+    knows_law = False
+    """Whether errors are lines over the logarithms of parameters and cost, beside what the kernel learns."""
+    stratum = 1.0
+    """Of the range of the costs: what each of the first proposals takes at most, from the cheapest on, with thrift."""
 
     def space(self, ended: Sequence[FrozenTrial]) -> Space:
         """Return the space of a study that tells none."""
@@ -102,4 +106,10 @@ class FirstVersion(Version):
         return history.errors
 
 
-VERSIONS: dict[int, Version] = {1: FirstVersion(), 2: Version()}
+class ThirdVersion(Version):
+    """Has the scaling law as its mean, which tells of dear candidates before any was tried."""
+
+    knows_law, stratum = True, 1 / 6
+
+
+VERSIONS: dict[int, Version] = {1: FirstVersion(), 2: Version(), 3: ThirdVersion()}

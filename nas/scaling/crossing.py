@@ -53,9 +53,9 @@ def crossing(first: Law, second: Law, *, within: tuple[float, float] | None = No
     if within is None:
         costs = np.concatenate([first.points.causes[0], second.points.causes[0]])
         within = float(costs.min()), float(costs.max() * HORIZON)
-    for number, law in enumerate((first, second), start=1):
+    for place, law in (("first", first), ("second", second)):
         if not law.determined:
-            return Crossing("cannot tell", f"law {number} {law.reason}", *within)
+            return Crossing("cannot tell", f"the {place} {law.reason}", *within)
     marks = np.geomspace(*within, _MARKS)
     own, drawn = _signs(first, second, marks)
     everywhere = [float((drawn == sign).all(axis=1).mean()) for sign in (-1, 1)]

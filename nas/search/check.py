@@ -18,6 +18,7 @@ from nas.models.device import describe_device, devices_of, resolve_device
 from nas.scaling.seconds import FEWEST, LeftOut, SecondsModel, fit_seconds, left_out
 from nas.search.bounds import measure_for_budget, require_hands, require_satisfiable
 from nas.search.counting import Counted, Network, count_networks, evenly_spread, expected_trainings
+from nas.search.priors import prior_note, with_prior
 from nas.search.seconds import keep_seconds
 from nas.search.sharing import sharing_of
 from nas.search.storage.seconds import CheckedSeconds
@@ -138,7 +139,7 @@ def check_study(
     """
     given, chosen = find_study(study, storage=storage), resolve_device(device)
     found = given.as_begun()
-    config, dataset = found.config, found.dataset
+    config, dataset = with_prior(found.config, found.database, found.directory), found.dataset
     require_batch(config.recipe, len(dataset.train))
     require_satisfiable(config, dataset)
     counted = count_networks(config, dataset)
@@ -181,6 +182,7 @@ def check_study(
         notes=(
             *dataset.notes,
             *idle_keys(given.config),
+            *filter(None, [prior_note(config)]),
             *_advice(config.recipe, dataset),
             *_halving_advice(config.search),
         ),

@@ -51,6 +51,7 @@ def make_sampler(
             identity=lambda parameters: networks(parameters).digest,
             ignore=counts_for_nothing,
             partial=partial,
+            prior=None if search.prior is None else search.known_prior,
             version=search.sampler_version,
         )
     if search.sampler == "planned":

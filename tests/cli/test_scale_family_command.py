@@ -164,7 +164,7 @@ def test_phis_are_ranges_or_lists(text: str, numbers: tuple[float, ...]) -> None
             ("efficientnet_b0", "--cost", "macs"),
             "unknown cost 'macs'; did you mean 'flops'? known: flops, multiply_adds",
         ),
-        (("efficientnet_b0", "--cost", "train_seconds"), "nothing here predicts the training time"),
+        (("efficientnet_b0", "--cost", "train_seconds"), "nothing tells how long networks train; begin with"),
         (("efficientnet_b0", "--multiple", "0"), "'--multiple'"),
         (("efficientnet_b0", "--width", "2"), "--width does not apply: efficientnet_b0 is a preset"),
         (("efficientnet_b0", "--storage", "sqlite:///a.db"), "--storage does not apply: efficientnet_b0 is no trial"),

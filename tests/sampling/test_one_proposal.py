@@ -70,7 +70,7 @@ def test_each_proposal_is_drawn_anew() -> None:
 
 
 @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
-@pytest.mark.parametrize(("version", "expected"), [(1, SPACE), (2, FINE)])
+@pytest.mark.parametrize(("version", "expected"), [(1, SPACE), (2, FINE), (3, FINE)])
 def test_without_a_space_it_is_what_ended_trials_had(
     state: TrialState, version: int, expected: dict[str, BaseDistribution]
 ) -> None:
@@ -123,7 +123,7 @@ def test_proposals_do_not_depend_on_the_unit_of_the_cost(startup_trials: int) ->
     assert proposals[0] == proposals[1] == proposals[2]
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_the_more_thrift_the_cheaper(version: int) -> None:
     study = study_of(3)
     for family in ("plain", "deep"):  # the ends are known
@@ -161,12 +161,14 @@ def test_of_very_many_values_those_are_learned_from_that_tell_most(
     known: str, sign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
-    monkeypatch.setattr(VERSIONS[2], "learned_from", 5, raising=False)
+    monkeypatch.setattr(VERSIONS[3], "learned_from", 5, raising=False)
     monkeypatch.setattr(model, "telling", lambda *arguments: told.append(arguments) or [0, 2, 3, 5, 6])
     learned: list[Array] = []
     believing = GaussianProcess.believing
     monkeypatch.setattr(
-        GaussianProcess, "believing", lambda self, points: learned.append(self._points) or believing(self, points)
+        GaussianProcess,
+        "believing",
+        lambda self, points: learned.append(self._points.dimensions) or believing(self, points),
     )
     study = optuna.create_study(directions=["maximize", known])
     study.add_trials(study_of(8).trials)
@@ -252,13 +254,13 @@ def with_wrong_cost(told: float, known: float, version: int) -> tuple[optuna.Stu
     return study, ParetoSampler(lambda parameters: known, space=SPACE, version=version)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("told", "known"), [(1 + 1e-7, 1.0), (1e9 + 100, 1e9), (1e-13, 0.0)])
 def test_costs_are_equal_but_for_rounding(told: float, known: float, version: int) -> None:
     assert ask(*with_wrong_cost(told, known, version))
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("told", "known"), [(1 + 1e-5, 1.0), (1e-3, 0.0), (2e-9, 1e-9)])
 def test_a_cost_that_differs_is_found_behind_trials_that_tell_none(told: float, known: float, version: int) -> None:
     with pytest.raises(ValueError, match="objective 1 of trial 2 was"):

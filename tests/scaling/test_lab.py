@@ -11,63 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from pretended import STUDY, pretend
 
-from nas.architecture.cost import count_cost
-from nas.architecture.serialization import architecture_from_json
-from nas.architecture.spec import Architecture
+import nas
 from nas.executors import inline
-from nas.executors.task import Ended, EpochDone, Task, Tell
-from nas.records import Epoch
+from nas.executors.task import Task
 from nas.search.run.start import run_study
 from nas.search.study import open_study
 
-STUDY: dict[str, Any] = {
-    "data": {"digits": True, "limit": 400},
-    "search": {
-        "spaces": ["resnet_small"],
-        "width": {"min": 0.5, "max": 2.0, "step": 0.25},
-        "depth": {"min": 0.5, "max": 2.0, "step": 0.5},
-        "resolution": {"min": 12, "max": 32, "step": 4},
-        "trials": 12,
-        "sampler": "random",
-    },
-    "recipe": {"epochs": 2, "batch_size": 64},
-}
 TABLE = Path(__file__).parents[2] / "studies/results/scaling_table/table_cifar10.csv.gz"
-NOISE = 0.002
 SEARCHED = 20
-
-
-def truth(architecture: Architecture) -> float:
-    """Return the error of a network: least where width grows with the square root of the resolution, at 3 blocks."""
-    blocks = sum(len(stage.blocks) for stage in architecture.stages)
-    width = architecture.stages[-1].blocks[0].branches[0][0].channels / 64  # type: ignore[attr-defined]
-    place = np.log2([width, blocks / 6, architecture.resolution / 24])
-    size = 2 * place[0] + place[1] + 2 * place[2]
-    shape = (place[0] - 0.5 * place[2]) ** 2 + (place[1] - 0.25 * place[2]) ** 2
-    return float(0.3 * 2 ** (-0.15 * size) * (1 + 0.5 * shape))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _all_instant() -> Iterator[list[Task]]:
     """Let trainings take no time, and return those that were made."""
-    made = list[Task]()
-
-    def work(task: Task, dataset: Any, *, device: Any, tell: Tell, stop: Any) -> bool:
-        made.append(task)
-        epochs, images = task.recipe["epochs"], len(dataset.train)
-        error = truth(architecture_from_json(task.architecture)) * (epochs / 2) ** -0.1 * (images / 320) ** -0.2
-        accuracy = 1 - error + NOISE * float(np.random.default_rng(task.seed).normal())
-        seconds = 1e-8 * count_cost(architecture_from_json(task.architecture)).flops
-        curve = tuple(Epoch(n + 1, 1.0, 0.5, 1.0, accuracy, seconds / epochs) for n in range(epochs))
-        for epoch in curve:
-            tell(EpochDone(task.key, epoch))
-        tell(Ended(False, curve, "nothing", seconds, None, 0.0, np.zeros(80, np.int64), task.key))
-        return True
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inline, "work", work)
-        yield made
+        yield pretend(patch)
 
 
 @pytest.fixture
@@ -117,8 +77,8 @@ def test_shape_finds_what_is_best_and_trains_nothing_twice(
     again = json.loads(nas_command("scale", "shape", study, *GROWS, "--seeds", "2", "--json").out)
     assert again == answer
     assert len(instant) == answer["trainings"]
-    status = nas_command("status", f"{study}:shape").out
-    assert f"trials: {answer['networks']} trained" in status
+    assert f"trials: {answer['networks']} trained" in nas_command("status", f"{study}:shape").out
+    assert f"scaling study {study}:shape: {answer['networks']} trained" in nas_command("status", study).out
 
 
 def test_an_interrupted_sweep_is_continued_to_the_same_answer(
@@ -139,7 +99,7 @@ def test_an_interrupted_sweep_is_continued_to_the_same_answer(
     monkeypatch.setattr(inline, "work", interrupted)
     stopped = nas_command("scale", "shape", other / "lab.yaml", *asked)
     assert stopped.code == 130
-    assert "Continue with: nas scale shape" in stopped.err
+    assert f"Continue with: nas scale shape {other / 'lab.yaml'} {' '.join(GROWS)}" in stopped.err
     monkeypatch.setattr(inline, "work", work)
     assert nas_command("scale", "shape", other / "lab.yaml", *asked).out == whole
 
@@ -237,7 +197,7 @@ def test_a_table_tells_without_training(space: str, nas_command: Callable[..., A
     ("command", "complaint"),
     [
         (("shape", "STUDY"), "has no trained network to grow yet: run it with nas search, or name a baseline"),
-        (("shape", "STUDY", "--levels", "2"), "--levels: '2' must be two or more multiples of the cost"),
+        (("shape", "STUDY", "--levels", "2"), "--levels: '2' must be 2 or more multiples of the cost"),
         (("shape", "STUDY", *GROWS, "--cost", "latency"), "unknown cost 'latency'"),
         (
             ("shape", "STUDY", *GROWS, "--baseline", "3"),
@@ -251,7 +211,7 @@ def test_a_table_tells_without_training(space: str, nas_command: Callable[..., A
         (("compare", "STUDY", *GROWS, "--rules", "growth"), "unknown rule 'growth'"),
         (("compare", "STUDY", *GROWS, "--phi", "30"), "no rule makes a larger network that the space allows"),
         (("trust", "STUDY", "--times", "1"), "--times: a multiple of the epochs must be at least 2"),
-        (("data", "STUDY", "--parts", "1"), "--parts: '1' must be three or more shares of the images"),
+        (("data", "STUDY", "--parts", "1"), "--parts: '1' must be 3 or more shares of the images"),
         (("grow", "STUDY", "--to", "soon"), "--to: 'soon' is no budget; write for example 4x"),
         (("grow", "STUDY", "--to", "4x"), "has no trained network yet"),
         (("grow", "TABLE", "--to", "8h"), "is a table, to which no training can be added; name a study"),
@@ -267,3 +227,25 @@ def test_bad_input_is_one_line(
     (line,) = refused.err.strip().splitlines()
     assert complaint in line
     assert not instant
+
+
+def test_the_lab_as_functions(study: Path, instant: list[Task], nas_command: Callable[..., Any]) -> None:
+    ran = nas.run_study(study)
+    point = nas.load_space("resnet_small")
+    grows = nas.Point(point, width=0.75, depth=1.0, resolution=16, num_classes=10, in_channels=1)
+    shaped = nas.scale_shape(ran, grows, seeds=2)
+    assert all(shaped.best.determined.values())
+    compared = nas.scale_compare(study, ["depth", "compound"], grows, phis=[1], seeds=2)
+    assert {one.rule for one in compared.grown} == {"depth", "compound"}
+    (trusted,) = nas.scale_trust(ran, times=[2], networks=8)
+    assert len(trusted.bands) == 1
+    grown = nas.scale_grow(study, "2x")
+    made = len(instant)
+    assert all(nas.scale_shape(ran, grows, train=False).best.determined.values())
+    assert len(instant) == made
+    timed = nas_command("scale", "family", f"{study}#0", "--cost", "train_seconds", "--phi", "0:1", "--exact", "--json")
+    first, second = json.loads(timed.out)["members"]
+    assert second["train_seconds"] == pytest.approx(2 * first["train_seconds"], rel=0.3)
+    assert grown.network.cost.flops > 0
+    with pytest.raises(ValueError, match="is no budget"):
+        nas.scale_grow(TABLE, "much")

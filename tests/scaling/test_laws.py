@@ -351,4 +351,4 @@ def test_laws_that_do_not_meet_are_told_apart_and_others_are_not() -> None:
     same = fit_law(COSTS, noisy(COSTS, 0.002, 2))
     assert crossing(low, same).answer == "cannot tell"
     none = fit_law(COSTS[:3], truth(COSTS[:3]))
-    assert crossing(low, none).reason == "law 2 needs at least 5 different costs; there are 3"
+    assert crossing(low, none).reason == "the second needs at least 5 different costs; there are 3"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import TINY
 
-from nas.config.search import PlannedNetwork
+from nas.config.search import Asked, PlannedNetwork
 from nas.config.study import StudyConfig
 from nas.errors import ConfigError, StudyError
 from nas.executors import inline
@@ -156,3 +156,20 @@ def test_a_plan_can_stand_in_a_study_file(tmp_path: Path, nas_command: Callable[
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({key: document[key] for key in document if key != "name"}))
     assert nas_command("search", tmp_path / "mine.yaml", "--device", "cpu").code == 0
     assert points(find_study(tmp_path / "mine.yaml").trials()) == WHOLE[1:2]
+
+
+def test_what_a_plan_was_asked_is_kept_and_decides_nothing() -> None:
+    config = planned(PLAN)
+
+    def asked(*levels: float) -> StudyConfig:
+        question = Asked(baseline=config.search.plan[0], levels=levels)
+        return config.model_copy(update={"search": config.search.model_copy(update={"asked": question})})
+
+    assert asked(1, 2).definition() == config.definition()
+    for levels in ((1, 2), (1, 2, 4)):  # of an equal plan
+        with run_study(asked(*levels), trials=0):
+            pass
+        with open_study(config) as study:
+            stored = study.stored_config()
+        assert stored is not None and stored.search.asked is not None
+        assert stored.search.asked.levels == levels and stored.search.plan == config.search.plan

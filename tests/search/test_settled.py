@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nas.architecture.space import Range
+from nas.config.prior import Prior
 from nas.config.study import EARLIER, SETTLED, WIDENED, StudyConfig, config_from_json, earlier_ways, settled
 from nas.search.run.events import Noted
 from nas.search.run.start import run_study
@@ -49,6 +50,7 @@ def test_a_key_left_out_stays_and_a_key_given_counts(section: str, key: str) -> 
     other |= {
         "repeat_by": "raw",
         "sampler_version": 1,
+        "prior": Prior(slopes={"width": -0.1}, cost=-0.2, covariance=((1.0, 0.0), (0.0, 1.0))),
         "sampler": "random",
         "norm_statistics": "running",
         "ema_warm_up": False,

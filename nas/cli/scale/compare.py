@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, parsed, print_json, split_integers
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, parsed, print_json, split_integers
 from nas.cli.output import say
 from nas.cli.scale.running import (
     Baseline,
@@ -17,7 +17,6 @@ from nas.cli.scale.running import (
     Space,
     Width,
     Workers,
-    begun,
     chosen_baseline,
     make_run,
 )
@@ -26,7 +25,7 @@ from nas.errors import ConfigError
 if TYPE_CHECKING:
     from nas.scaling.rules import Rule
     from nas.scaling.trust import Trust
-    from nas.search.lab.compare import Comparison, Grown
+    from nas.search.lab.compare import Comparison
 
 
 def compare(
@@ -60,19 +59,20 @@ def compare(
     from nas.search.lab.compare import ask_comparison
     from nas.search.lab.source import open_source
     from nas.search.lab.studies import part_name
+    from nas.search.run.lab import begun
 
     phis = [value for value in parsed("--phi", phi, parse_phis) if value != 0]
     chosen = parse_rules(rules)
     console = make_console(stderr=as_json)
     with open_source(study, storage=storage) as opened:
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
-        run = make_run(console, workers=workers, device=device, command=command_line("scale", "compare", study))
+        run = make_run(console, workers=workers, device=device)
         name = part_name(opened.opened, "compare", grows)
         found = ask_comparison(begun(opened, device=device), grows, chosen, phis, name=name, seeds=seeds, run=run)
     if as_json:
         print_json(_comparison_document(found))
         return
-    for line in verdicts(found):
+    for line in found.verdicts:
         say(line)
     console.print(comparison_table(found.grown, width=console.width))
     say(f"Off is how far the cost is from the promised one; ! marks more than 10 %. {found.noise}")
@@ -104,7 +104,7 @@ def trust(
         raise ConfigError("--times: a multiple of the epochs must be at least 2, for example 2,4")
     console = make_console(stderr=as_json)
     with open_source(study, storage=storage) as opened:
-        run = make_run(console, workers=workers, device=device, command=command_line("scale", "trust", study))
+        run = make_run(console, workers=workers, device=device)
         answers = ask_trust(opened, times=factors, networks=networks, seeds=seeds, run=run)
     if as_json:
         print_json([_trust_document(answer) for answer in answers])
@@ -131,25 +131,6 @@ def parse_rules(text: str) -> list[Rule]:
     if len(set(names)) < len(names):
         raise ConfigError(f"--rules: two rules have one name: {', '.join(names)}")
     return found
-
-
-def verdicts(found: Comparison) -> list[str]:
-    """Return one sentence for each phi: which rule is best, and who is within noise of it."""
-    lines = []
-    for phi in sorted({one.member.phi for one in found.grown if one.member.phi}):
-        here = [one for one in found.grown if one.member.phi == phi and one.trained is not None]
-        best = next((one for one in here if one.best), None)
-        if best is None:
-            continue
-        near = [one.rule for one in here if one.within_noise and one.trained != best.trained]
-        others = f"; within noise of it: {', '.join(near)}" if near else "; no other is within noise of it"
-        lines.append(f"At {2**phi:g} times the cost {best.rule} is best: {_accuracy(best)}{others}.")
-    return lines
-
-
-def _accuracy(one: Grown) -> str:
-    spread = "" if one.std is None else f" ± {100 * one.std:.1f}"
-    return f"{100 * one.mean:.1f}{spread} %"
 
 
 def _comparison_document(found: Comparison) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,10 +26,14 @@ from nas.cli.scale.baseline import baseline_of
 from nas.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nas.architecture.cost import Cost
     from nas.architecture.point import Point
     from nas.scaling.costs import CostKind
     from nas.scaling.family import Member
     from nas.scaling.rules import Rule
+    from nas.scaling.seconds import SecondsModel
 
 MOST_MEMBERS = 200
 """Networks of one family; more are a mistake."""
@@ -104,10 +109,12 @@ def family(
         activation=activation,
         squeeze_excitation=squeeze_excitation,
     )
-    phis, kind = parsed("--phi", phi, parse_phis), _cost_kind(cost)
+    phis, law = parsed("--phi", phi, parse_phis), _seconds_law(baseline, storage)
+    kind = _cost_kind(cost, law)
     grown = scaling_rule(rule, **given_options(alpha=alpha, beta=beta, gamma=gamma))
     start = baseline_of(baseline, options, storage)
-    members = scale_family(start, grown, phis, kind=kind, exact=exact, multiple=multiple)
+    seconds = None if law is None else _seconds_of(law)
+    members = scale_family(start, grown, phis, kind=kind, exact=exact, multiple=multiple, seconds=seconds)
     pixels = multiple or default_multiple(start, grown)
     if as_json:
         print_json(_document(start, grown.doubling(kind), kind, members, exact=exact, multiple=pixels))
@@ -139,12 +146,32 @@ def parse_phis(text: str) -> tuple[float, ...]:
     return tuple(round(first + index * step, 9) for index in range(int((last - first) / step + 1e-9) + 1))
 
 
-def _cost_kind(name: str) -> CostKind:
-    from nas.scaling.costs import TRAIN_SECONDS, cost_kind
+def _seconds_law(baseline: str, storage: str | None) -> SecondsModel | None:
+    """Return how long networks train in the study whose trial a family begins with; None where nothing tells it."""
+    if "#" not in baseline or Path(baseline).exists():
+        return None
+    from nas.cli.trial import named_trial
+    from nas.search.seconds import seconds_law
 
-    if name == TRAIN_SECONDS:
-        raise ConfigError("--cost train_seconds: nothing here predicts the training time; give another cost")
-    return cost_kind(name)
+    with named_trial(baseline, storage) as (study, _):
+        return seconds_law(study)
+
+
+def _seconds_of(law: SecondsModel) -> Callable[[Cost], float]:
+    return lambda cost: law.predict(cost.flops, cost.activations)  # type: ignore[return-value]  # arrays for arrays
+
+
+def _cost_kind(name: str, law: SecondsModel | None) -> CostKind:
+    from nas.scaling.costs import TRAIN_SECONDS, cost_kind, train_seconds
+
+    if name != TRAIN_SECONDS:
+        return cost_kind(name)
+    if law is None:
+        raise ConfigError(
+            "--cost train_seconds: nothing tells how long networks train; begin with a trial of a study (STUDY#N) that"
+            " has trained five networks, or that nas check has timed"
+        )
+    return train_seconds(_seconds_of(law), flops=law.flops, activations=law.activations)
 
 
 def _document(

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, parsed, print_json
 from nas.cli.output import say
-from nas.cli.scale.running import Baseline, Depth, Resolution, Seeds, Source_, Space, Width, Workers, make_run
-from nas.errors import StudyError
+from nas.cli.scale.running import (
+    Baseline,
+    Depth,
+    Resolution,
+    Seeds,
+    Source_,
+    Space,
+    Width,
+    Workers,
+    make_run,
+    parse_numbers,
+)
 
 if TYPE_CHECKING:
-    from nas.scaling.costs import CostKind
     from nas.search.lab.data import DataAnswer
     from nas.search.lab.grow import GrownNetwork
-    from nas.search.lab.source import Source
-
-
-class Budget(NamedTuple):
-    """A budget as it was typed: so many times the dearest trained network, FLOPs, or seconds of training."""
-
-    amount: float
-    unit: Literal["times", "flops", "seconds"]
 
 
 def grow(
@@ -48,32 +49,28 @@ def grow(
     """Tell the network to take at a budget that was never tried, and what to expect of it. Trains nothing."""
     from nas.cli.progress import make_console
     from nas.files import refuse_folder
+    from nas.search.lab.grow import ask_budget, parse_budget
+    from nas.search.lab.source import open_source
 
     budget = parsed("--to", to, parse_budget)
     if output is not None:
         refuse_folder(output)
     console = make_console(stderr=as_json)
-    with console.status("asking the trainings"):
-        from nas.search.lab.grow import ask_growth, family_to_grow
-        from nas.search.lab.source import open_source
-
-        with open_source(source, storage=storage) as opened:
-            family = family_to_grow(opened, space)
-            kind = _kind(opened, budget)
-            amount = budget.amount * max(n.flops for n in family.networks) if budget.unit == "times" else budget.amount
-            found = ask_growth(opened, family, amount, kind=kind)
+    with console.status("asking the trainings"), open_source(source, storage=storage) as opened:
+        found = ask_budget(opened, budget, space=space)
     if output is not None:
         from nas.architecture.serialization import architecture_to_json
         from nas.files import write_whole
 
         write_whole(output, lambda: architecture_to_json(found.network.architecture).encode())
     if as_json:
-        print_json(_document(found, kind))
+        print_json(_document(found))
         return
-    for line in told(found, kind):
+    for line in told(found):
         say(line)
     if output is not None:
-        say(f"Network: {output}  ({command_line('train', output, '--study', source)})")
+        data = () if source.endswith((".csv", ".gz")) else ("--data", source)
+        say(f"Network: {output}  ({command_line('train', output, *data)})")
 
 
 def data(
@@ -103,7 +100,7 @@ def data(
     from nas.search.lab.data import ask_data
     from nas.search.lab.source import open_source
 
-    shares = parsed("--parts", parts, parse_parts)
+    shares = parsed("--parts", parts, _parts)
     console = make_console(stderr=as_json)
     with open_source(study, storage=storage) as opened:
         named = [value for value in (baseline, space, width, depth, resolution) if value is not None]
@@ -112,7 +109,7 @@ def data(
             if named
             else None
         )
-        run = make_run(console, workers=workers, device=device, command=command_line("scale", "data", study))
+        run = make_run(console, workers=workers, device=device)
         found = ask_data(opened, baseline=grows, networks=networks, parts=shares, seeds=seeds, run=run)
     if as_json:
         print_json(_data_document(found))
@@ -121,70 +118,16 @@ def data(
     console.print(parts_table(found, width=console.width))
 
 
-def parse_budget(text: str) -> Budget:
-    """Read a budget such as ``4x``, ``20M`` or ``8h``.
-
-    Raises:
-        ValueError: It is none.
-    """
-    from nas.units import parse_count, parse_seconds
-
-    word = text.strip()
-    try:
-        if word.endswith(("x", "×")):
-            times = float(word[:-1])
-            if not 0 < times < 1e9:
-                raise ValueError
-            return Budget(times, "times")
-        if word.endswith(("s", "m", "h")):
-            return Budget(parse_seconds(word), "seconds")
-        flops = parse_count(word)
-    except ValueError:
-        flops = 0
-    if not flops:
-        raise ValueError(f"{text!r} is no budget; write for example 4x (times the FLOPs), 20M (FLOPs) or 8h (training)")
-    return Budget(float(flops), "flops")
+def _parts(text: str) -> tuple[float, ...]:
+    return parse_numbers(text, fewest=3, most=1.0, what="shares of the images", example="0.25,0.5,1")
 
 
-def parse_parts(text: str) -> tuple[float, ...]:
-    """Read shares such as ``0.25,0.5,1``.
-
-    Raises:
-        ValueError: They are none, or fewer than three.
-    """
-    try:
-        parts = tuple(sorted({float(word) for word in text.split(",")}))
-    except ValueError:
-        parts = ()
-    if len(parts) < 3 or not 0 < parts[0] <= parts[-1] <= 1:
-        raise ValueError(f"{text!r} must be three or more shares of the images, such as 0.25,0.5,1")
-    return parts
-
-
-def _kind(source: Source, budget: Budget) -> CostKind:
-    from nas.scaling.costs import FLOPS, train_seconds
-    from nas.search.seconds import seconds_law
-
-    if budget.unit != "seconds":
-        return FLOPS
-    law = seconds_law(source.opened)
-    if law is None:
-        raise StudyError(
-            f"--to: nothing tells yet how long networks of {source.name} train; run nas check, or give FLOPs"
-        )
-    return train_seconds(
-        lambda cost: law.predict(cost.flops, cost.activations),  # type: ignore[arg-type, return-value]
-        flops=law.flops,
-        activations=law.activations,
-    )
-
-
-def told(found: GrownNetwork, kind: CostKind) -> list[str]:
+def told(found: GrownNetwork) -> list[str]:
     """Return what was found, sentence by sentence."""
     from nas.units import format_count, format_seconds
 
     point, cost = found.network.point, found.network.cost
-    shown = f"{format_seconds(found.network.amount)} of training, " if kind.name == "train_seconds" else ""
+    shown = f"{format_seconds(found.network.amount)} of training, " if found.cost == "train_seconds" else ""
     shown += f"{format_count(cost.flops)} FLOPs"
     off = 100 * (found.network.amount / found.target - 1)
     lines = [
@@ -204,7 +147,7 @@ def told(found: GrownNetwork, kind: CostKind) -> list[str]:
     return [*lines, *(f"To be surer: {line}." for line in found.advice)]
 
 
-def _document(found: GrownNetwork, kind: CostKind) -> dict[str, Any]:
+def _document(found: GrownNetwork) -> dict[str, Any]:
     point, cost = found.network.point, found.network.cost
     return {
         "space": point.space.name,
@@ -215,7 +158,7 @@ def _document(found: GrownNetwork, kind: CostKind) -> dict[str, Any]:
         "flops": cost.flops,
         "params": cost.params,
         "activations": cost.activations,
-        "cost": kind.name,
+        "cost": found.cost,
         "target": found.target,
         "amount": found.network.amount,
         "times_dearest": found.times,

@@ -71,7 +71,8 @@ def law(
     if as_json:
         print_json(_document(kind, found, crossed, costs))
         return
-    from nas.cli.tables.laws import crossing_text, forms_table, law_text, predictions_table
+    from nas.analysis.law_sentences import crossing_text, law_text
+    from nas.cli.tables.laws import forms_table, predictions_table
 
     for each in found:
         console.print(law_text(each, kind), soft_wrap=True, markup=False, highlight=False)
@@ -140,7 +141,7 @@ def _document(kind: str, found: list[FamilyLaw], crossed: list[Any], costs: tupl
 
 
 def _predictions(family: FamilyLaw, costs: tuple[float, ...] | None) -> list[dict[str, float]]:
-    from nas.cli.tables.laws import predicted
+    from nas.analysis.law_sentences import predicted
 
     if not family.law.determined:
         return []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.cli.options import refuse_typed, shown_search
+from nas.cli.options import command_line, refuse_typed, shown_search
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,9 +39,11 @@ TRAINING = ("--seeds", "--workers", "--device")
 """Options that only apply where something is trained."""
 
 
-def make_run(console: Console, *, workers: int, device: str, command: str) -> Run:
+def make_run(console: Console, *, workers: int, device: str) -> Run:
     """Return what runs a scaling study and shows how it goes."""
     from nas.search.run.start import run_study
+
+    command = command_line(*sys.argv[1:])  # with all that was typed: other options may mean other networks
 
     def run(study: Study) -> Study:
         planned = study.missing_trials()
@@ -48,17 +51,6 @@ def make_run(console: Console, *, workers: int, device: str, command: str) -> Ru
             return run_study(study, workers=workers, device=device, on_event=show)
 
     return run
-
-
-def begun(source: Source, *, device: str) -> Source:
-    """Return a source whose study has been begun, so that scaling studies have its settled recipe and images."""
-    from dataclasses import replace
-
-    from nas.search.run.start import run_study
-
-    if source.study is None or source.study.was_run():
-        return source
-    return replace(source, study=run_study(source.study, trials=0, device=device))
 
 
 def chosen_baseline(
@@ -77,3 +69,18 @@ def chosen_baseline(
         refuse_typed("--baseline", *TRAINING, unless=False, reason=f"{source.name} is a table")
         return source.nearest(space=space, width=width, depth=depth, resolution=resolution)
     return baseline_of(source.opened, number=baseline, space=space, width=width, depth=depth, resolution=resolution)
+
+
+def parse_numbers(text: str, *, fewest: int, most: float, what: str, example: str) -> tuple[float, ...]:
+    """Read different numbers above zero, separated by commas, and return them in rising order.
+
+    Raises:
+        ValueError: They are none, fewer than ``fewest``, or one is above ``most``.
+    """
+    try:
+        numbers = tuple(sorted({float(word) for word in text.split(",")}))
+    except ValueError:
+        numbers = ()
+    if len(numbers) < fewest or not 0 < numbers[0] <= numbers[-1] <= most:
+        raise ValueError(f"{text!r} must be {fewest} or more {what}, separated by commas, such as {example}")
+    return numbers

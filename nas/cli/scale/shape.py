@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, command_line, parsed, print_json, refuse_typed
+from nas.cli.options import AsJson, Device, Storage, parsed, print_json, refuse_typed
 from nas.cli.output import say
 from nas.cli.scale.running import (
     Baseline,
@@ -18,18 +18,15 @@ from nas.cli.scale.running import (
     Space,
     Width,
     Workers,
-    begun,
     chosen_baseline,
     make_run,
+    parse_numbers,
 )
 from nas.files import refuse_folder
 
 if TYPE_CHECKING:
     from nas.scaling.simplex import Simplex
     from nas.search.lab.shape import ShapeAnswer
-
-TIMES = 8.0
-"""Multiple of the cost at which other rules are judged."""
 
 
 def shape(
@@ -68,21 +65,21 @@ def shape(
     from nas.search.lab.shape import ask_shape
     from nas.search.lab.source import open_source
     from nas.search.lab.studies import part_name
+    from nas.search.run.lab import begun
 
     for path in (output, rule):
         if path is not None:
             refuse_folder(path)
-    multiples = () if levels is None else parsed("--levels", levels, parse_levels)
+    multiples = () if levels is None else parsed("--levels", levels, _levels)
     kind = cost_kind(cost)
     console = make_console(stderr=as_json)
     with open_source(source, storage=storage) as opened:
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
-        command = command_line("scale", "shape", source)
         training = train and opened.table is None
         refuse_typed("--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
-        run = make_run(console, workers=workers, device=device, command=command) if training else None
+        run = make_run(console, workers=workers, device=device) if training else None
         opened = begun(opened, device=device) if training else opened
-        name = "shape" if opened.table is not None else part_name(opened.opened, "shape", grows)
+        name = part_name(opened.study, "shape", grows)
         answer = ask_shape(opened, grows, name=name, levels=multiples, seeds=seeds, kind=kind, run=run)
     if output is not None:
         from nas.analysis.plots import write_figure
@@ -124,9 +121,10 @@ def search(
     They are spread over the shares, and trained as a study of their own: STUDY:search.
     """
     from nas.cli.progress import make_console
-    from nas.search.lab.shape import ask_doubling
+    from nas.search.lab.shape import ask_doubling, known_rules
     from nas.search.lab.source import open_source
     from nas.search.lab.studies import part_name
+    from nas.search.run.lab import begun
 
     if output is not None:
         refuse_folder(output)
@@ -135,16 +133,15 @@ def search(
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
         training = train and opened.table is None
         refuse_typed("--networks", "--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
-        command = command_line("scale", "search", source)
-        run = make_run(console, workers=workers, device=device, command=command) if training else None
+        run = make_run(console, workers=workers, device=device) if training else None
         opened = begun(opened, device=device) if training else opened
-        name = "search" if opened.table is not None else part_name(opened.opened, "search", grows)
+        name = part_name(opened.study, "search", grows)
         answer = ask_doubling(opened, grows, name=name, networks=networks, seeds=seeds, run=run)
     if output is not None:
         from nas.analysis.plots import write_figure
         from nas.analysis.shape_plots import plot_simplex
 
-        write_figure(plot_simplex(answer, _known_rules()), output)
+        write_figure(plot_simplex(answer, known_rules()), output)
     if as_json:
         print_json(_shares_document(answer))
         return
@@ -158,29 +155,14 @@ def search(
         say(f"Figure: {output}  (open it in a browser)")
 
 
-def parse_levels(text: str) -> tuple[float, ...]:
-    """Read multiples of a cost such as ``1,2,4``.
-
-    Raises:
-        ValueError: They are none, or fewer than two.
-    """
-    try:
-        levels = tuple(sorted({float(word) for word in text.split(",")}))
-    except ValueError:
-        levels = ()
-    if len(levels) < 2 or not 0 < levels[0] <= levels[-1] < 1e6:
-        raise ValueError(f"{text!r} must be two or more multiples of the cost, separated by commas, such as 1,2,4")
-    return levels
-
-
-def _known_rules() -> dict[str, Any]:
-    from nas.scaling.rules import compound, fast
-
-    return {"EfficientNet's rule": compound(), "fast scaling": fast()}
+def _levels(text: str) -> tuple[float, ...]:
+    return parse_numbers(text, fewest=2, most=1e6, what="multiples of the cost", example="1,2,4")
 
 
 def _placed(answer: Simplex) -> dict[str, Any]:
-    return {name: answer.place(rule) for name, rule in _known_rules().items()}
+    from nas.search.lab.shape import known_rules
+
+    return {name: answer.place(rule) for name, rule in known_rules().items()}
 
 
 def _shares_document(answer: Simplex) -> dict[str, Any]:
@@ -199,10 +181,12 @@ def _shares_document(answer: Simplex) -> dict[str, Any]:
 
 
 def _document(answer: ShapeAnswer) -> dict[str, Any]:
+    from nas.search.lab.shape import TIMES, known_rules
+
     best = answer.best
-    penalties = {name: best.penalty(rule, times=TIMES) for name, rule in _known_rules().items()}
+    penalties = {name: best.penalty(rule, times=TIMES) for name, rule in known_rules().items()}
     return {
-        "sentence": sentence_of(answer),
+        "sentence": answer.sentence,
         "cost": best.surface.cost.name,
         "baseline": answer.baseline.architecture().name,
         "factors": {name: interval._asdict() for name, interval in best.factors.items()},
@@ -226,18 +210,11 @@ def _document(answer: ShapeAnswer) -> dict[str, Any]:
     }
 
 
-def sentence_of(answer: ShapeAnswer) -> str:
-    """Return the answer with what EfficientNet's rule would cost."""
-    from nas.scaling.rules import compound
-
-    return f"{answer.best.sentence}; {answer.best.penalty(compound(), times=TIMES).told('EfficientNet’s rule', TIMES)}"
-
-
 def _print(answer: ShapeAnswer, width: int) -> None:
     from nas.cli.progress import make_console
     from nas.cli.tables.shapes import shape_table
 
-    say(_capital(sentence_of(answer)) + ".")
+    say(_capital(answer.sentence) + ".")
     make_console().print(shape_table(answer.best, width=width))
     noise = answer.evidence.noise
     say(

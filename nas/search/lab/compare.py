@@ -9,15 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from nas.architecture.point import Point
+from nas.config.search import Asked
 from nas.errors import ConfigError, StudyError
 from nas.fronts.noise import Noise
 from nas.scaling.costs import FLOPS, CostKind
 from nas.scaling.evidence import TrainedNetwork
 from nas.scaling.family import Member, scale_family
-from nas.scaling.rules import Rule
+from nas.scaling.rules import Rule, rule_to_json
 from nas.search.lab.shape import Run
 from nas.search.lab.source import Source
-from nas.search.lab.studies import planned_study
+from nas.search.lab.studies import planned, planned_study
 
 MATCHED = 0.1
 """Share by which the cost of a member may differ from the promised one; what differs more is marked."""
@@ -52,6 +53,12 @@ class Grown(NamedTuple):
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
     @property
+    def accuracy(self) -> str:
+        """Mean accuracy and standard deviation in words."""
+        spread = "" if self.std is None else f" ± {100 * self.std:.1f}"
+        return "not trained" if self.trained is None else f"{100 * self.mean:.1f}{spread} %"
+
+    @property
     def matched(self) -> bool:
         """Whether the cost is near to the promised one."""
         return abs(self.member.drift) <= 100 * MATCHED
@@ -71,6 +78,20 @@ class Comparison(NamedTuple):
     grown: tuple[Grown, ...]
     noise: Noise
     left_out: tuple[str, ...]
+
+    @property
+    def verdicts(self) -> list[str]:
+        """One sentence for each phi: which rule is best, and who is within noise of it."""
+        lines = []
+        for phi in sorted({one.member.phi for one in self.grown if one.member.phi}):
+            here = [one for one in self.grown if one.member.phi == phi and one.trained is not None]
+            best = next((one for one in here if one.best), None)
+            if best is None:
+                continue
+            near = [one.rule for one in here if one.within_noise and one.trained != best.trained]
+            others = f"; within noise of it: {', '.join(near)}" if near else "; no other is within noise of it"
+            lines.append(f"At {2**phi:g} times the cost {best.rule} is best: {best.accuracy}{others}.")
+        return lines
 
 
 def compare_members(
@@ -100,16 +121,19 @@ def ask_comparison(
     name: str = "compare",
     seeds: int = 3,
     kind: CostKind = FLOPS,
-    run: Run,
+    run: Run | None = None,
 ) -> Comparison:
-    """Train the networks of rules at matched cost, and return what they gave.
+    """Train the networks of rules at matched cost where that is wanted, and return what they gave.
 
     Raises:
         UserError: No rule makes a network that the space allows.
     """
     members, left_out = compare_members(baseline, rules, (0.0, *phis), kind=kind)
-    points = {member.architecture.digest: member.point for made in members.values() for member in made}
-    run(planned_study(source.opened, name, list(points.values()), seeds=seeds))
+    if run is not None:
+        points = {member.architecture.digest: member.point for made in members.values() for member in made}
+        told = tuple(map(rule_to_json, rules))
+        asked = Asked(baseline=planned(baseline), cost=kind.name, rules=told, phis=tuple(phis))
+        run(planned_study(source.opened, name, list(points.values()), seeds=seeds, asked=asked))
     evidence = source.evidence()
     trained = {network.digest: network for network in evidence.networks}
     return Comparison(baseline, _judged(members, trained, evidence.noise), evidence.noise, tuple(left_out))

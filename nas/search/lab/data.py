@@ -100,6 +100,18 @@ def ask_data(
     for number, study in part_studies(source, points, parts=parts, seeds=seeds).items():
         evidence = evidence_for(run(study))
         trained[number] = evidence.only(n for n in evidence.networks if n.digest in digests)
+    dearest = max(float(count_cost(point.architecture()).flops) for point in points)
+    return law_of_parts(trained, images=len(source.opened.dataset.train), flops=dearest)
+
+
+def law_of_parts(trained: dict[int, Evidence], *, images: int, flops: float) -> DataAnswer:
+    """Return what trainings on parts of the images tell.
+
+    Args:
+        trained: By number of training images.
+        images: Number of all training images.
+        flops: Of the dearest network.
+    """
     rows = [(network, number) for number, evidence in trained.items() for network in evidence.networks]
     law = fit_joint_law(
         np.array([network.flops for network, _ in rows], float),
@@ -107,8 +119,7 @@ def ask_data(
         np.array([network.error for network, _ in rows]),
         weights=np.array([len(network.accuracies) for network, _ in rows], float),
     )
-    dearest = max(float(count_cost(point.architecture()).flops) for point in points)
-    return DataAnswer(law, len(source.opened.dataset.train), dearest, trained)
+    return DataAnswer(law, images, flops, trained)
 
 
 def _best_points(source: Source, baseline: Point | None, count: int) -> list[Point]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from nas.architecture.point import Point
 from nas.errors import ConfigError, StudyError
 from nas.fronts.geometry import Array
 from nas.scaling.bands import told_by
-from nas.scaling.costs import FLOPS, CostKind
+from nas.scaling.costs import FLOPS, TRAIN_SECONDS, CostKind, train_seconds
 from nas.scaling.effective import Ruler
 from nas.scaling.evidence import Evidence
 from nas.scaling.laws import Law, fit_law
@@ -22,6 +22,8 @@ from nas.scaling.shape import BestShape, best_shape
 from nas.scaling.surface import FEWEST, Interval, fit_surface
 from nas.search.lab.shape import column_of
 from nas.search.lab.source import Source
+from nas.search.seconds import seconds_law
+from nas.units import parse_count, parse_seconds
 
 TOLERANCES = (0.02, 0.05, 0.1, 0.2)
 """Shares by which the cost of the network may miss the budget: the first that has a network is taken."""
@@ -29,11 +31,19 @@ _NEAR = 1.0
 """Octaves beyond the dearest trained network up to which the surface is believed where no law is determined."""
 
 
+class Budget(NamedTuple):
+    """A budget as it was typed: so many times the dearest trained network, FLOPs, or seconds of training."""
+
+    amount: float
+    unit: Literal["times", "flops", "seconds"]
+
+
 class GrownNetwork(NamedTuple):
     """A network for a budget.
 
     Attributes:
         network: To take.
+        cost: Name of the cost that was asked for.
         target: Cost that was asked for.
         times: Multiple of the dearest trained network's cost.
         error: Expected share of wrong answers and its interval; None where it cannot be told.
@@ -45,6 +55,7 @@ class GrownNetwork(NamedTuple):
     """
 
     network: Realised
+    cost: str
     target: float
     times: float
     error: Interval | None
@@ -53,6 +64,46 @@ class GrownNetwork(NamedTuple):
     best: BestShape | None
     law: Law
     advice: tuple[str, ...]
+
+
+def parse_budget(text: str) -> Budget:
+    """Read a budget such as ``4x``, ``20M`` or ``8h``.
+
+    Raises:
+        ValueError: It is none.
+    """
+    word = text.strip()
+    try:
+        if word.endswith(("x", "×")):
+            times = float(word[:-1])
+            if not 0 < times < 1e9:
+                raise ValueError
+            return Budget(times, "times")
+        if word.endswith(("s", "m", "h")):
+            return Budget(parse_seconds(word), "seconds")
+        flops = parse_count(word)
+    except ValueError:
+        flops = 0
+    if not flops:
+        raise ValueError(f"{text!r} is no budget; write for example 4x (times the FLOPs), 20M (FLOPs) or 8h (training)")
+    return Budget(float(flops), "flops")
+
+
+def ask_budget(source: Source, budget: Budget, *, space: str | None = None) -> GrownNetwork:
+    """Return the network for a budget.
+
+    Args:
+        source: A study that has been run, or a table.
+        budget: What may be spent.
+        space: Family to grow; default: that of the most accurate network.
+
+    Raises:
+        StudyError: Nothing was trained of that family, or nothing tells how long networks train.
+        ConfigError: The space has no network of that cost.
+    """
+    family = family_to_grow(source, space)
+    times = max(network.flops for network in family.networks) if budget.unit == "times" else 1.0
+    return ask_growth(source, family, budget.amount * times, kind=_kind(source, budget))
 
 
 def family_to_grow(source: Source, space: str | None) -> Evidence:
@@ -93,7 +144,23 @@ def ask_growth(source: Source, family: Evidence, target: float, *, kind: CostKin
     law = _law(source, family, kind)
     error, by, why_not = _expected(law, measured, network, place, target / max(costs))
     return GrownNetwork(
-        network, target, target / max(costs), error, why_not, by, best, law, tuple(_advice(best, law, error))
+        network, kind.name, target, target / max(costs), error, why_not, by, best, law, tuple(_advice(best, law, error))
+    )
+
+
+def _kind(source: Source, budget: Budget) -> CostKind:
+    """Return the cost that a budget is in."""
+    if budget.unit != "seconds":
+        return FLOPS
+    law = seconds_law(source.opened)
+    if law is None:
+        raise StudyError(
+            f"--to: nothing tells yet how long networks of {source.name} train; run nas check, or give FLOPs"
+        )
+    return train_seconds(
+        lambda cost: law.predict(cost.flops, cost.activations),  # type: ignore[arg-type, return-value]
+        flops=law.flops,
+        activations=law.activations,
     )
 
 
@@ -147,7 +214,7 @@ def _nearest(start: Point, place: Array, target: float, kind: CostKind) -> Reali
 
 def _law(source: Source, family: Evidence, kind: CostKind) -> Law:
     """Return how the error of the family's best networks follows the cost."""
-    told = told_by(family, cost="seconds" if kind.name == "train_seconds" else column_of(kind))
+    told = told_by(family, cost="seconds" if kind.name == TRAIN_SECONDS else column_of(kind))
     study = source.table.study if source.table is not None else source.opened.config
     classes = source.point(family.networks[0]).num_classes
     chance = 1 - 1 / classes if study.recipe.metric == "accuracy" else None

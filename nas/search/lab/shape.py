@@ -9,18 +9,19 @@ import numpy as np
 
 from nas.architecture.cost import count_cost
 from nas.architecture.point import Point
-from nas.config.search import COEFFICIENTS
+from nas.config.search import COEFFICIENTS, Asked
 from nas.errors import ConfigError, StudyError
 from nas.scaling.costs import FLOPS, CostKind
 from nas.scaling.effective import Ruler
 from nas.scaling.evidence import Evidence
 from nas.scaling.realised import realised_networks
+from nas.scaling.rules import Rule, compound, fast
 from nas.scaling.shape import BestShape, best_shape
 from nas.scaling.simplex import Simplex, simplex, simplex_points
 from nas.scaling.star import LEVELS, Candidate, StarPlan, star_plan
 from nas.scaling.surface import FEWEST, cost_plane, fit_surface
 from nas.search.lab.source import Source
-from nas.search.lab.studies import planned_study
+from nas.search.lab.studies import planned, planned_study
 from nas.search.study import Study
 from nas.units import format_count
 
@@ -29,6 +30,8 @@ WITHIN = 1.6
 SAME_COST = (0.02, 0.05, 0.1)
 """Shares by which networks of twice the cost may differ from it: the first that leaves enough is taken."""
 
+TIMES = 8.0
+"""Multiple of the cost at which other rules are judged."""
 SLACK = 0.3
 """How far below 0 a share of theirs may be: without such networks a best share near 0 could not be told."""
 
@@ -50,6 +53,16 @@ class ShapeAnswer(NamedTuple):
     best: BestShape
     evidence: Evidence
     plan: StarPlan | None
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one sentence, with what EfficientNet's rule would cost."""
+        return f"{self.best.sentence}; {self.best.penalty(compound(), times=TIMES).told('EfficientNet’s rule', TIMES)}"
+
+
+def known_rules() -> dict[str, Rule]:
+    """Return the rules that others have published, by what people call them."""
+    return {"EfficientNet's rule": compound(), "fast scaling": fast()}
 
 
 def plan_shape(baseline: Point, *, levels: Sequence[float] = LEVELS, kind: CostKind = FLOPS) -> StarPlan:
@@ -112,7 +125,8 @@ def ask_shape(
     if run is not None:
         levels = levels or LEVELS
         plan = plan_shape(baseline, levels=levels, kind=kind)
-        run(planned_study(source.opened, name, points_of(plan, baseline), seeds=seeds))
+        asked = Asked(baseline=planned(baseline), cost=kind.name, levels=tuple(levels))
+        run(planned_study(source.opened, name, points_of(plan, baseline), seeds=seeds, asked=asked))
     first, family = kind.of(count_cost(baseline.architecture())), source.family(baseline)
     if levels:
         low, high = first * min(levels) / WITHIN, first * max(levels) * WITHIN
@@ -182,7 +196,8 @@ def ask_doubling(
     """
     if run is not None:
         points = doubled_networks(baseline, count=networks)
-        run(planned_study(source.opened, name, points, seeds=seeds))
+        asked = Asked(baseline=planned(baseline))
+        run(planned_study(source.opened, name, points, seeds=seeds, asked=asked))
     flops = 2 * count_cost(baseline.architecture()).flops
     family = source.family(baseline)
     near = family.only(n for n in family.networks if flops / WITHIN <= n.flops <= flops * WITHIN)

@@ -15,7 +15,7 @@ from nas.architecture.point import Point
 from nas.architecture.space import DIMENSIONS, SearchSpace
 from nas.architecture.spec import Architecture
 from nas.config.budget import Budget
-from nas.config.search import COEFFICIENTS, PlannedNetwork, SearchConfig
+from nas.config.search import COEFFICIENTS, Asked, PlannedNetwork, SearchConfig
 from nas.data.sources import DataConfig
 from nas.errors import StudyError
 from nas.records import TrialRecord
@@ -112,6 +112,7 @@ def planned_study(
     seeds: int = 1,
     recipe: Recipe | None = None,
     data: DataConfig | None = None,
+    asked: Asked | None = None,
 ) -> Study:
     """Return the scaling study that trains some networks; those that an earlier run planned stay in front.
 
@@ -122,10 +123,11 @@ def planned_study(
         seeds: Trainings of each.
         recipe: In place of the study's.
         data: In place of the study's.
+        asked: What it is for, kept with it.
     """
     space = points[0].space
     ranges = {key: {"min": getattr(space, key).min, "max": getattr(space, key).max} for key in COEFFICIENTS}
-    wanted = [PlannedNetwork(width=p.width, depth=p.depth, resolution=p.resolution) for p in points]
+    wanted = list(map(planned, points))
     stored = scaling_study(study, name, study.config).stored_config()
     plan = dict.fromkeys((*(stored.search.plan if stored is not None else ()), *wanted))
     search = SearchConfig.model_validate(
@@ -133,6 +135,7 @@ def planned_study(
             **ranges,
             "spaces": [space],
             "plan": tuple(plan),
+            "asked": asked,
             "trials": len(plan),
             "sampler": "planned",
             "seed": study.config.search.seed,
@@ -151,8 +154,15 @@ def planned_study(
     return scaling_study(study, name, config)
 
 
-def part_name(study: Study, kind: str, point: Point) -> str:
+def planned(point: Point) -> PlannedNetwork:
+    """Return a network as plans have it."""
+    return PlannedNetwork(width=point.width, depth=point.depth, resolution=point.resolution)
+
+
+def part_name(study: Study | None, kind: str, point: Point) -> str:
     """Return what a scaling study of a kind is called: where a study has several families each has its own."""
+    if study is None:
+        return kind
     if len(study.config.search.spaces) == 1 and not any(getattr(study.config.search, key) for key in DIMENSIONS):
         return kind
     words = "-".join("".join(c if c.isalnum() else " " for c in point.space.name.lower()).split())

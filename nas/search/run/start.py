@@ -23,6 +23,7 @@ from nas.models.device import describe_device, devices_of
 from nas.processes.interrupts import Interrupts
 from nas.search.alike import TrainedElsewhere
 from nas.search.bounds import require_hands, require_memory, require_rungs, require_satisfiable
+from nas.search.priors import prior_note, with_prior
 from nas.search.run.clock import HandClock
 from nas.search.run.coordinator import Coordinator
 from nas.search.run.events import Event, ImagesLoaded, Noted
@@ -152,7 +153,7 @@ def _open(found: Study, given: Study, emit: Callable[[Event], None], waiting: Pa
     emit(ImagesLoaded(begun.dataset))
     if note := mirror_note(given.config.data, begun.dataset, given.config.recipe):
         told.append(note)
-    told += idle_keys(given.config)
+    told += [*idle_keys(given.config), *filter(None, [prior_note(begun.config)])]
     if ways := earlier_ways(given.config, begun.config):
         told.append(f"this study goes on as it began: {'; '.join(ways)}")
     for line in told:
@@ -223,7 +224,9 @@ def _begin(study: Study) -> tuple[Study, list[str]]:
         The study as it was begun, and what cannot be told of its images.
     """
     store, dataset, earlier = study.store, study.dataset, study.as_begun()  # another may have begun it just now
-    config = _complete(study.config, dataset) if earlier is study else earlier.config
+    config = with_prior(earlier.config, study.database, study.directory)
+    if earlier is study:
+        config = _complete(config, dataset)
     labels, images = dataset.validation.labels, dataset.identity
     told = retry_creation(lambda: store.register(config, images=images, val_labels=labels, notes=dataset.notes))
     begun = study.settled(config, dataset.fingerprint)

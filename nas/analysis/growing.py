@@ -1,0 +1,138 @@
+"""The report's section on growth: what the scaling studies of a study have told. It trains nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from nas.analysis.law_sentences import crossing_text, law_text
+from nas.analysis.laws import crossings, laws_of
+from nas.analysis.plots import as_html
+from nas.errors import UserError
+from nas.search.lab.source import Source
+from nas.search.lab.stored import scaling_studies, stored_comparison, stored_data, stored_doubling, stored_shape
+from nas.search.lab.trust import stored_trust
+from nas.search.study import Study
+
+if TYPE_CHECKING:
+    from nas.search.lab.compare import Grown
+
+KINDS = ("shape", "search", "compare", "data")
+"""Scaling studies that the section tells of; trust stands beside the front."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One answer.
+
+    Attributes:
+        title: Above it.
+        sentences: The answer, one paragraph each.
+        figure: As HTML; empty where there is none.
+        grown: Networks of rules, for a table.
+    """
+
+    title: str
+    sentences: tuple[str, ...]
+    figure: str = ""
+    grown: tuple[Grown, ...] = ()
+
+
+def told_growth(study: Study) -> list[Told]:
+    """Return what is known of how the networks of a study should grow; nothing where it was never asked.
+
+    What cannot be told says so, and why.
+    """
+    asked = {kind: list(scaling_studies(study, kind)) for kind in KINDS}
+    if not any(asked.values()):
+        return []
+    source = Source(study, None, study.name)
+    answers: list[tuple[str, Callable[[], Told]]] = []
+    for kind, tell in (("shape", _shape), ("search", _shares), ("compare", _comparison)):
+        for name, scaling in asked[kind]:
+            answers.append((_titled(kind, name, scaling), partial(tell, source, scaling)))
+    answers.append(("How accuracy follows cost", partial(_laws, source)))
+    if asked["data"]:
+        answers.append(("More images or a larger network?", partial(_images, source)))
+    return [_answered(title, tell) for title, tell in answers]
+
+
+def told_trust(study: Study) -> list[str]:
+    """Return how far the short trainings of a study are known to tell the order of longer ones, a sentence each."""
+    if not any(scaling_studies(study, "trust")):
+        return []
+    try:
+        found = stored_trust(Source(study, None, study.name))
+    except UserError as error:  # nothing was trained longer yet
+        return [f"Cannot tell yet whether longer trainings have the same order: {error}."]
+    return [f"Against {answer.long}: {answer.sentence}." for answer in found]
+
+
+_TITLES = {
+    "shape": "The best shape at each cost",
+    "search": "The shares of the first doubling",
+    "compare": "Rules compared",
+}
+
+
+def _titled(kind: str, name: str, scaling: Study) -> str:
+    """Return the title of an answer, with the family where several have one."""
+    return _TITLES[kind] if name == kind else f"{_TITLES[kind]}: {scaling.config.search.spaces[0].name}"
+
+
+def _answered(title: str, tell: Callable[[], Told]) -> Told:
+    try:
+        return replace(tell(), title=title)
+    except UserError as error:
+        return Told(title, (f"Cannot tell: {error}.",))
+
+
+def _shape(source: Source, scaling: Study) -> Told:
+    from nas.analysis.shape_plots import plot_shape
+
+    answer = stored_shape(source, scaling)
+    networks, trainings = len(answer.evidence.networks), int(answer.evidence.trainings.sum())
+    by = (
+        f"It grows from {answer.baseline.architecture().name}. By {networks} networks and {trainings} trainings;"
+        " intervals hold with a probability of 90 %."
+    )
+    figure = plot_shape(answer.best, replace(answer.evidence, source=source.name))
+    return Told("", (_sentence(answer.sentence), by), as_html(figure))
+
+
+def _shares(source: Source, scaling: Study) -> Told:
+    from nas.analysis.shape_plots import plot_simplex
+    from nas.search.lab.shape import known_rules
+
+    answer = stored_doubling(source, scaling)
+    return Told("", (_sentence(answer.sentence),), as_html(plot_simplex(answer, known_rules())))
+
+
+def _comparison(source: Source, scaling: Study) -> Told:
+    found = stored_comparison(source, scaling)
+    left_out = (f"Left out: {line}." for line in found.left_out)
+    first = next(one for one in found.grown if not one.member.phi)  # of all rules
+    baseline = first._replace(rule="baseline", best=False, within_noise=False)
+    grown = (baseline, *(one for one in found.grown if one.member.phi))
+    return Told("", (*found.verdicts, *left_out, str(found.noise)), grown=grown)
+
+
+def _laws(source: Source) -> Told:
+    from nas.analysis.scaling_plots import plot_law
+
+    laws = laws_of(source.evidence())
+    sentences = [law_text(law, "flops") for law in laws]
+    sentences += [crossing_text(*pair, "flops") for pair in crossings(laws) if pair[2].answer != "cannot tell"]
+    figure = plot_law(laws).update_layout(showlegend=True)  # it says what the points are, of one family too
+    return Told("", tuple(sentences), as_html(figure))
+
+
+def _images(source: Source) -> Told:
+    answer = stored_data(source)
+    return Told("", () if answer is None else (_sentence(answer.sentence()),))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
