@@ -2,8 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# the tests start many processes, and each would compile nas anew
+export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help install quickstart test lint endurance mutants benchmark clean
+.PHONY: help install quickstart test lint style types tests endurance mutants benchmark clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,8 +14,10 @@ help:  ## list the targets
 # the stamp is older than the files that decide what is installed: install again
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) torch
+	$(PIP) -e '.[dev]'
+	# pip compiles on one core, and the tests of all packages too; some files are for other versions of Python
+	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 	touch $@
 
 install: $(VENV)/installed  ## create .venv with everything you need to use and develop nas
@@ -21,12 +26,19 @@ quickstart: install  ## run the study of handwritten digits and write its report
 	$(BIN)/nas search studies/digits.yaml
 	$(BIN)/nas report studies/digits.yaml
 
-lint: install  ## run ruff and mypy
+lint: style types  ## run ruff and mypy
+
+style: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install
 	$(BIN)/mypy
 
-test: lint  ## run lint, type checks and tests, and require enough coverage
+test: style  ## run lint, type checks and tests, and require enough coverage
+	$(MAKE) --no-print-directory -j 2 types tests  # mypy has use for one core only
+
+tests: install
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 2 --dist worksteal
 	$(BIN)/coverage combine --quiet

@@ -26,7 +26,7 @@ REFERENCES = list(csv.DictReader(GOLDEN.read_text().splitlines()))
 
 @pytest.mark.endurance
 @given(architectures())
-@settings(max_examples=scaled(20, 400))
+@settings(max_examples=scaled(12, 400))
 def test_counted_cost_equals_the_measured_one_by_section(architecture: Architecture) -> None:
     model = build_model(architecture)
     assert measure_cost(model, architecture) == count_cost(architecture)
@@ -35,7 +35,7 @@ def test_counted_cost_equals_the_measured_one_by_section(architecture: Architect
 
 @pytest.mark.endurance
 @given(strange_architectures())
-@settings(max_examples=scaled(50, 1000))
+@settings(max_examples=scaled(30, 1000))
 def test_any_block_costs_what_is_measured(architecture: Architecture) -> None:
     assert measure_cost(build_model(architecture), architecture) == count_cost(architecture)
 
@@ -54,7 +54,7 @@ def test_more_classes_than_features_take_memory_too() -> None:
 
 @pytest.mark.endurance
 @given(architectures())
-@settings(max_examples=scaled(20, 400))
+@settings(max_examples=scaled(8, 400))
 def test_multiply_adds_are_half_of_torchs_own_count(architecture: Architecture) -> None:
     with torch.device("meta"):
         model = build_model(architecture).eval()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,25 @@ from pretended import STUDY, pretend
 import nas
 from nas.executors import inline
 from nas.executors.task import Task
+from nas.search.run.start import run_study
 from nas.search.study import open_study
 
 TABLE = Path(__file__).parents[2] / "studies/results/scaling_table/table_cifar10.csv.gz"
+SEARCHED = 20
 
 
-@pytest.fixture(autouse=True)
-def instant(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
+@pytest.fixture(scope="module", autouse=True)
+def _all_instant() -> Iterator[list[Task]]:
     """Let trainings take no time, and return those that were made."""
-    return pretend(monkeypatch)
+    with pytest.MonkeyPatch.context() as patch:
+        yield pretend(patch)
+
+
+@pytest.fixture
+def instant(_all_instant: list[Task]) -> list[Task]:
+    """Return the trainings that a test makes."""
+    _all_instant.clear()
+    return _all_instant
 
 
 @pytest.fixture
@@ -31,6 +42,21 @@ def study(tmp_path: Path) -> Path:
     path = tmp_path / "lab.yaml"
     path.write_text(yaml.safe_dump(STUDY))
     return path
+
+
+@pytest.fixture(scope="module")
+def _searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("searched") / "lab.yaml"
+    path.write_text(yaml.safe_dump(STUDY))
+    run_study(path, trials=SEARCHED).close()
+    return path
+
+
+@pytest.fixture
+def searched(_searched: Path, tmp_path: Path) -> Path:
+    """Return the file of a copy of a study that has been searched."""
+    shutil.copytree(_searched.parent, tmp_path / "searched")
+    return tmp_path / "searched" / "lab.yaml"
 
 
 GROWS = ("--width", "0.75", "--depth", "1", "--resolution", "16")
@@ -58,7 +84,8 @@ def test_shape_finds_what_is_best_and_trains_nothing_twice(
 def test_an_interrupted_sweep_is_continued_to_the_same_answer(
     study: Path, nas_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, instant: list[Task]
 ) -> None:
-    whole = nas_command("scale", "shape", study, *GROWS, "--json").out
+    asked = (*GROWS, "--levels", "1,2", "--json")
+    whole = nas_command("scale", "shape", study, *asked).out
     other = tmp_path / "other"
     other.mkdir()
     (other / "lab.yaml").write_text(study.read_text())
@@ -70,11 +97,11 @@ def test_an_interrupted_sweep_is_continued_to_the_same_answer(
         return work(task, *rest, **more)
 
     monkeypatch.setattr(inline, "work", interrupted)
-    stopped = nas_command("scale", "shape", other / "lab.yaml", *GROWS, "--json")
+    stopped = nas_command("scale", "shape", other / "lab.yaml", *asked)
     assert stopped.code == 130
     assert f"Continue with: nas scale shape {other / 'lab.yaml'} {' '.join(GROWS)}" in stopped.err
     monkeypatch.setattr(inline, "work", work)
-    assert nas_command("scale", "shape", other / "lab.yaml", *GROWS, "--json").out == whole
+    assert nas_command("scale", "shape", other / "lab.yaml", *asked).out == whole
 
 
 def test_the_found_rule_is_a_file_that_other_commands_take(
@@ -114,45 +141,43 @@ def test_the_found_rule_is_a_file_that_other_commands_take(
 
 def test_the_triangle_of_shares_is_searched(study: Path, nas_command: Callable[..., Any]) -> None:
     grows = ("--width", "1", "--depth", "1.5", "--resolution", "24")
-    answer = json.loads(nas_command("scale", "search", study, *grows, "--networks", "25", "--json").out)
+    answer = json.loads(nas_command("scale", "search", study, *grows, "--networks", "16", "--json").out)
     assert sum(share["value"] for share in answer["shares"].values()) == pytest.approx(1)
     assert answer["rules"].keys() == {"EfficientNet's rule", "fast scaling"}
     trials = open_study(f"{study}:search").trials()
     flops = [trial.flops for trial in trials if trial.state == "trained"]
-    assert len(flops) >= 15
+    assert len(flops) >= 10
     assert max(flops) / min(flops) < 1.25
 
 
 def test_trust_compares_with_longer_trainings(
-    study: Path, nas_command: Callable[..., Any], instant: list[Task]
+    study: Path, searched: Path, nas_command: Callable[..., Any], instant: list[Task]
 ) -> None:
     refused = nas_command("scale", "trust", study)
     assert (refused.code, len(refused.err.splitlines())) == (2, 1)
     assert "has no trained network yet" in refused.err
-    assert nas_command("search", study).code == 0
-    made = len(instant)
-    (answer,) = json.loads(nas_command("scale", "trust", study, "--times", "2", "--networks", "10", "--json").out)
-    assert {task.recipe["epochs"] for task in instant[made:]} == {4}
+    assert not instant
+    (answer,) = json.loads(nas_command("scale", "trust", searched, "--times", "2", "--networks", "10", "--json").out)
+    assert {task.recipe["epochs"] for task in instant} == {4}
     assert answer["together"][2][0] > 0.8  # tau
     assert "the order of 2 epochs holds" in answer["sentence"]
 
 
-def test_images_or_a_larger_network(study: Path, nas_command: Callable[..., Any], instant: list[Task]) -> None:
-    assert nas_command("search", study, "--trials", "20").code == 0
-    answer = json.loads(nas_command("scale", "data", study, "--seeds", "3", "--json").out)
+def test_images_or_a_larger_network(searched: Path, nas_command: Callable[..., Any], instant: list[Task]) -> None:
+    answer = json.loads(nas_command("scale", "data", searched, "--seeds", "2", "--networks", "3", "--json").out)
     assert {one["images"] for one in answer["networks"]} == {40, 80, 160, 320}
+    assert {len(one["accuracies"]) for one in answer["networks"]} == {2}
     by_images = {one["images"]: np.mean(one["accuracies"]) for one in answer["networks"]}
     assert by_images[320] > by_images[40]
     assert answer["determined"] or answer["reason"].startswith("needs")
 
 
-def test_the_network_for_a_budget_never_tried(study: Path, nas_command: Callable[..., Any], tmp_path: Path) -> None:
-    assert nas_command("search", study, "--trials", "30").code == 0
-    dearest = max(trial.flops for trial in open_study(study).trials())
-    found = json.loads(nas_command("scale", "grow", study, "--to", "2x", "--json", "-o", tmp_path / "n.json").out)
+def test_the_network_for_a_budget_never_tried(searched: Path, nas_command: Callable[..., Any], tmp_path: Path) -> None:
+    dearest = max(trial.flops for trial in open_study(searched).trials())
+    found = json.loads(nas_command("scale", "grow", searched, "--to", "2x", "--json", "-o", tmp_path / "n.json").out)
     assert found["flops"] == pytest.approx(2 * dearest, rel=0.05)
     assert json.loads((tmp_path / "n.json").read_text())["resolution"] == found["resolution"]
-    by_time = nas_command("scale", "grow", study, "--to", f"{2e-8 * dearest}s")
+    by_time = nas_command("scale", "grow", searched, "--to", f"{2e-8 * dearest}s")
     assert by_time.code == 0, by_time.err
     assert "of training" in by_time.out
 

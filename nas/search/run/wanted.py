@@ -65,16 +65,16 @@ def next_repeat(study: Study) -> WantedRepeat | None:
     search, store = study.config.search, study.store
     if search.replicates is None:
         return None
-    wanted = wanted_repeats(search.replicates, store.trials(), store.repeats(), _networks(study))
+    wanted = wanted_repeats(search.replicates, store.trials(), store.repeats(), _networks(study, search.replicates))
     if not wanted:
         return None
     trial, repeat = wanted[0]
     return WantedRepeat(trial, repeat, trial_seed(search.seed, trial.digest, repeat))
 
 
-def _networks(study: Study) -> list[Measured]:
+def _networks(study: Study, asked: Replicates) -> list[Measured]:
     """Return a study's trained networks, cheapest first, as its way of choosing among them has it."""
-    if study.config.search.repeat_by == "raw":
+    if study.config.search.repeat_by == "raw" or asked.of == "spread":  # by FLOPs, whatever they are worth
         store = study.store
         return measured(store.trials(), store.repeats(), val_images=len(study.dataset.validation))
     judged = read_judgement(study.store, metric=study.config.recipe.metric).networks
