@@ -40,7 +40,7 @@ test: style  ## run lint, type checks and tests, and require enough coverage
 
 tests: install
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist worksteal
+	$(BIN)/coverage run -m pytest -n 3 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

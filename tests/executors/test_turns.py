@@ -160,13 +160,12 @@ while True:
         assert process.stdout is not None
         hand = psutil.Process(int(process.stdout.readline()))
         wait_until(lambda: all(path.exists() for path in checkpoints))
+        before = [path.stat().st_mtime_ns for path in checkpoints]
         process.kill()
-    for path in checkpoints:
-        path.unlink(missing_ok=True)
     began = time.monotonic()
     gone, alive = psutil.wait_procs([hand], timeout=10)
     assert not alive and time.monotonic() - began < 10
-    assert all(path.exists() for path in checkpoints)
+    assert all(path.stat().st_mtime_ns > old for path, old in zip(checkpoints, before, strict=True))
 
 
 @pytest.mark.gpu

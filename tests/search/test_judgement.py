@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,10 +98,10 @@ def test_the_noise_of_another_metric_is_that_of_its_answers(own_study: Study) ->
 
 @pytest.mark.parametrize("by", ["shrunk", "raw"])
 def test_who_is_trained_again_goes_by_what_the_study_says(own_study: Study, by: str) -> None:
-    asked = {"repeat_by": by, "replicates": Replicates(seeds=2, networks=1)}
+    asked: dict[str, Any] = {"repeat_by": by, "replicates": Replicates(seeds=2, networks=1)}
     search = own_study.config.search.model_copy(update=asked)
     study = own_study.settled(own_study.config.model_copy(update={"search": search}), own_study.fingerprint)
-    networks = _networks(study)
+    networks = _networks(study, asked["replicates"])
     expected = {one.network.trial: one.network.shrunk for one in study.judgement().networks}
     if by == "raw":
         assert [network.shrunk for network in networks] == [network.mean for network in networks]

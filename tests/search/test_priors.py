@@ -161,9 +161,10 @@ def test_a_study_in_the_same_database_is_found_by_its_file(tmp_path: Path, monke
     path = study_file(tmp_path, prior="first.yaml")
     with pytest.raises(ConfigError, match="search.prior: study 'first' has not been run yet in "):
         run_study(path, trials=1)
+    told = scaling_prior(tmp_path / "first.yaml", storage=shared)
     run_study(path, trials=1, storage=shared)
     with open_study(path, storage=shared) as begun:
-        assert begun.config.search.prior == scaling_prior(tmp_path / "first.yaml", storage=shared)
+        assert begun.config.search.prior == told
 
 
 def test_check_reads_the_prior_too(tmp_path: Path, nas_command: Callable[..., Outcome]) -> None:
