@@ -111,12 +111,12 @@ def _shares(source: Source, scaling: Study) -> Told:
 
 
 def _comparison(source: Source, scaling: Study) -> Told:
+    from nas.analysis.comparison_plot import plot_comparison
+
     found = stored_comparison(source, scaling)
     left_out = (f"Left out: {line}." for line in found.left_out)
-    first = next(one for one in found.grown if not one.member.phi)  # of all rules
-    baseline = first._replace(rule="baseline", best=False, within_noise=False)
-    grown = (baseline, *(one for one in found.grown if one.member.phi))
-    return Told("", (*found.verdicts, *left_out, str(found.noise)), grown=grown)
+    figure = as_html(plot_comparison(found))
+    return Told("", (*found.verdicts, *left_out, str(found.noise)), figure, grown=found.rows)
 
 
 def _laws(source: Source) -> Told:

@@ -14,6 +14,7 @@ import yaml
 from pretended import STUDY, pretend
 
 import nas
+from nas.analysis.comparison_plot import comparison_info, plot_comparison
 from nas.executors import inline
 from nas.executors.task import Task
 from nas.search.run.start import run_study
@@ -237,6 +238,13 @@ def test_the_lab_as_functions(study: Path, instant: list[Task], nas_command: Cal
     assert all(shaped.best.determined.values())
     compared = nas.scale_compare(study, ["depth", "compound"], grows, phis=[1], seeds=2)
     assert {one.rule for one in compared.grown} == {"depth", "compound"}
+    lines = comparison_info(compared)
+    assert [line.rule for line in lines] == ["depth", "compound"]
+    assert all([one.member.phi for one in line.networks] == [0, 1] for line in lines)
+    figure = plot_comparison(compared)
+    assert [trace.name for trace in figure.data] == ["depth", "compound"]
+    assert list(figure.data[0].y) == [100 * one.mean for one in lines[0].networks]
+    assert min(figure.data[0].error_y.array) > 0
     (trusted,) = nas.scale_trust(ran, times=[2], networks=8)
     assert len(trusted.bands) == 1
     grown = nas.scale_grow(study, "2x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from nas.cli.scale.running import (
     make_run,
 )
 from nas.errors import ConfigError
+from nas.files import refuse_folder
 
 if TYPE_CHECKING:
     from nas.scaling.rules import Rule
@@ -46,6 +48,7 @@ def compare(
     seeds: Seeds = 3,
     workers: Workers = 1,
     device: Device = "auto",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML file to write the figure to.")] = None,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
@@ -63,21 +66,30 @@ def compare(
 
     phis = [value for value in parsed("--phi", phi, parse_phis) if value != 0]
     chosen = parse_rules(rules)
+    if output is not None:
+        refuse_folder(output)
     console = make_console(stderr=as_json)
     with open_source(study, storage=storage) as opened:
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
         run = make_run(console, workers=workers, device=device)
         name = part_name(opened.opened, "compare", grows)
         found = ask_comparison(begun(opened, device=device), grows, chosen, phis, name=name, seeds=seeds, run=run)
+    if output is not None:
+        from nas.analysis.comparison_plot import plot_comparison
+        from nas.analysis.plots import write_figure
+
+        write_figure(plot_comparison(found), output)
     if as_json:
         print_json(_comparison_document(found))
         return
     for line in found.verdicts:
         say(line)
-    console.print(comparison_table(found.grown, width=console.width))
+    console.print(comparison_table(found.rows, width=console.width))
     say(f"Off is how far the cost is from the promised one; ! marks more than 10 %. {found.noise}")
     for line in found.left_out:
         say(f"  left out: {line}")
+    if output is not None:
+        say(f"Figure: {output}  (open it in a browser)")
 
 
 def trust(

@@ -80,6 +80,13 @@ class Comparison(NamedTuple):
     left_out: tuple[str, ...]
 
     @property
+    def rows(self) -> tuple[Grown, ...]:
+        """The networks as one lists them: the baseline, which all rules share, once."""
+        first = next(one for one in self.grown if not one.member.phi)
+        baseline = first._replace(rule="baseline", best=False, within_noise=False)
+        return baseline, *(one for one in self.grown if one.member.phi)
+
+    @property
     def verdicts(self) -> list[str]:
         """One sentence for each phi: which rule is best, and who is within noise of it."""
         lines = []

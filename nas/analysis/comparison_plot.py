@@ -1,0 +1,59 @@
+"""Scaling rules at matched cost, as a figure: figure 3 of Tan & Le 2019 (arXiv:1905.11946) for your own images."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
+
+from nas.analysis.plots import PALETTE, laid_out
+from nas.search.lab.compare import Comparison, Grown
+from nas.units import format_count
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+class RuleLine(NamedTuple):
+    """The trained networks of one rule, cheapest first, the baseline included."""
+
+    rule: str
+    networks: tuple[Grown, ...]
+
+
+def comparison_info(found: Comparison) -> list[RuleLine]:
+    """Collect what ``plot_comparison`` draws: one line for each rule that has a trained network beside the baseline."""
+    by_rule = itertools.groupby(sorted(found.grown, key=lambda one: one.rule), key=lambda one: one.rule)
+    lines = [
+        RuleLine(rule, tuple(sorted((n for n in grown if n.trained is not None), key=lambda n: n.member.cost.flops)))
+        for rule, grown in by_rule
+    ]
+    order = [one.rule for one in found.grown]
+    return sorted((line for line in lines if len(line.networks) > 1), key=lambda line: order.index(line.rule))
+
+
+def plot_comparison(found: Comparison) -> go.Figure:
+    """Draw accuracy against FLOPs, a line for each rule; bars are the standard deviation over the seeds."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for index, line in enumerate(comparison_info(found)):
+        color = PALETTE[index % len(PALETTE)]
+        stds = [one.std for one in line.networks]
+        figure.add_trace(
+            go.Scatter(
+                x=[one.member.cost.flops for one in line.networks],
+                y=[100 * one.mean for one in line.networks],
+                error_y={"type": "data", "array": [100 * (std or 0.0) for std in stds], "color": color},
+                mode="lines+markers",
+                name=line.rule,
+                line={"color": color},
+                marker={"symbol": index, "size": 9},
+                hovertext=[one.member.architecture.name for one in line.networks],
+            )
+        )
+    first = found.grown[0].member.cost.flops / found.grown[0].member.growth
+    promised = [first * 2**phi for phi in sorted({one.member.phi for one in found.grown})]
+    figure.update_xaxes(title="FLOPs per image (one multiply-add is one FLOP; log scale)", type="log")
+    figure.update_xaxes(tickvals=promised, ticktext=[format_count(cost) for cost in promised])
+    figure.update_yaxes(title="Validation accuracy (%)")
+    return laid_out(figure, f"From {found.baseline.architecture().name}, bars ± std over seeds")
