@@ -61,7 +61,7 @@ def test_the_report_tells_how_networks_should_grow(lab: Study, text: str) -> Non
     assert text.index("<h2>The front</h2>") < text.index("<h2>How should it grow?</h2>")
     section = text[text.index("<h2>How should it grow?</h2>") : text.index("<h2>Learning curves</h2>")]
     assert re.findall("<h3>(.*?)</h3>", section) == TITLES
-    assert section.count('class="plotly-graph-div"') == 3  # shape, triangle, law
+    assert section.count('class="plotly-graph-div"') == 4  # shape, triangle, rules, law
     grows = nas.Point(nas.load_space("resnet_small"), 0.75, 1.0, 16, num_classes=10, in_channels=1)
     told = nas.scale_shape(lab, grows, levels=(1, 2, 4), train=False).sentence
     assert f"<p>P{told[1:]}.</p>" in section
