@@ -163,13 +163,13 @@ def interrupted_runs(config: StudyConfig, *, every: int) -> tuple[Study, set[str
 
 @pytest.mark.endurance
 def test_ctrl_c_after_epochs_and_trials_of_every_kind_changes_nothing(by_chance: Study) -> None:
-    study, where = interrupted_runs(halved("cut"), every=scaled(6, 1))
+    study, where = interrupted_runs(halved("cut"), every=scaled(12, 1))
     assert where == {"new", "new, at a rung", "promoted", "promoted, at a rung", "between"}
     assert essence(study) == essence(by_chance) and told(study) == told(by_chance)
 
 
 def test_ctrl_c_changes_nothing_for_samplers_that_learn(whole: Study) -> None:
-    study, where = interrupted_runs(halved("cut", whole.config.search.sampler), every=12)
+    study, where = interrupted_runs(halved("cut", whole.config.search.sampler), every=24)
     assert where > {"new, at a rung", "between"}
     assert essence(study) == essence(whole) and told(study) == told(whole)
 
