@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # the tests start many processes, and each would compile nas anew
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help install quickstart test lint style types tests endurance mutants benchmark clean
+.PHONY: help install quickstart test lint style types tests coverage endurance mutants benchmark clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,10 +35,13 @@ style: install
 types: install
 	$(BIN)/mypy
 
-test: style  ## run lint, type checks and tests, and require enough coverage
+test: style  ## run lint, type checks and tests
 	$(MAKE) --no-print-directory -j 2 types tests  # mypy has use for one core only
 
 tests: install
+	$(BIN)/pytest -n 3 --dist worksteal
+
+coverage: install  ## run the tests and require enough coverage (a third more time)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 3 --dist worksteal
 	$(BIN)/coverage combine --quiet
