@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from nas.scaling.realised import realised_networks
     from nas.scaling.rules import scaling_rule
     from nas.search.check import check_study
+    from nas.search.opening import open_study
     from nas.search.priors import scaling_prior
     from nas.search.run.lab import scale_compare, scale_data, scale_grow, scale_search, scale_shape, scale_trust
     from nas.search.run.start import run_study
     from nas.search.seconds import predicted_seconds
-    from nas.search.study import Study, open_study
+    from nas.search.study import Study
     from nas.training.loop import train
 
 _HOMES = {
@@ -69,7 +70,7 @@ _HOMES = {
     "load_space": "nas.architecture.space",
     "measure_cost": "nas.models.measure",
     "measure_latency": "nas.models.latency",
-    "open_study": "nas.search.study",
+    "open_study": "nas.search.opening",
     "pareto_front": "nas.analysis.pareto",
     "plot_curves": "nas.analysis.plots",
     "plot_front": "nas.analysis.plots",

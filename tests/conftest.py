@@ -227,7 +227,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def finished_study(finished: Path) -> Study:
     """Return the study that has been run."""
-    from nas.search.study import open_study
+    from nas.search.opening import open_study
 
     return open_study(finished)
 
@@ -257,7 +257,7 @@ def own_finished(finished: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def own_study(own_finished: Path) -> Study:
     """Return a copy of the study that has been run, for a test that changes it."""
-    from nas.search.study import open_study
+    from nas.search.opening import open_study
 
     return open_study(own_finished)
 

@@ -44,7 +44,7 @@ class Job(NamedTuple):
 
     def keep_look(self, accuracy: float) -> None:
         """Write into the study that its test images were looked at."""
-        from nas.search.study import open_study
+        from nas.search.opening import open_study
 
         if self.study is not None:
             with open_study(self.study, storage=self.storage) as opened:
@@ -53,7 +53,7 @@ class Job(NamedTuple):
     def warn_of_looks(self) -> str | None:
         """Return what to say once the study's test images were looked at with more than one network."""
         from nas.analysis.looks import warn_of_test_looks
-        from nas.search.study import open_study
+        from nas.search.opening import open_study
 
         if self.study is None:
             return None
@@ -123,7 +123,7 @@ def _data_and_recipe(text: str, storage: str | None) -> tuple[DataConfig, Recipe
     """Return the images that ``--data`` names, and how to train on them: as the study says, or by default."""
     from nas.data.sources import SOURCES, DataConfig
     from nas.schema import did_you_mean, validate
-    from nas.search.study import find_study
+    from nas.search.opening import find_study
     from nas.training.recipe import Recipe
 
     key, equals, value = text.partition("=")
@@ -158,7 +158,7 @@ def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
 
 def _run_study(data: str | None, storage: str | None) -> str | None:
     """Return the study that ``--data`` names, if it has been run."""
-    from nas.search.study import find_study
+    from nas.search.opening import find_study
 
     if data is None or "=" in data or data == "digits":
         return None

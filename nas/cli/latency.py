@@ -39,7 +39,7 @@ def latency(
     progress = make_console(stderr=True)
     with progress.status("loading") as status:
         from nas.analysis.latency import measure_front
-        from nas.search.study import open_study
+        from nas.search.opening import open_study
 
         with open_study(study, storage=storage) as opened:
             found = measure_front(

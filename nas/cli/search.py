@@ -156,8 +156,8 @@ def search(
     with console.status("loading"):
         from nas.analysis.findings import findings
         from nas.analysis.pareto import front_with_noise
+        from nas.search.opening import find_study
         from nas.search.run.start import run_study
-        from nas.search.study import find_study
         from nas.units import parse_seconds
 
         seconds = parsed("--patience", patience, parse_seconds)

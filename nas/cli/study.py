@@ -33,7 +33,7 @@ def held_up(data_share: float) -> str:
 
 def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = False) -> None:
     """Show how a study's trials ended, and the disk space it uses."""
-    from nas.search.study import open_study
+    from nas.search.opening import open_study
 
     with open_study(study, storage=storage) as opened:
         growth = opened.growth()
@@ -134,7 +134,7 @@ def prune(
 
     from nas.analysis.pareto import pareto_front
     from nas.search.disk import prune_checkpoints, prune_weights
-    from nas.search.study import open_study
+    from nas.search.opening import open_study
 
     with open_study(study, storage=storage) as opened:
         folder, trials = opened.weights_folder(), opened.trials()
@@ -167,7 +167,7 @@ def front(
     from nas.analysis.findings import findings
     from nas.analysis.pareto import front_with_noise, points_to_frame
     from nas.cli.progress import make_console
-    from nas.search.study import open_study
+    from nas.search.opening import open_study
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv cannot be used together")
@@ -193,7 +193,7 @@ def report(
 ) -> None:
     """Write a report of a study: one HTML file that works offline."""
     from nas.analysis.report import write_report
-    from nas.search.study import open_study
+    from nas.search.opening import open_study
 
     with open_study(study, storage=storage) as opened:
         path = write_report(opened, output)

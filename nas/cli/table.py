@@ -52,8 +52,8 @@ def build(
     console = make_console(stderr=as_json)
     with console.status("loading"):
         from nas.models.device import describe_versions
+        from nas.search.opening import find_study
         from nas.search.run.start import run_study
-        from nas.search.study import find_study
         from nas.search.tabled import table_of
         from nas.tables import write_table
 
@@ -156,7 +156,7 @@ def _finite(summary: ReplaySummary) -> dict[str, Any]:
 def _load(source: str, storage: str | None) -> Problem:
     """Return the problem of a table's file or a study."""
     from nas.replay.problem import problem_of
-    from nas.search.study import open_study
+    from nas.search.opening import open_study
     from nas.search.tabled import table_of
     from nas.tables import read_table
 

@@ -29,7 +29,7 @@ def chosen_trial(
 ) -> Iterator[tuple[Study, TrialRecord]]:
     """Open a study and give it and the trial of a number, or the best one within a limit on the FLOPs."""
     from nas.export.bundle import choose_trial
-    from nas.search.study import open_study
+    from nas.search.opening import open_study
     from nas.units import parse_count
 
     try:

@@ -18,11 +18,11 @@ from nas.models.device import describe_device, devices_of, resolve_device
 from nas.scaling.seconds import FEWEST, LeftOut, SecondsModel, fit_seconds, left_out
 from nas.search.bounds import measure_for_budget, require_hands, require_satisfiable
 from nas.search.counting import Counted, Network, count_networks, evenly_spread, expected_trainings
+from nas.search.opening import Named, find_study
 from nas.search.priors import prior_note, with_prior
 from nas.search.seconds import keep_seconds
 from nas.search.sharing import sharing_of
 from nas.search.storage.seconds import CheckedSeconds
-from nas.search.study import Named, find_study
 from nas.search.together import try_together
 from nas.training.preparing import require_batch
 from nas.training.recipe import Recipe

@@ -12,7 +12,8 @@ from nas.errors import StudyError
 from nas.fronts.noise import fewest_images
 from nas.scaling.evidence import Evidence, TrainedNetwork, pooled
 from nas.search.alike import alike, circumstances_of
-from nas.search.study import Study, open_study
+from nas.search.opening import open_study
+from nas.search.study import Study
 from nas.search.tabled import table_of
 from nas.tables import Table, read_table
 

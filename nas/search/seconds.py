@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from nas.errors import StudyError
 from nas.records import TrialRecord
 from nas.scaling.seconds import SecondsModel, fit_seconds
+from nas.search.opening import Named, find_study
 from nas.search.storage.seconds import CheckedSeconds, read_seconds, write_seconds
-from nas.search.study import Named, Study, find_study
+from nas.search.study import Study
 
 ENOUGH, SPREAD = 5, 2.0
 """A study's own trainings tell the law from so many networks on, the largest of so many times the smallest's FLOPs."""

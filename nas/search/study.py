@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Self
 
 import optuna
 from optuna.samplers import BaseSampler
 
 from nas.architecture.spec import Architecture
-from nas.config.study import StudyConfig, load_study_config, settled
+from nas.config.study import StudyConfig, settled
 from nas.data.sources import PATHS, Dataset, load_data
 from nas.errors import StudyError
 from nas.fronts.growth import Ended, Growth
@@ -137,12 +136,12 @@ class Study:
 
     def as_begun(self) -> Study:
         """Return this study with what its file leaves out as at its first run; itself where it has not been run."""
-        stored = self._stored()
+        stored = self.stored()
         return self if stored is None else self.settled(settled(self.config, stored[0]), stored[1])
 
     def was_run(self) -> bool:
         """Tell whether the study has been run."""
-        return self._stored() is not None
+        return self.stored() is not None
 
     def trials(self) -> list[TrialRecord]:
         """Return all trials, ordered by number."""
@@ -203,13 +202,26 @@ class Study:
             known = studies_like(self.database, f"{self.name}-")
         return [name.removeprefix(f"{self.name}-") for name in known]
 
+    def beside(self, name: str, config: StudyConfig) -> Study:
+        """Return a scaling study of this study: it has a name, a folder and rows of its own in the same database."""
+        own = config.model_copy(update={"name": f"{self.name}-{name}"})
+        return replace(self, config=own, directory=self.directory / name, fingerprint="")
+
     def scaling(self, name: str) -> Study:
         """Return a scaling study of this study that was run before.
 
         Raises:
             StudyError: There is none of that name.
         """
-        return _scaling_study(self, name)
+        blank = self.beside(name, self.config)
+        stored = blank.stored()
+        if stored is None:
+            kinds = ", ".join(f"{self.name}:{known}" for known in self.scaling_names()) or "none"
+            raise StudyError(f"study {self.name!r} has no scaling study {name!r} in {self.database}; it has {kinds}")
+        config, fingerprint = stored
+        here = {key: getattr(self.config.data, key) for key in (*PATHS, "hf")}
+        config = config.model_copy(update={"data": config.data.model_copy(update=here)})
+        return replace(blank, config=config, fingerprint=fingerprint)
 
     def missing_trials(self) -> int:
         """Return how many trials the study still needs, besides those that have ended or are running."""
@@ -269,88 +281,10 @@ class Study:
         with self.database.errors():
             return weights_folder(self.store, self.directory)
 
-    def stored_config(self) -> StudyConfig | None:
-        """Return the definition as the database has it; None where the study has not been run."""
-        stored = self._stored()
-        return None if stored is None else stored[0]
-
-    def _stored(self) -> tuple[StudyConfig, str] | None:
+    def stored(self) -> tuple[StudyConfig, str] | None:
         """Return definition and fingerprint as the database has them, or None where it does not know the study."""
         if not self.database.exists():
             return None
         self.database.prepare()
         with self.database.errors():
             return self.store.config()
-
-
-def scaling_study(study: Study, name: str, config: StudyConfig) -> Study:
-    """Return a scaling study of a study: it has a name, a folder and rows of its own in the same database."""
-    own = config.model_copy(update={"name": f"{study.name}-{name}"})
-    return replace(study, config=own, directory=study.directory / name, fingerprint="")
-
-
-def _scaling_study(study: Study, name: str) -> Study:
-    """Return a scaling study that was run before."""
-    blank = scaling_study(study, name, study.config)
-    stored = blank._stored()
-    if stored is None:
-        kinds = ", ".join(f"{study.name}:{known}" for known in study.scaling_names()) or "none"
-        raise StudyError(f"study {study.name!r} has no scaling study {name!r} in {study.database}; it has {kinds}")
-    config, fingerprint = stored
-    here = {key: getattr(study.config.data, key) for key in (*PATHS, "hf")}
-    config = config.model_copy(update={"data": config.data.model_copy(update=here)})
-    return replace(blank, config=config, fingerprint=fingerprint)
-
-
-_SCALING = re.compile(r"(?P<study>.{2,}):(?P<name>[a-z]+(-[0-9a-z]+)*)")
-"""A scaling study as one names it on the command line, such as ``cifar10:shape``."""
-
-
-Named: TypeAlias = str | Path | StudyConfig | Study
-"""A study file, the name of a shipped study, a definition (its folder is ``./studies/NAME``), or an opened study."""
-
-
-def find_study(study: Named, *, storage: str | None = None) -> Study:
-    """Return the study that is meant, as its definition says and whether it was run or not.
-
-    Here a name becomes a study; whatever works with it further on is given the study.
-
-    Args:
-        study: A study file, the name of a shipped study, a definition, or an opened study, which is returned as it is.
-        storage: URL of its database where it is not in the study's folder.
-
-    Raises:
-        ConfigError: The study file is missing or wrong.
-        StudyError: ``storage`` is not a database URL.
-    """
-    if isinstance(study, Study):
-        if storage not in (None, study.storage):
-            raise StudyError(f"storage does not apply: study {study.name!r} is open in {study.database}")
-        return study
-    if isinstance(study, StudyConfig):
-        config, directory = study, Path("studies") / study.name
-    elif isinstance(study, str) and (part := _SCALING.fullmatch(study)):
-        return _scaling_study(find_study(part["study"], storage=storage), part["name"])
-    else:
-        config, directory = load_study_config(study)
-    return Study(config, directory, Database(storage) if storage else Database.in_folder(directory))
-
-
-def open_study(study: Named, *, storage: str | None = None) -> Study:
-    """Open a study that has been run, to look at it.
-
-    Args:
-        study: A study file, the name of a shipped study, or a definition.
-        storage: Database URL; default: the SQLite database in the study's folder.
-
-    Raises:
-        ConfigError: The study file is missing or wrong.
-        StudyError: The study has not been run yet, or the database belongs to another program.
-    """
-    found = find_study(study, storage=storage)
-    stored = found._stored()
-    if stored is None:
-        raise StudyError(f"study {found.name!r} has not been run yet in {found.database}: run it with nas search")
-    config, fingerprint = stored
-    data = settled(found.config, config).data  # with the present paths
-    return found.settled(config.model_copy(update={"data": data}), fingerprint)

@@ -115,7 +115,7 @@ def test_front_search_and_report_show_them(
     assert "All is alike." in nas_command("front", own_finished).out
     assert "All is alike." in json.loads(nas_command("front", own_finished, "--json").out)["findings"]
     assert "All is alike." in nas_command("search", own_finished, "--trials", "0").out
-    from nas.search.study import open_study
+    from nas.search.opening import open_study
 
     assert "<li>All is alike.</li>" in render_report(open_study(own_finished))
 

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 from nas.config.study import StudyConfig
 from nas.executors.processes import Processes
 from nas.processes.owners import process_identity
+from nas.search.opening import open_study
 from nas.search.run import proposing, start
 from nas.search.run.events import Event, ImagesLoaded, TrialFinished
 from nas.search.storage.coordinators import Coordinators
-from nas.search.study import open_study
 
 FAKE = (sys.executable, "-S", str(Path(__file__).parents[1] / "executors" / "fake_hand.py"))
 LEAST, MOST_WAITING, MOST_SECONDS = 0.95, 0.02, 0.05

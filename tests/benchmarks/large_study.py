@@ -28,12 +28,13 @@ from optuna.storages._rdb import models
 
 from nas.architecture.cost import count_cost
 from nas.architecture.serialization import architecture_to_json
+from nas.search.opening import find_study
 from nas.search.proposals import architecture_of, distributions
 from nas.search.storage.earlier import adopt_trainings
 from nas.search.storage.optuna_study import ENDED
 from nas.search.storage.packing import pack
 from nas.search.storage.schema import ANSWER, EPOCH, NETWORK, REPEAT, TRIAL
-from nas.search.study import Study, find_study
+from nas.search.study import Study
 
 RUNS = 3
 SEEDS = 40

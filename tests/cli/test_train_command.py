@@ -14,7 +14,7 @@ from conftest import Outcome
 from nas.architecture.presets import preset
 from nas.architecture.serialization import architecture_to_json
 from nas.errors import TrainingDiverged
-from nas.search.study import open_study
+from nas.search.opening import open_study
 from nas.training import repeat
 
 Command = Callable[..., Outcome]

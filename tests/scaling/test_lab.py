@@ -17,8 +17,8 @@ import nas
 from nas.analysis.comparison_plot import comparison_info, plot_comparison
 from nas.executors import inline
 from nas.executors.task import Task
+from nas.search.opening import open_study
 from nas.search.run.start import run_study
-from nas.search.study import open_study
 
 TABLE = Path(__file__).parents[2] / "studies/results/scaling_table/table_cifar10.csv.gz"
 SEARCHED = 20

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from nas.search.opening import find_study, open_study
 from nas.search.run.start import run_study
-from nas.search.study import find_study, open_study
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
 from record_study import DEFINITION, FURTHER, RECORD, told, unpack  # noqa: E402

@@ -22,10 +22,10 @@ from nas.data.sources import Dataset, load_data
 from nas.errors import BudgetError, ConfigError
 from nas.search import check, counting
 from nas.search.check import check_study
+from nas.search.opening import open_study
 from nas.search.proposals import Candidate, realise
 from nas.search.run.events import Noted
 from nas.search.run.start import run_study
-from nas.search.study import open_study
 from nas.training.recipe import Recipe
 from nas.training.timing import StepTime
 

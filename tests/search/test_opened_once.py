@@ -16,8 +16,9 @@ import nas
 from nas.config import study as definitions
 from nas.config.study import StudyConfig
 from nas.search import study as studies
+from nas.search.opening import find_study
 from nas.search.storage import database
-from nas.search.study import Study, find_study
+from nas.search.study import Study
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any]:

@@ -18,8 +18,9 @@ from nas.records import TrialRecord
 from nas.schema import validate
 from nas.search.alike import alike
 from nas.search.evidence import evidence_for
+from nas.search.opening import find_study, open_study
 from nas.search.run.start import run_study
-from nas.search.study import Study, find_study, open_study, scaling_study
+from nas.search.study import Study
 
 PLAN: list[dict[str, Any]] = [
     {"space": "efficientnet_small", "width": 0.5, "depth": 0.25, "resolution": 8},
@@ -91,7 +92,7 @@ def beside(study: Study, seeds: int = 1, more: int = 0) -> Study:
     ]
     replicates = {"seeds": seeds, "of": "spread", "networks": 100} if seeds > 1 else None
     config = planned([network.model_dump(exclude_none=True) for network in listed], replicates=replicates)
-    return scaling_study(study, "shape", config.model_copy(update={"recipe": study.config.recipe}))
+    return study.beside("shape", config.model_copy(update={"recipe": study.config.recipe}))
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_evidence_is_pooled_over_studies_that_are_alike(searched: Study) -> None
     }
     longer = searched.config.recipe.model_copy(update={"epochs": 3})
     other = beside(searched)
-    run_study(scaling_study(searched, "longer", other.config.model_copy(update={"recipe": longer})), device="cpu")
+    run_study(searched.beside("longer", other.config.model_copy(update={"recipe": longer})), device="cpu")
     assert {each.name for each in alike(searched)} == {"tiny-shape"}
 
 
@@ -170,6 +171,6 @@ def test_what_a_plan_was_asked_is_kept_and_decides_nothing() -> None:
         with run_study(asked(*levels), trials=0):
             pass
         with open_study(config) as study:
-            stored = study.stored_config()
+            stored, _ = study.stored() or (None, "")
         assert stored is not None and stored.search.asked is not None
         assert stored.search.asked.levels == levels and stored.search.plan == config.search.plan

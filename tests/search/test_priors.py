@@ -15,11 +15,12 @@ from conftest import TINY, Outcome
 from nas.config.prior import Prior
 from nas.config.study import StudyConfig, config_from_json, definition_digest, load_study_config
 from nas.errors import ConfigError, StudyError
+from nas.search.opening import open_study
 from nas.search.priors import scaling_prior
 from nas.search.run.events import Noted
 from nas.search.run.start import run_study
 from nas.search.samplers import make_sampler
-from nas.search.study import Study, open_study
+from nas.search.study import Study
 from nas.search.tabled import table_of
 from nas.tables import write_table
 

@@ -19,9 +19,10 @@ from nas.records import TrialRecord
 from nas.scaling.seconds import LeftOut, SecondsModel
 from nas.search import check
 from nas.search.check import check_study
+from nas.search.opening import find_study, open_study
 from nas.search.seconds import Forecast, checked_seconds, keep_seconds, predicted_seconds, seconds_law
 from nas.search.storage.seconds import CheckedSeconds
-from nas.search.study import Study, find_study, open_study
+from nas.search.study import Study
 from nas.training.timing import StepTime
 
 TRUTH = SecondsModel(constant=-12.0, flops=0.3, activations=0.7)

@@ -11,9 +11,9 @@ import pytest
 from nas.architecture.space import Range
 from nas.config.prior import Prior
 from nas.config.study import EARLIER, SETTLED, WIDENED, StudyConfig, config_from_json, earlier_ways, settled
+from nas.search.opening import find_study, open_study
 from nas.search.run.events import Noted
 from nas.search.run.start import run_study
-from nas.search.study import find_study, open_study
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
 from record_study import unpack  # noqa: E402

@@ -32,13 +32,14 @@ from nas.records import TrialRecord
 from nas.search.bounds import measured_alike
 from nas.search.check import check_study
 from nas.search.disk import CHECKPOINTS, FilesOnDisk, disk_use, prune_checkpoints
+from nas.search.opening import find_study, open_study
 from nas.search.proposals import Networks
 from nas.search.run.events import EpochFinished, Event, NothingLeft, TrialFinished
 from nas.search.run.start import run_study
 from nas.search.samplers import ReproducibleSampler, make_sampler
 from nas.search.storage.database import Database
 from nas.search.storage.schema import SCHEMA_VERSION
-from nas.search.study import Study, find_study, open_study
+from nas.search.study import Study
 from nas.training import job, loop, preparing
 
 PARTS = ("space", "width", "depth", "resolution", "digest", "flops", "accuracy", "seed")

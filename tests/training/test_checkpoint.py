@@ -230,7 +230,7 @@ def train_and_tell(sender: Connection, network: Architecture) -> None:
 def test_kills_at_random_moments_change_nothing(network: Architecture, digits: Dataset) -> None:
     expected = figures(train(network, digits, LONG, seed=5, device=CPU).curve)
     context = multiprocessing.get_context("forkserver")  # loads once what each process needs
-    context.set_forkserver_preload(["pytest", "hypothesis", "nas.search.study", "sklearn.datasets", "torch._dynamo"])
+    context.set_forkserver_preload(["pytest", "hypothesis", "nas.search.opening", "sklearn.datasets", "torch._dynamo"])
 
     def written() -> int:
         with suppress(FileNotFoundError):

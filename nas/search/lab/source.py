@@ -17,8 +17,9 @@ from nas.scaling.effective import Ruler, effective
 from nas.scaling.evidence import Evidence, TrainedNetwork
 from nas.search.evidence import evidence_for, evidence_of
 from nas.search.lab.studies import made_point
+from nas.search.opening import find_study
 from nas.search.proposals import architecture_of
-from nas.search.study import Study, find_study
+from nas.search.study import Study
 from nas.tables import Table, read_table
 
 

@@ -20,7 +20,7 @@ from nas.data.sources import DataConfig
 from nas.errors import StudyError
 from nas.records import TrialRecord
 from nas.scaling.evidence import TrainedNetwork
-from nas.search.study import Study, scaling_study
+from nas.search.study import Study
 from nas.training.recipe import Recipe
 
 
@@ -128,8 +128,8 @@ def planned_study(
     space = points[0].space
     ranges = {key: {"min": getattr(space, key).min, "max": getattr(space, key).max} for key in COEFFICIENTS}
     wanted = list(map(planned, points))
-    stored = scaling_study(study, name, study.config).stored_config()
-    plan = dict.fromkeys((*(stored.search.plan if stored is not None else ()), *wanted))
+    stored = study.beside(name, study.config).stored()
+    plan = dict.fromkeys((*(() if stored is None else stored[0].search.plan), *wanted))
     search = SearchConfig.model_validate(
         {
             **ranges,
@@ -151,7 +151,7 @@ def planned_study(
             "data": data or study.config.data,
         }
     )
-    return scaling_study(study, name, config)
+    return study.beside(name, config)
 
 
 def planned(point: Point) -> PlannedNetwork:

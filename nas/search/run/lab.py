@@ -19,9 +19,10 @@ from nas.search.lab.shape import Run, ShapeAnswer, ask_doubling, ask_shape
 from nas.search.lab.source import Source, open_source
 from nas.search.lab.studies import baseline_of, part_name
 from nas.search.lab.trust import TIMES, ask_trust
+from nas.search.opening import Named, find_study
 from nas.search.run.events import Event
 from nas.search.run.start import run_study
-from nas.search.study import Named, Study, find_study
+from nas.search.study import Study
 
 
 def begun(source: Source, *, device: str = "auto") -> Source:

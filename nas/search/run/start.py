@@ -23,6 +23,7 @@ from nas.models.device import describe_device, devices_of
 from nas.processes.interrupts import Interrupts
 from nas.search.alike import TrainedElsewhere
 from nas.search.bounds import require_hands, require_memory, require_rungs, require_satisfiable
+from nas.search.opening import Named, find_study
 from nas.search.priors import prior_note, with_prior
 from nas.search.run.clock import HandClock
 from nas.search.run.coordinator import Coordinator
@@ -35,7 +36,7 @@ from nas.search.sharing import sharing_of
 from nas.search.storage.database import retry_creation
 from nas.search.storage.outage import Patience
 from nas.search.storage.seconds import read_seconds
-from nas.search.study import Named, Study, find_study
+from nas.search.study import Study
 from nas.training.preparing import flips, mirror_note, require_batch
 
 ExecutorName: TypeAlias = Literal["processes", "inline", "ray"]

@@ -17,7 +17,8 @@ from conftest import FORKING, TINY, wait_until
 from optuna.trial import TrialState
 from servers import PASSWORD
 
-from nas.search.study import Study, open_study
+from nas.search.opening import open_study
+from nas.search.study import Study
 
 HAND = (sys.executable, "-S", str(Path(__file__).parents[2] / "executors" / "fake_hand.py"))
 

@@ -17,8 +17,9 @@ from halved import all_of, document
 from nas.cli import main
 from nas.executors.processes import Processes
 from nas.search.disk import CHECKPOINTS
+from nas.search.opening import open_study
 from nas.search.run import start
-from nas.search.study import Study, open_study
+from nas.search.study import Study
 
 FAKE = (sys.executable, "-S", str(Path(__file__).parents[2] / "executors" / "fake_hand.py"))
 

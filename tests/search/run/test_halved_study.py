@@ -28,6 +28,7 @@ from nas.export.bundle import choose_trial
 from nas.fronts.halving import Reached, promotable
 from nas.records import Epoch, TrialRecord
 from nas.search.disk import CHECKPOINTS, FilesOnDisk
+from nas.search.opening import find_study, open_study
 from nas.search.run import proposing
 from nas.search.run.events import EpochFinished, Event, TrialFinished
 from nas.search.run.start import run_study
@@ -36,7 +37,7 @@ from nas.search.storage.coordinators import Coordinators
 from nas.search.storage.database import Database
 from nas.search.storage.optuna_study import PROMOTED
 from nas.search.storage.trainings import NotLeading, Trainings
-from nas.search.study import Study, find_study, open_study
+from nas.search.study import Study
 from nas.training import job
 
 Done = optuna.trial.TrialState

@@ -25,9 +25,10 @@ from halved import all_of, document
 from nas.cli import main
 from nas.executors.processes import Processes
 from nas.search.disk import CHECKPOINTS
+from nas.search.opening import open_study
 from nas.search.run import reports, start
 from nas.search.storage.schema import TRAINING
-from nas.search.study import Study, open_study
+from nas.search.study import Study
 
 FAKE = (sys.executable, "-S", str(Path(__file__).parents[2] / "executors" / "fake_hand.py"))
 STUDY = {"trials": 12, "replicates": {"of": "spread", "networks": 2, "seeds": 2}}

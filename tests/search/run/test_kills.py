@@ -18,10 +18,11 @@ from halved import all_of, document
 from sqlalchemy.engine.default import DefaultDialect
 
 from nas.cli import main
+from nas.search.opening import open_study
 from nas.search.run import reports
 from nas.search.run.start import run_study
 from nas.search.storage.trainings import Trainings
-from nas.search.study import Study, open_study
+from nas.search.study import Study
 from nas.training import job
 
 SMALL: dict[str, Any] = {"data": {"digits": True, "limit": 150}, "recipe": {**TINY["recipe"], "batch_size": 32}}

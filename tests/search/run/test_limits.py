@@ -21,6 +21,7 @@ from nas.fronts.halving import promotable
 from nas.fronts.noise import over_seeds, seed_noise
 from nas.models.device import describe_device
 from nas.scaling.seconds import LeftOut, SecondsModel
+from nas.search.opening import find_study
 from nas.search.run import proposing
 from nas.search.run.events import Event, RepeatFinished, Stagnant, TimeIsUp, TrialFinished
 from nas.search.run.limits import Limits, make_limits
@@ -28,7 +29,6 @@ from nas.search.run.start import run_study
 from nas.search.seconds import keep_seconds
 from nas.search.storage.seconds import CheckedSeconds
 from nas.search.storage.store import Store
-from nas.search.study import find_study
 from nas.training import job
 from nas.training.result import TrainingResult, Validation
 

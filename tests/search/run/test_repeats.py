@@ -18,12 +18,13 @@ from nas.errors import NasError, StudyError
 from nas.fronts.noise import WORTH_REPEATING
 from nas.records import Repeat
 from nas.search.disk import CHECKPOINTS, prune_checkpoints
+from nas.search.opening import find_study, open_study
 from nas.search.run.events import EpochFinished, Event, RepeatFinished, TrialFinished
 from nas.search.run.start import run_study
 from nas.search.storage.claims import Outdated
 from nas.search.storage.coordinators import Coordinators
 from nas.search.storage.trainings import Trainings
-from nas.search.study import Study, find_study, open_study
+from nas.search.study import Study
 from nas.training import job
 from nas.training.loop import trial_seed
 

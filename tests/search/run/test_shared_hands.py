@@ -18,8 +18,9 @@ from nas.cli import main
 from nas.executors.processes import Processes
 from nas.executors.sharing import Sharing
 from nas.executors.task import Task
+from nas.search.opening import open_study
 from nas.search.run import start
-from nas.search.study import Study, open_study
+from nas.search.study import Study
 
 FAKE = (sys.executable, "-S", str(Path(__file__).parents[2] / "executors" / "fake_hand.py"))
 STUDY = document("shared", "random", trials=8, halving=None)

@@ -20,8 +20,8 @@ from halved import document
 
 from nas.cli import main
 from nas.executors.processes import Processes
+from nas.search.opening import open_study
 from nas.search.run import start
-from nas.search.study import open_study
 
 FAKE = (sys.executable, "-S", str(Path(__file__).parents[2] / "executors" / "fake_hand.py"))
 WORKERS = 2

@@ -20,13 +20,14 @@ from optuna.storages._rdb import models
 from servers import Server
 
 from nas.errors import StudyError
+from nas.search.opening import open_study
 from nas.search.run.start import run_study
 from nas.search.seconds import checked_seconds
 from nas.search.storage.creation import bring_up_to_date, is_up_to_date
 from nas.search.storage.database import Database
 from nas.search.storage.optuna_study import METRICS, open_optuna_study
 from nas.search.storage.schema import METADATA, SCHEMA_VERSION, VERSIONS
-from nas.search.study import Study, open_study
+from nas.search.study import Study
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "golden"))
 from record_schemas import unpack  # noqa: E402

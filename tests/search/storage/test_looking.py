@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from conftest import Outcome
 
 from nas.errors import StudyError
+from nas.search.opening import find_study, open_study
 from nas.search.storage.database import Database
 from nas.search.storage.optuna_study import ENDED, METRICS
 from nas.search.storage.reading import trial_ends
 from nas.search.storage.schema import SCHEMA_VERSION
-from nas.search.study import Study, find_study, open_study
+from nas.search.study import Study
 
 
 def read_only(study: Study) -> str:

@@ -17,11 +17,12 @@ from nas.data.sources import DataConfig, load_data
 from nas.errors import StudyError
 from nas.export.bundle import export_network
 from nas.records import ImageDigests
+from nas.search.opening import open_study
 from nas.search.run.events import Noted
 from nas.search.run.start import run_study
 from nas.search.storage.images import require_same_images
 from nas.search.storage.schema import STUDY
-from nas.search.study import Study, open_study
+from nas.search.study import Study
 
 
 def write_pets(root: Path, *, seed: int = 0, count: int = 12) -> None:
