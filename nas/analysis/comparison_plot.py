@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
-from nas.analysis.plots import PALETTE, laid_out
+from nas.analysis.pages import FLOPS_AXIS, PALETTE, laid_out
 from nas.search.lab.compare import Comparison, Grown
 from nas.units import format_count
 
@@ -22,13 +21,12 @@ class RuleLine(NamedTuple):
 
 def comparison_info(found: Comparison) -> list[RuleLine]:
     """Collect what ``plot_comparison`` draws: one line for each rule that has a trained network beside the baseline."""
-    by_rule = itertools.groupby(sorted(found.grown, key=lambda one: one.rule), key=lambda one: one.rule)
+    rules = dict.fromkeys(one.rule for one in found.grown)
+    trained = {rule: [one for one in found.grown if one.rule == rule and one.trained is not None] for rule in rules}
     lines = [
-        RuleLine(rule, tuple(sorted((n for n in grown if n.trained is not None), key=lambda n: n.member.cost.flops)))
-        for rule, grown in by_rule
+        RuleLine(rule, tuple(sorted(ones, key=lambda one: one.member.cost.flops))) for rule, ones in trained.items()
     ]
-    order = [one.rule for one in found.grown]
-    return sorted((line for line in lines if len(line.networks) > 1), key=lambda line: order.index(line.rule))
+    return [line for line in lines if len(line.networks) > 1]
 
 
 def plot_comparison(found: Comparison) -> go.Figure:
@@ -53,7 +51,7 @@ def plot_comparison(found: Comparison) -> go.Figure:
         )
     first = found.grown[0].member.cost.flops / found.grown[0].member.growth
     promised = [first * 2**phi for phi in sorted({one.member.phi for one in found.grown})]
-    figure.update_xaxes(title="FLOPs per image (one multiply-add is one FLOP; log scale)", type="log")
+    figure.update_xaxes(title=FLOPS_AXIS, type="log")
     figure.update_xaxes(tickvals=promised, ticktext=[format_count(cost) for cost in promised])
     figure.update_yaxes(title="Validation accuracy (%)")
     return laid_out(figure, f"From {found.baseline.architecture().name}, bars ± std over seeds")

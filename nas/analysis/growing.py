@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nas.analysis.law_sentences import crossing_text, law_text
 from nas.analysis.laws import crossings, laws_of
-from nas.analysis.plots import as_html
+from nas.analysis.pages import as_html
 from nas.errors import UserError
 from nas.search.lab.source import Source
 from nas.search.lab.stored import scaling_studies, stored_comparison, stored_data, stored_doubling, stored_shape

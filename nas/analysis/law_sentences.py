@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nas.analysis.laws import FamilyLaw
 from nas.scaling.crossing import Crossing
+from nas.scaling.intervals import Interval
 from nas.scaling.laws import JointLaw, Law
-from nas.scaling.surface import Interval
 from nas.units import format_count, format_seconds
 
 _UNITS = {"flops": " FLOPs", "params": " parameters", "activations": " activations", "seconds": ""}

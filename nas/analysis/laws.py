@@ -16,7 +16,6 @@ from nas.scaling.bands import told_by
 from nas.scaling.crossing import Crossing, crossing
 from nas.scaling.evidence import Evidence
 from nas.scaling.laws import JointLaw, Law, fit_joint_law, fit_law
-from nas.search.evidence import gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +23,25 @@ class FamilyLaw:
     """The law of a family.
 
     Attributes:
-        name: Of the family, with its source where there are several.
+        source: What it comes from, in a word.
+        family: Of the networks; empty where a source does not say.
         law: Of cost; where numbers of images differ, of cost and images.
         networks: Of the family.
         bands: Whether the points are the best of so many bands of cost, and not all networks.
+        with_source: Whether its name begins with the source.
     """
 
-    name: str
+    source: str
+    family: str
     law: Law | JointLaw
     networks: int
     bands: bool
+    with_source: bool = True
+
+    @property
+    def name(self) -> str:
+        """The family, with its source unless all come from one."""
+        return ": ".join(word for word in (self.source if self.with_source else "", self.family) if word) or self.source
 
     @property
     def cost(self) -> Array:
@@ -62,11 +70,20 @@ def family_laws(
     Raises:
         UserError: A source cannot be read, or does not tell what is needed.
     """
-    found = [law for source in sources for law in _of_source(str(source), cost, storage, chance, seed)]
-    names = [law.name for law in found]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    names = _names([str(source) for source in sources])
+    return [law for given, name in names.items() for law in _of_source(given, name, cost, storage, chance, seed)]
+
+
+def _names(sources: Sequence[str]) -> dict[str, str]:
+    """Return a name for each source: its last part or, where several end alike, all of it.
+
+    Raises:
+        DataError: A source is given twice.
+    """
+    if twice := next((source for source in sources if sources.count(source) > 1), None):
         raise DataError(f"{twice}: is given twice")
-    return found
+    stems = [Path(source).name.removesuffix(".gz").removesuffix(".csv").removesuffix(".yaml") for source in sources]
+    return {source: stem if stems.count(stem) == 1 else source for source, stem in zip(sources, stems, strict=True)}
 
 
 def laws_of(evidence: Evidence, *, cost: str = "flops", chance: float | None = None, seed: int = 0) -> list[FamilyLaw]:
@@ -75,7 +92,7 @@ def laws_of(evidence: Evidence, *, cost: str = "flops", chance: float | None = N
     for name, family in evidence.families.items():
         told = told_by(family, cost=cost)
         law = fit_law(told.cost, told.error, weights=told.weights, seed=seed, chance=chance)
-        found.append(FamilyLaw(name, law, len(family.networks), told.best))
+        found.append(FamilyLaw("", name, law, len(family.networks), told.best))
     return found
 
 
@@ -113,32 +130,32 @@ def is_given(source: str) -> bool:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _of_source(source: str, cost: str, storage: str | None, chance: float | None, seed: int) -> list[FamilyLaw]:
-    stem = Path(source).name.removesuffix(".gz").removesuffix(".csv").removesuffix(".yaml")
+def _of_source(
+    source: str, name: str, cost: str, storage: str | None, chance: float | None, seed: int
+) -> list[FamilyLaw]:
     if is_given(source):
         try:
-            return [_of_points(given, stem, chance, seed) for given in read_given(Path(source), cost=cost)]
+            return [_of_points(given, name, chance, seed) for given in read_given(Path(source), cost=cost)]
         except DataError:
             raise
         except UserError as error:
             raise DataError(f"{source}: {error}") from None
+    from nas.search.evidence import gather  # loads pandas and Optuna
+
     evidence = gather(source, storage=storage if not source.endswith((".csv", ".gz")) else None)
     laws = laws_of(evidence, cost=cost, chance=chance, seed=seed)
-    return [replace(law, name=f"{stem}: {law.name}") for law in laws]
+    return [replace(law, source=name) for law in laws]
 
 
-def _of_points(given: GivenPoints, stem: str, chance: float | None, seed: int) -> FamilyLaw:
-    name = f"{stem}: {given.family}" if given.family else stem
+def _of_points(given: GivenPoints, source: str, chance: float | None, seed: int) -> FamilyLaw:
     if given.images is None or len(np.unique(given.images)) == 1:
         law: Law | JointLaw = fit_law(given.cost, given.error, weights=given.weights, seed=seed, chance=chance)
     else:
         law = fit_joint_law(given.cost, given.images, given.error, weights=given.weights, seed=seed)
-    return FamilyLaw(name, law, len(given.cost), bands=False)
+    return FamilyLaw(source, given.family or "", law, len(given.cost), bands=False)
 
 
 def short_names(laws: Sequence[FamilyLaw]) -> list[FamilyLaw]:
     """Return the laws by the names of their families alone where all come from one source."""
-    stems = {law.name.split(": ")[0] for law in laws}
-    if len(stems) > 1:
-        return list(laws)
-    return [replace(law, name=law.name.split(": ", 1)[-1]) for law in laws]
+    several = len({law.source for law in laws}) > 1
+    return [replace(law, with_source=several) for law in laws]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nas.analysis.latency import FrontLatency
+from nas.analysis.pages import FLOPS_AXIS, PALETTE, laid_out
 from nas.analysis.pareto import FrontPoint, front_with_noise, pareto_front
-from nas.files import write_whole
 from nas.fronts.growth import Growth, Moment, front_history
 from nas.records import Epoch, TrialRecord, metric_name
 from nas.search.study import Study
@@ -17,7 +16,6 @@ from nas.units import format_count, format_seconds, format_share
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-PALETTE = ("#2a6fbb", "#d9822b", "#3a9a5b", "#8a56ac", "#b8428c", "#7a7a7a", "#1fa3a3", "#8c6d31", "#c0392b")
 _FRONT, _PERHAPS, _LIMIT, _OUTSIDE = "#1f2430", "#9aa1ad", "#c0392b", "#c9a7a2"
 
 
@@ -126,7 +124,7 @@ def plot_front(study: Study) -> go.Figure:
         label = f"budget: {text} {format_count(flops)} "
         position = {"x": math.log10(flops), "xanchor": "right", "y": 0.02, "yref": "paper", "yanchor": "bottom"}
         figure.add_annotation(text=label, showarrow=False, font={"color": _LIMIT}, **position)
-    figure.update_xaxes(title="FLOPs per image (one multiply-add is one FLOP; log scale)", type="log", dtick="D2")
+    figure.update_xaxes(title=FLOPS_AXIS, type="log", dtick="D2")
     figure.update_xaxes(exponentformat="SI", minorloglabels="complete")
     figure.update_yaxes(title=f"Expected {info.metric} on new images (%)")
     return laid_out(figure, info.title)
@@ -298,29 +296,3 @@ def _hover(trial: TrialRecord, *, accuracy: str | None = None) -> str:
         ", ".join(f"{format_count(count)} {name}" for count, name in counts),
     ]
     return "<br>".join(lines)
-
-
-def laid_out(figure: go.Figure, title: str) -> go.Figure:
-    """Give a figure this project's looks, and return it."""
-    legend = {"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0}
-    figure.update_layout(title=title, template="plotly_white", height=560, legend=legend, hoverlabel={"align": "left"})
-    figure.update_layout(font={"family": "system-ui, sans-serif", "size": 14}, margin={"t": 60, "r": 30})
-    figure.update_layout(modebar={"remove": ["sendChartToCloud"]})  # nothing that you look at sends your data anywhere
-    return figure
-
-
-def as_html(figure: go.Figure) -> str:
-    """Return a figure as a part of a page that holds plotly's script; nothing in it sends data anywhere."""
-    config = {"displaylogo": False, "showSendToCloud": False}
-    html: str = figure.to_html(full_html=False, include_plotlyjs=False, config=config)
-    return html
-
-
-def write_figure(figure: go.Figure, path: Path) -> None:
-    """Write a figure as a page of its own that loads nothing.
-
-    Raises:
-        ExportError: The file cannot be written.
-    """
-    config = {"displaylogo": False, "showSendToCloud": False}
-    write_whole(path, lambda: figure.to_html(include_plotlyjs=True, config=config).encode("utf-8", "backslashreplace"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nas.analysis.plots import PALETTE, as_html, laid_out
-from nas.analysis.report import write_page
+from nas.analysis.pages import PALETTE, laid_out, write_figures
 from nas.fronts.geometry import Array
 from nas.replay.problem import Problem
 from nas.replay.rules import Course, Rule, Spent, median_spent
@@ -134,16 +132,8 @@ def write_replays(problem: Problem, courses: Mapping[Rule, Sequence[Course]], pa
     Raises:
         ExportError: The file cannot be written.
     """
-
-    def render() -> str:
-        from plotly.offline import get_plotlyjs
-
-        figures = [
-            plot_replays(courses, "proposals", title=f"{name}: hypervolume against proposals"),
-            plot_replays(courses, "compute", title=f"{name}: hypervolume against compute", unit=problem.compute),
-        ]
-        parts = map(as_html, figures)
-        head = f'<meta charset="utf-8"><title>{html.escape(name)}: replays</title><script>{get_plotlyjs()}</script>'
-        return f"<!DOCTYPE html><html><head>{head}</head><body>{''.join(parts)}</body></html>"
-
-    write_page(path, render)
+    figures = [
+        plot_replays(courses, "proposals", title=f"{name}: hypervolume against proposals"),
+        plot_replays(courses, "compute", title=f"{name}: hypervolume against compute", unit=problem.compute),
+    ]
+    write_figures(figures, path, title=f"{name}: replays")

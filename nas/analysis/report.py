@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,9 +10,9 @@ from nas.analysis.findings import findings
 from nas.analysis.growing import told_growth, told_trust
 from nas.analysis.latency import stored_front_latency
 from nas.analysis.looks import tested_networks
+from nas.analysis.pages import as_html, write_page
 from nas.analysis.pareto import front_with_noise
-from nas.analysis.plots import as_html, plot_curves, plot_front, plot_latency, plot_progress
-from nas.files import write_whole
+from nas.analysis.plots import plot_curves, plot_front, plot_latency, plot_progress
 from nas.records import metric_name
 from nas.search.study import Study
 from nas.training.recipe import Recipe
@@ -36,15 +35,6 @@ def write_report(study: Study, path: str | Path | None = None) -> Path:
     target = study.directory / "report.html" if path is None else Path(path)
     write_page(target, lambda: render_report(study))
     return target
-
-
-def write_page(target: Path, render: Callable[[], str]) -> None:
-    """Write an HTML page: whole, or not at all.
-
-    Raises:
-        ExportError: The file cannot be written.
-    """
-    write_whole(target, lambda: render().encode("utf-8", "backslashreplace"))
 
 
 def describe_recipe(recipe: Recipe) -> str:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nas.analysis.laws import FamilyLaw
-from nas.analysis.plots import PALETTE, as_html, laid_out
-from nas.analysis.report import write_page
+from nas.analysis.pages import FLOPS_AXIS, PALETTE, laid_out
 from nas.fronts.geometry import Array
+from nas.scaling.intervals import Prediction
 from nas.scaling.laws import Law
 from nas.scaling.refusal import HORIZON
-from nas.scaling.surface import Prediction
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 COST_AXES = {
-    "flops": "FLOPs per image (one multiply-add is one FLOP; log scale)",
+    "flops": FLOPS_AXIS,
     "params": "Parameters (log scale)",
     "activations": "Activations per image (log scale)",
     "seconds": "Seconds of one training (log scale)",
@@ -95,23 +92,6 @@ def plot_law(laws: Sequence[FamilyLaw], *, cost: str = "flops", title: str = "Er
     figure.update_xaxes(title=COST_AXES[cost], type="log", dtick="D2", exponentformat="SI", minorloglabels="complete")
     figure.update_yaxes(title="Error (%)")
     return laid_out(figure, title)
-
-
-def write_laws(laws: Sequence[FamilyLaw], path: Path, *, cost: str, title: str) -> None:
-    """Write the figure as one HTML file that needs no network.
-
-    Raises:
-        ExportError: The file cannot be written.
-    """
-
-    def render() -> str:
-        from plotly.offline import get_plotlyjs
-
-        figure = as_html(plot_law(laws, cost=cost, title=title))
-        head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><script>{get_plotlyjs()}</script>'
-        return f"<!DOCTYPE html><html><head>{head}</head><body>{figure}</body></html>"
-
-    write_page(path, render)
 
 
 def _traces(info: LawInfo, color: str, *, ring_named: bool) -> list[go.Scatter]:

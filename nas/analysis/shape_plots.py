@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nas.analysis.plots import PALETTE, laid_out
+from nas.analysis.pages import FLOPS_AXIS, PALETTE, laid_out
 from nas.scaling.evidence import Evidence, TrainedNetwork
+from nas.scaling.intervals import Interval
 from nas.scaling.shape import BestShape, Factors, Profile, cost_name, profile
 from nas.scaling.simplex import OnSimplex, Simplex
-from nas.scaling.surface import DIMENSIONS, Interval
+from nas.scaling.surface import DIMENSIONS
 from nas.scaling.trust import HOLDS, Band, Trust
 from nas.units import format_count
 
@@ -212,7 +213,7 @@ def plot_trust(found: Trust) -> go.Figure:
         figure.add_hline(
             y=found.ceiling, line=_line(_GREY, dash="dot"), annotation_text=text, annotation_position="top right"
         )
-    figure.update_xaxes(title="FLOPs per image (one multiply-add is one FLOP; log scale)", type="log", dtick="D2")
+    figure.update_xaxes(title=FLOPS_AXIS, type="log", dtick="D2")
     ends = [math.log10(flops) for band in found.bands for flops in band.flops]
     room = {"range": [min(ends, default=0) - 0.1, max(ends, default=1) + 0.3]}
     figure.update_xaxes(exponentformat="SI", minorloglabels="complete", **room)

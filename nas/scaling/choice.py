@@ -19,14 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.fronts.geometry import Array
-from nas.scaling.curves import LEVEL, Curves, joined
+from nas.scaling.curves import Curves, joined
 from nas.scaling.fitting import Fitted, Form, draw_curves, fit_form, fitted_without
+from nas.scaling.intervals import LEVEL
 from nas.scaling.points import Points
 
 _MOST_WITHOUT_END = 0.3
 _WAYS, _CHECKS = 6, 300
 """Most ways to hold networks out."""
 _EQUAL = 1e-6
+_LEAST = 1e-12
 """Share of the errors below which a miss is none."""
 
 
@@ -56,7 +58,7 @@ def choose(forms: Sequence[Form], points: Points) -> list[Candidate]:
     squares = np.array([_missed(form, points, _ways(points, least)) for form in forms])
     costs = len(np.unique(points.causes[0]))
     logs = -0.5 * (costs - least) * np.log(squares + (_EQUAL * points.errors.mean()) ** 2)
-    likely = np.exp(logs - logs.max())
+    likely = np.maximum(np.exp(logs - logs.max()), _LEAST)  # so that a share of those with an offset can be told
     likely /= likely.sum()
     order = sorted(range(len(forms)), key=lambda index: -round(float(likely[index]), 6))
     return [

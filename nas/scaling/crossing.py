@@ -8,10 +8,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from nas.fronts.geometry import Array
-from nas.scaling.curves import LEVEL, interval
+from nas.scaling.intervals import LEVEL, Interval, interval_about
 from nas.scaling.laws import Law
 from nas.scaling.refusal import HORIZON
-from nas.scaling.surface import Interval
 
 _MARKS = 400
 _SURE = (1 + LEVEL) / 2
@@ -65,7 +64,7 @@ def crossing(first: Law, second: Law, *, within: tuple[float, float] | None = No
     if overtaken.mean() < LEVEL or (own == own[:, -1:]).all():
         return Crossing("cannot tell", _UNSURE, *within)
     place = _last_changes(own, marks)[0]
-    low, high = interval(_last_changes(drawn[overtaken], marks), place)
+    low, high = interval_about(place, _last_changes(drawn[overtaken], marks))
     if high / low > math.sqrt(within[1] / within[0]):
         return Crossing("cannot tell", _UNSURE, *within)
     return Crossing("crosses", "", *within, int(own[0, -1] > 0), Interval(float(place), float(low), float(high)))

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.fronts.geometry import Array
-from nas.scaling.surface import Prediction
+from nas.scaling.intervals import Prediction, interval_about
 
-LEVEL = 0.9
-"""Probability of all intervals."""
 _HALVINGS = 50
 
 
@@ -78,12 +76,6 @@ def joined(parts: list[Curves]) -> Curves:
     )
 
 
-def interval(values: Array, mean: Array) -> tuple[Array, Array]:
-    """Return the ends of the central interval of draws over their first axis; the mean is never outside."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return np.minimum(low, mean), np.maximum(high, mean)
-
-
 def predict(curve: Curves, draws: Curves, *causes: Array) -> Prediction:
     """Return what a law says, and by draws of it how sure that is.
 
@@ -95,12 +87,12 @@ def predict(curve: Curves, draws: Curves, *causes: Array) -> Prediction:
     spread = np.broadcast_arrays(*causes)
     stacked = np.array([cause.ravel() for cause in spread])
     mean = curve.errors(stacked)[0]
-    ends = interval(draws.errors(stacked), mean)
+    ends = interval_about(mean, draws.errors(stacked))
     return Prediction(*(values.reshape(spread[0].shape) for values in (mean, *ends)))
 
 
 def known_within(curve: Curves, draws: Curves) -> dict[str, tuple[float, float]]:
     """Return the interval of each parameter."""
     means, drawn = curve.parameters(), draws.parameters()
-    ends = {name: interval(drawn[name], values[0]) for name, values in means.items()}
+    ends = {name: interval_about(values[0], drawn[name]) for name, values in means.items()}
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from nas.errors import UserError
 from nas.scaling.choice import Candidate, choose, draw, held_out, without_overreach
-from nas.scaling.curves import Curves, interval, known_within, predict
+from nas.scaling.curves import Curves, known_within, predict
 from nas.scaling.fitting import BENT, JOINT, OFFSET, POWER, draw_curves, fit_form
+from nas.scaling.intervals import Interval, Prediction, interval_about
 from nas.scaling.points import Points, positive, read_points
 from nas.scaling.refusal import far_beyond, lacks, may_be_chance, never_flattens, too_wide
-from nas.scaling.surface import Interval, Prediction
 
 DRAWS = 1000
 _FEWEST_COSTS = 5
@@ -134,7 +134,7 @@ class JointLaw(_Found):
         before = np.array([[float(positive(name, given[name]))] for name in ("cost", "images")])
         after = before * [[float(positive(name, given[name]))] for name in ("times_cost", "times_images")]
         fallen = [(curves.errors(before) - curves.errors(after))[:, 0] for curves in self.known()]
-        low, high = interval(fallen[1], fallen[0][0])
+        low, high = interval_about(fallen[0][0], fallen[1])
         return Interval(float(fallen[0][0]), float(low), float(high))
 
 

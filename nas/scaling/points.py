@@ -33,10 +33,6 @@ class Points:
         units: Array = np.log(self.causes).mean(axis=1)
         return units
 
-    def some(self, chosen: npt.NDArray[np.bool_]) -> Points:
-        """Return the points that a mask of shape (points,) chooses."""
-        return Points(self.causes[:, chosen], self.errors[chosen], self.weights[chosen], self.chance)
-
 
 def read_points(
     causes: dict[str, npt.ArrayLike], error: npt.ArrayLike, weights: npt.ArrayLike | None, chance: float | None = None

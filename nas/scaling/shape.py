@@ -18,7 +18,8 @@ import numpy.typing as npt
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
 from nas.scaling.boxed import Box, least_on_plane
-from nas.scaling.surface import DIMENSIONS, Interval, Prediction, Surface, hessians, interval, interval_of
+from nas.scaling.intervals import Interval, Prediction, interval_of
+from nas.scaling.surface import DIMENSIONS, Surface, hessians
 from nas.units import format_count
 
 DETERMINED = 0.9
@@ -123,10 +124,7 @@ class BestShape:
         ours = self.place(level)
         if reason := self._too_far(level, place) or self._too_far(level, ours):
             return Penalty(None, reason)
-        errors = np.exp(self.surface.log_errors(np.array([place, ours])))
-        expected = np.exp(self.surface.mean_log_errors(np.array([place, ours])))
-        low, high = interval(errors[:, 0] - errors[:, 1])
-        return Penalty(Interval(float(expected[0] - expected[1]), float(low), float(high)))
+        return Penalty(self.surface.difference(place, ours))
 
     def place(self, level: float) -> Array:
         """Return the log2 coefficients, (3,), of the best shape at a log2 cost, by the line through the levels."""

@@ -17,9 +17,10 @@ import numpy.typing as npt
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
 from nas.scaling.boxed import Box
+from nas.scaling.intervals import LEVEL, Interval, interval_of
 from nas.scaling.shape import DETERMINED, Factors, best_places, cost_name, told
 from nas.scaling.star import Candidate
-from nas.scaling.surface import DIMENSIONS, LEVEL, CostPlane, Interval, Surface, interval, interval_of
+from nas.scaling.surface import DIMENSIONS, CostPlane, Surface
 
 CELLS = 20
 """Parts into which a side of the triangle is divided."""
@@ -94,9 +95,7 @@ class Simplex:
         shares = growth / growth.sum()
         best = np.array([self.best[name].value for name in DIMENSIONS])
         places = _places(self.surface.cost, self.start, self.times, np.stack([shares, best]))
-        errors, expected = np.exp(self.surface.log_errors(places)), np.exp(self.surface.mean_log_errors(places))
-        low, high = interval(errors[:, 0] - errors[:, 1])
-        penalty = Interval(float(expected[0] - expected[1]), float(low), float(high))
+        penalty = self.surface.difference(*places)
         cell = int(_cells(self.shares, shares[None])[0])
         width, depth, resolution = map(float, shares)
         return OnSimplex((width, depth, resolution), penalty, bool(self.region[cell]))

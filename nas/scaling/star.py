@@ -77,11 +77,6 @@ class StarPoint(NamedTuple):
     off: float
 
     @property
-    def value(self) -> float:
-        """What the network really has of the dimension whose arm it lies on; at a center, of the width."""
-        return float(2 ** self.network.place[_index(self.dimension)])
-
-    @property
     def near(self) -> bool:
         """Whether the cost is within the tolerance."""
         return abs(self.off) <= TOLERANCE
@@ -185,10 +180,6 @@ def _matched(
             else StarPoint(networks[column], level, place.dimension, place.step, float(off[column]))
         )
         yield place, point
-
-
-def _index(dimension: str) -> int:
-    return DIMENSIONS.index(dimension) if dimension != CENTER else 0
 
 
 def _complaint(level: float, place: _Place, ranges: Ranges) -> str:

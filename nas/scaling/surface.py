@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +17,13 @@ import numpy.typing as npt
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
 from nas.scaling.evidence import Evidence, TrainedNetwork
+from nas.scaling.intervals import Interval, Prediction, interval
 from nas.scaling.ridge import draw_ridge, evenly_normal
 
 DIMENSIONS = ("width", "depth", "resolution")
 COSTS = ("flops", "params", "activations", "seconds")
 FEWEST = 8
 """Networks that a surface needs: with fewer even a plane is a guess."""
-LEVEL = 0.9
-"""Probability of all intervals."""
 
 _ROWS, _COLUMNS = np.triu_indices(3)
 _SHRUNK = np.array([False] * 4 + [True] * 6)
@@ -35,28 +33,6 @@ _LEAST_RANGE = 0.9
 """Octaves that costs must span to tell exponents: among networks of one cost a wider one is a shallower one."""
 _FAR, _PASSES = 5.0, 3
 """Robust standard deviations above the surface from which on a network tells nothing of the others."""
-
-
-class Interval(NamedTuple):
-    """A number and the interval in which it is with a probability of 90 %."""
-
-    value: float
-    low: float
-    high: float
-
-    def points(self) -> str:
-        """Write the size of a share in points, with half of the interval after the sign."""
-        half = 50 * (self.high - self.low)
-        digits = 1 if half >= 0.05 else 2
-        return f"{100 * abs(self.value):.{digits}f} ± {half:.{digits}f} points"
-
-
-class Prediction(NamedTuple):
-    """Expected errors of networks, as shares, and their 90 % intervals; each of the shape that was asked for."""
-
-    mean: Array
-    low: Array
-    high: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +100,13 @@ class Surface:
         low, high = interval(errors)
         return Prediction(*(found.reshape(places.shape[:-1]) for found in (errors.mean(axis=0), low, high)))
 
+    def difference(self, one: Array, other: Array) -> Interval:
+        """Return the error at one place of log2 coefficients, (3,), less that at another, as a share."""
+        places = np.stack([one, other])
+        drawn, expected = np.exp(self.log_errors(places)), np.exp(self.mean_log_errors(places))
+        low, high = interval(drawn[:, 0] - drawn[:, 1])
+        return Interval(float(expected[0] - expected[1]), float(low), float(high))
+
     def log_errors(self, places: Array) -> Array:
         """Return the surface at log2 coefficients of shape (points, 3), as (draws, points)."""
         found: Array = self.draws @ _columns(places - self.center).T
@@ -188,18 +171,6 @@ def cost_plane(name: str, places: Array, costs: Array, exponents: Sequence[float
     if powers.shape != (3,) or not (powers > 0).any():
         raise StudyError(f"{name}: rises with none of width, depth and resolution")
     return CostPlane(name, float(costs.mean() - center @ powers), powers)
-
-
-def interval(values: Array) -> tuple[Array, Array]:
-    """Return the ends of the central 90 % of draws, over their first axis."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return low, high
-
-
-def interval_of(values: Array) -> Interval:
-    """Return the first of some numbers, what is expected, with the interval of the others, draws of it."""
-    low, high = interval(values[1:])
-    return Interval(float(values[0]), float(low), float(high))
 
 
 def hessians(coefficients: Array) -> Array:

@@ -22,8 +22,8 @@ from nas.fronts.judged import guess_noise
 from nas.fronts.posterior import Trainings
 from nas.fronts.shrinkage import expected
 from nas.scaling.evidence import Evidence, TrainedNetwork
+from nas.scaling.intervals import Interval, interval
 from nas.scaling.ridge import DRAWS
-from nas.scaling.surface import Interval, interval
 from nas.units import format_count
 
 FEWEST = 8
@@ -144,9 +144,15 @@ def tau(one: Array, other: Array) -> float:
     return 0.0 if math.isnan(found) else found
 
 
-def tau_interval(one: Array, other: Array, *, draws: int = DRAWS) -> Interval:
-    """Return Kendall's tau of two orders of networks and its interval, by drawing the networks anew."""
-    low, high = interval(drawn_taus(one, other, drawn_counts(len(one), draws)))
+def tau_interval(one: Array, other: Array, drawn: Array) -> Interval:
+    """Return Kendall's tau of two orders of networks and its interval, where they were drawn anew so often.
+
+    Args:
+        one: Of shape (networks,).
+        other: Of shape (networks,).
+        drawn: Of shape (draws, networks).
+    """
+    low, high = interval(drawn_taus(one, other, drawn))
     return Interval(tau(one, other), float(low), float(high))
 
 
@@ -185,13 +191,12 @@ def _worth(networks: Sequence[TrainedNetwork], evidence: Evidence) -> Array:
 
 def _band(flops: Array, first: Array, last: Array, worth: Array) -> Band:
     drawn = drawn_counts(len(flops))
-    low, high = interval(drawn_taus(first, last, drawn))
     lost = np.array([_regret(first[some], worth[some]) for some in (row > 0 for row in drawn)])
     regret = Interval(_regret(first, worth), *map(float, interval(lost)))
     return Band(
         (float(flops.min()), float(flops.max())),
         len(flops),
-        Interval(tau(first, last), float(low), float(high)),
+        tau_interval(first, last, drawn),
         regret,
     )
 

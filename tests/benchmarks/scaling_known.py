@@ -27,8 +27,9 @@ from nas.fronts.posterior import Trainings
 from nas.fronts.shrinkage import shrink
 from nas.scaling.effective import effective
 from nas.scaling.evidence import Evidence
+from nas.scaling.intervals import Interval, interval
 from nas.scaling.shape import best_shape
-from nas.scaling.surface import DIMENSIONS, Interval, Surface, fit_surface, interval
+from nas.scaling.surface import DIMENSIONS, Surface, fit_surface
 from nas.scaling.trust import drawn_counts, drawn_taus, seed_ceiling, tau, tau_interval
 from nas.search.evidence import evidence_of
 from nas.tables import Table, read_table
@@ -135,7 +136,7 @@ def orders(half: Half, family: str) -> Rows:
         (
             family,
             name,
-            told(tau_interval(-errors, accuracies)),
+            told(tau_interval(-errors, accuracies, drawn_counts(len(errors)))),
             ahead(half, found["surface"], errors) if name != "surface" else "",
             ", ".join(map(str, octave_losses(half, errors))),
         )

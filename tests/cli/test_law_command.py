@@ -144,4 +144,12 @@ def test_what_is_not_there_is_one_line(nas_command: Command) -> None:
     assert (outcome.code, outcome.err) == (2, "nas: nowhere.csv: cannot be read: No such file or directory\n")
     shutil.copy(REGNETX, "regnetx.csv")
     twice = nas_command("scale", "law", "regnetx.csv", "regnetx.csv")
-    assert (twice.code, twice.err) == (2, "nas: regnetx: is given twice\n")
+    assert (twice.code, twice.err) == (2, "nas: regnetx.csv: is given twice\n")
+
+
+def test_files_of_one_name_in_two_folders_are_told_apart(nas_command: Command) -> None:
+    for folder in ("mine", "theirs"):
+        Path(folder).mkdir()
+        shutil.copy(REGNETX, f"{folder}/points.csv")
+    document = json.loads(nas_command("scale", "law", "mine/points.csv", "theirs/points.csv", "--json").out)
+    assert [law["name"] for law in document["laws"]] == ["mine/points.csv", "theirs/points.csv"]

@@ -76,9 +76,9 @@ def compare(
         found = ask_comparison(begun(opened, device=device), grows, chosen, phis, name=name, seeds=seeds, run=run)
     if output is not None:
         from nas.analysis.comparison_plot import plot_comparison
-        from nas.analysis.plots import write_figure
+        from nas.analysis.pages import write_figures
 
-        write_figure(plot_comparison(found), output)
+        write_figures([plot_comparison(found)], output, title=f"{study}: rules compared")
     if as_json:
         print_json(_comparison_document(found))
         return
@@ -99,6 +99,7 @@ def trust(
     seeds: Seeds = 1,
     workers: Workers = 1,
     device: Device = "auto",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML file to write the figures to.")] = None,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
@@ -114,10 +115,18 @@ def trust(
     factors = split_integers("--times", times)
     if min(factors) < 2:
         raise ConfigError("--times: a multiple of the epochs must be at least 2, for example 2,4")
+    if output is not None:
+        refuse_folder(output)
     console = make_console(stderr=as_json)
     with open_source(study, storage=storage) as opened:
         run = make_run(console, workers=workers, device=device)
         answers = ask_trust(opened, times=factors, networks=networks, seeds=seeds, run=run)
+    if output is not None:
+        from nas.analysis.pages import write_figures
+        from nas.analysis.shape_plots import plot_trust
+
+        figures = [plot_trust(answer) for answer in answers if answer.bands]
+        write_figures(figures, output, title=f"{study}: short trainings against long ones")
     if as_json:
         print_json([_trust_document(answer) for answer in answers])
         return
@@ -125,6 +134,8 @@ def trust(
         say(f"Against {answer.long}: {answer.sentence}.")
     if any(answer.bands for answer in answers):
         console.print(trust_table(answers, width=console.width))
+    if output is not None:
+        say(f"Figure: {output}  (open it in a browser)")
 
 
 def parse_rules(text: str) -> list[Rule]:

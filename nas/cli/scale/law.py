@@ -65,9 +65,11 @@ def law(
         found = short_names(family_laws(sources, cost=kind, storage=storage, chance=chance, seed=seed))
         crossed = crossings(found)
     if output is not None:
-        from nas.analysis.scaling_plots import write_laws
+        from nas.analysis.pages import write_figures
+        from nas.analysis.scaling_plots import plot_law
 
-        write_laws(found, output, cost=kind, title=f"{', '.join(Path(s).name for s in sources)}: error against cost")
+        title = f"{', '.join(Path(s).name for s in sources)}: error against cost"
+        write_figures([plot_law(found, cost=kind, title=title)], output, title=title)
     if as_json:
         print_json(_document(kind, found, crossed, costs))
         return

@@ -26,6 +26,7 @@ from nas.files import refuse_folder
 
 if TYPE_CHECKING:
     from nas.scaling.simplex import Simplex
+    from nas.scaling.star import StarPlan
     from nas.search.lab.shape import ShapeAnswer
 
 
@@ -86,10 +87,10 @@ def shape(
         name = part_name(opened.study, "shape", grows)
         answer = ask_shape(opened, grows, name=name, levels=multiples, seeds=seeds, kind=kind, run=run)
     if output is not None:
-        from nas.analysis.plots import write_figure
+        from nas.analysis.pages import write_figures
         from nas.analysis.shape_plots import plot_shape
 
-        write_figure(plot_shape(answer.best, answer.evidence), output)
+        write_figures([plot_shape(answer.best, answer.evidence)], output, title=f"{source}: the best shape")
     if rule is not None:
         _write_rule(answer, rule)
     if as_json:
@@ -142,10 +143,10 @@ def search(
         name = part_name(opened.study, "search", grows)
         answer = ask_doubling(opened, grows, name=name, networks=networks, seeds=seeds, run=run)
     if output is not None:
-        from nas.analysis.plots import write_figure
+        from nas.analysis.pages import write_figures
         from nas.analysis.shape_plots import plot_simplex
 
-        write_figure(plot_simplex(answer, known_rules()), output)
+        write_figures([plot_simplex(answer, known_rules())], output, title=f"{source}: shares of twice the FLOPs")
     if as_json:
         print_json(_shares_document(answer))
         return
@@ -225,11 +226,18 @@ def _print(answer: ShapeAnswer, width: int) -> None:
         f"By {len(answer.evidence.networks)} networks and {int(answer.evidence.trainings.sum())} trainings;"
         f" intervals hold with a probability of 90 %. {noise}"
     )
-    missing = () if answer.plan is None else answer.plan.missing
-    for line in missing[:SHOWN]:
+    if answer.plan is not None:
+        _print_plan(answer.plan)
+
+
+def _print_plan(plan: StarPlan) -> None:
+    """Say what of a star is not as it was meant."""
+    if off := sum(not point.near for point in plan.points):
+        say(f"  {off} of {len(plan.points)} networks are 5 to 20 % off the cost of their level")
+    for line in plan.missing[:SHOWN]:
         say(f"  not tried: {line}")
-    if len(missing) > SHOWN:
-        say(f"  and {len(missing) - SHOWN} places more for which the space has no network")
+    if len(plan.missing) > SHOWN:
+        say(f"  and {len(plan.missing) - SHOWN} places more for which the space has no network")
 
 
 def _write_rule(answer: ShapeAnswer, path: Path) -> None:

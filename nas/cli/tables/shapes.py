@@ -13,8 +13,8 @@ from nas.units import format_count
 
 if TYPE_CHECKING:
     from nas.scaling.evidence import TrainedNetwork
+    from nas.scaling.intervals import Interval
     from nas.scaling.shape import BestShape
-    from nas.scaling.surface import Interval
     from nas.scaling.trust import Trust
     from nas.search.lab.compare import Grown
     from nas.search.lab.data import DataAnswer

@@ -16,10 +16,11 @@ from nas.scaling.bands import told_by
 from nas.scaling.costs import FLOPS, TRAIN_SECONDS, CostKind, train_seconds
 from nas.scaling.effective import Ruler
 from nas.scaling.evidence import Evidence
+from nas.scaling.intervals import Interval
 from nas.scaling.laws import Law, fit_law
 from nas.scaling.realised import Realised, realised_networks
 from nas.scaling.shape import BestShape, best_shape
-from nas.scaling.surface import FEWEST, Interval, fit_surface
+from nas.scaling.surface import FEWEST, fit_surface
 from nas.search.lab.shape import column_of
 from nas.search.lab.source import Source
 from nas.search.seconds import seconds_law

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from scipy.stats import spearmanr
 
-from nas.analysis.plots import PALETTE, laid_out
+from nas.analysis.pages import PALETTE, laid_out
 from nas.fronts.geometry import front_members
 from nas.tables import Table, read_table
 from nas.units import format_count
