@@ -9,6 +9,11 @@ from pathlib import Path
 from nas.errors import ExportError
 
 
+def is_table(path: str | Path) -> bool:
+    """Tell whether a path is that of a table of trainings, as ``nas table build`` writes it."""
+    return Path(path).suffix in (".csv", ".gz")
+
+
 def refuse_folder(target: Path) -> None:
     """Raise ExportError where a path that is to be a file is a folder; what takes long asks before it begins."""
     if not target.name or os.path.isdir(target):

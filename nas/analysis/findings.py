@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from nas.analysis.pareto import FrontPoint, NoisyFront, front_with_noise
-from nas.config.search import COEFFICIENTS
+from nas.architecture.space import COEFFICIENTS
 from nas.config.study import StudyConfig
 from nas.fronts.images import shares
 from nas.records import ClassNumbers, Epoch, TrialRecord, metric_name

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from nas.analysis.laws import FamilyLaw
 from nas.scaling.crossing import Crossing
+from nas.scaling.evidence import COSTS
 from nas.scaling.intervals import Interval
 from nas.scaling.laws import JointLaw, Law
 from nas.units import format_count, format_seconds
-
-_UNITS = {"flops": " FLOPs", "params": " parameters", "activations": " activations", "seconds": ""}
 
 
 def law_text(family: FamilyLaw, kind: str) -> str:
@@ -53,7 +52,7 @@ def percent(error: Interval) -> str:
 
 def amount(cost: float, kind: str, *, unit: bool = True) -> str:
     """Write a cost with its unit."""
-    return format_seconds(cost) if kind == "seconds" else format_count(cost) + _UNITS[kind] * unit
+    return format_seconds(cost) if kind == "seconds" else format_count(cost) + f" {COSTS[kind]}" * unit
 
 
 def _gains(family: FamilyLaw, law: JointLaw, kind: str) -> str:
@@ -61,5 +60,4 @@ def _gains(family: FamilyLaw, law: JointLaw, kind: str) -> str:
     images = law.gain(cost=dearest, images=most, times_images=10)
     larger = law.gain(cost=dearest, images=most, times_cost=10)
     texts = [f"{100 * gain.value:.1f} [{100 * gain.low:.1f}, {100 * gain.high:.1f}]" for gain in (images, larger)]
-    what = {"flops": "FLOPs", "params": "parameters", "activations": "activations", "seconds": "seconds"}[kind]
-    return f"ten times the images would bring {texts[0]} points, ten times the {what} {texts[1]}."
+    return f"ten times the images would bring {texts[0]} points, ten times the {COSTS[kind]} {texts[1]}."

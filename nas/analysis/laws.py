@@ -11,6 +11,7 @@ import numpy as np
 
 from nas.analysis.given_points import GivenPoints, read_given
 from nas.errors import DataError, UserError
+from nas.files import is_table
 from nas.fronts.geometry import Array
 from nas.scaling.bands import told_by
 from nas.scaling.crossing import Crossing, crossing
@@ -142,7 +143,7 @@ def _of_source(
             raise DataError(f"{source}: {error}") from None
     from nas.search.evidence import gather  # loads pandas and Optuna
 
-    evidence = gather(source, storage=storage if not source.endswith((".csv", ".gz")) else None)
+    evidence = gather(source, storage=None if is_table(source) else storage)
     laws = laws_of(evidence, cost=cost, chance=chance, seed=seed)
     return [replace(law, source=name) for law in laws]
 

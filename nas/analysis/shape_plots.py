@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nas.analysis.pages import FLOPS_AXIS, PALETTE, laid_out
+from nas.architecture.space import COEFFICIENTS
 from nas.scaling.evidence import Evidence, TrainedNetwork
 from nas.scaling.intervals import Interval
 from nas.scaling.shape import BestShape, Factors, Profile, cost_name, profile
 from nas.scaling.simplex import OnSimplex, Simplex
-from nas.scaling.surface import DIMENSIONS
 from nas.scaling.trust import HOLDS, Band, Trust
 from nas.units import format_count
 
@@ -61,7 +61,7 @@ def shape_info(shape: BestShape, evidence: Evidence) -> list[ShapeCurve]:
             shape.determined[dimension],
             tuple(network for network, near in zip(evidence.networks, nearest, strict=True) if near == level),
         )
-        for dimension in DIMENSIONS
+        for dimension in COEFFICIENTS
         for level, cost in enumerate(shape.levels)
     ]
 
@@ -78,10 +78,10 @@ def plot_shape(shape: BestShape, evidence: Evidence) -> go.Figure:
     colors = dict(zip(shape.levels, PALETTE * len(shape.levels), strict=False))
     unit = cost_name(shape.surface.cost.name)
     for curve in shape_info(shape, evidence):
-        place = {"row": 1, "col": DIMENSIONS.index(curve.dimension) + 1}
+        place = {"row": 1, "col": COEFFICIENTS.index(curve.dimension) + 1}
         for trace in _shape_traces(curve, f"{format_count(curve.cost)} {unit}", colors[curve.cost]):
             figure.add_trace(trace, **place)
-    for column, name in enumerate(DIMENSIONS, 1):
+    for column, name in enumerate(COEFFICIENTS, 1):
         told = "" if shape.determined[name] else ": cannot tell"
         figure.update_xaxes(title=f"{_TITLES[name]}{told}", type="log", dtick=math.log10(2), row=1, col=column)
     figure.update_yaxes(title="Validation accuracy (%)", row=1, col=1)
@@ -124,7 +124,7 @@ def _shape_traces(curve: ShapeCurve, name: str, color: str) -> list[go.Scatter]:
             line={"color": color, "width": 2.5},
             name=name,
             legendgroup=name,
-            showlegend=curve.dimension == DIMENSIONS[0],
+            showlegend=curve.dimension == COEFFICIENTS[0],
             hovertemplate=f"{name}<br>{curve.dimension} %{{x:.3g}}: %{{y:.1f}} %<extra></extra>",
         ),
         go.Scatter(
@@ -176,7 +176,7 @@ def plot_simplex(answer: Simplex, rules: Mapping[str, Factors]) -> go.Figure:
     figure.add_trace(
         region.update(marker={"color": "rgba(0,0,0,0)", "size": 13, "line": _line(_DARK), "symbol": "hexagon"})
     )
-    best = np.array([[answer.best[name].value for name in DIMENSIONS]])
+    best = np.array([[answer.best[name].value for name in COEFFICIENTS]])
     figure.add_trace(
         _ternary(best, name="best").update(
             marker={"color": "white", "size": 18, "symbol": "star", "line": _line(_DARK)}
@@ -187,7 +187,7 @@ def plot_simplex(answer: Simplex, rules: Mapping[str, Factors]) -> go.Figure:
         figure.add_trace(point.update(marker={"color": color, "size": 13, "symbol": "diamond", "line": _line(_DARK)}))
     axes = {
         f"{axis}axis": {"title": f"{name}", "tickformat": ".0%", "gridcolor": "rgba(0,0,0,0.15)"}
-        for axis, name in zip("abc", DIMENSIONS, strict=True)
+        for axis, name in zip("abc", COEFFICIENTS, strict=True)
     }
     figure.update_layout(ternary={"sum": 1, "bgcolor": "white", **axes})
     return laid_out(figure, info.title).update_layout(margin={"t": 110}, height=640)

@@ -19,6 +19,9 @@ from nas.architecture.stages import BlockRow, InceptionRow
 from nas.errors import ArchitectureError, ConfigError
 from nas.schema import Name, Strict, find, read_yaml, validate, wrong_value
 
+COEFFICIENTS = ("width", "depth", "resolution")
+"""What scales a network."""
+
 DIMENSIONS = ("kernel", "expansion", "cardinality", "activation", "squeeze_excitation")
 """What a search may vary besides width, depth and resolution. Each has one value for a whole network."""
 

@@ -20,7 +20,7 @@ from nas.cli.options import (
 )
 from nas.cli.output import say
 from nas.errors import ConfigError
-from nas.files import refuse_folder
+from nas.files import is_table, refuse_folder
 
 if TYPE_CHECKING:
     from nas.analysis.replays import ReplaySummary
@@ -161,7 +161,7 @@ def _load(source: str, storage: str | None) -> Problem:
     from nas.tables import read_table
 
     path = Path(source)
-    if path.suffix in (".csv", ".gz"):
+    if is_table(path):
         refuse_typed("--storage", unless=False, reason=f"{source} is a table")
         return problem_of(read_table(path))
     with open_study(source, storage=storage) as opened:

@@ -11,14 +11,13 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_v
 
 from nas.architecture.layers import Activation
 from nas.architecture.rows import Whole
-from nas.architecture.space import DIMENSIONS, OddInt, Range, ResolutionRange, SearchSpace, load_space
+from nas.architecture.space import COEFFICIENTS, DIMENSIONS, OddInt, Range, ResolutionRange, SearchSpace, load_space
 from nas.config.prior import Prior
 from nas.errors import ConfigError, UserError
 from nas.schema import Strict, shortened, validate, wrong_value
 
 STARTUP_WITH_PRIOR = 2
 """Proposals before the sampler starts to learn, where an earlier study has told it something."""
-COEFFICIENTS = ("width", "depth", "resolution")
 
 ValueT = TypeVar("ValueT")
 OneOrMore: TypeAlias = Annotated[tuple[ValueT, ...], Field(min_length=1), BeforeValidator(lambda given: _listed(given))]

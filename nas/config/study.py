@@ -11,16 +11,16 @@ from typing import Any, Self
 
 from pydantic import field_validator, model_validator
 
-from nas.architecture.space import Range, SearchSpace
+from nas.architecture.space import COEFFICIENTS, Range, SearchSpace
 from nas.config.budget import Budget
 from nas.config.prior import Prior
-from nas.config.search import COEFFICIENTS, SearchConfig, common_range
+from nas.config.search import SearchConfig, common_range
 from nas.data.sources import PATHS, DataConfig
+from nas.documents import flatten
 from nas.errors import ConfigError
+from nas.files import is_table
 from nas.schema import Name, Strict, find, read_yaml, validate
 from nas.training.recipe import NEEDS, OPEN, Recipe, without_effect
-
-_TABLES = (".csv", ".gz")
 
 SETTLED: dict[str, tuple[str, ...]] = {
     "data": ("every_class",),
@@ -213,7 +213,7 @@ def _require_name(document: dict[str, Any], path: Path) -> None:
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Return one phrase for each key that two definitions disagree on."""
-    old, new = _flatten(before), _flatten(after)
+    old, new = flatten(before), flatten(after)
     return [
         f"{key} was {old.get(key, 'absent')}, is {new.get(key, 'absent')}"
         for key in sorted(old.keys() | new.keys())
@@ -232,17 +232,13 @@ def _locate_spaces(document: dict[str, Any], folder: Path) -> None:
 def _locate_prior(document: dict[str, Any], folder: Path) -> None:
     """Join the path of a prior's table or study file to the study's folder; names of studies stay."""
     search = document.get("search")
-    if isinstance(search, dict) and isinstance(named := search.get("prior"), str) and _is_file_name(named, *_TABLES):
+    if (
+        isinstance(search, dict)
+        and isinstance(named := search.get("prior"), str)
+        and (_is_file_name(named) or is_table(named))
+    ):
         document["search"] = {**search, "prior": str(folder / named)}
 
 
-def _is_file_name(item: object, *others: str) -> bool:
-    return isinstance(item, str) and Path(item).suffix in {".yaml", ".yml", *others}
-
-
-def _flatten(value: Any, key: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {k: v for name, item in value.items() for k, v in _flatten(item, f"{key}.{name}".lstrip(".")).items()}
-    if isinstance(value, list):
-        return {k: v for i, item in enumerate(value) for k, v in _flatten(item, f"{key}[{i}]").items()}
-    return {key: value}
+def _is_file_name(item: object) -> bool:
+    return isinstance(item, str) and Path(item).suffix in {".yaml", ".yml"}

@@ -16,13 +16,9 @@ import numpy as np
 
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
-from nas.fronts.judged import guess_noise
-from nas.fronts.posterior import Trainings
-from nas.fronts.shrinkage import expected
 from nas.scaling.evidence import Evidence
 
 BANDS = 12
-COSTS = ("flops", "params", "activations", "seconds")
 
 
 class Told(NamedTuple):
@@ -46,7 +42,7 @@ def told_by(evidence: Evidence, *, cost: str = "flops") -> Told:
 
     Args:
         evidence: Trainings of one family.
-        cost: One of ``COSTS``.
+        cost: One of ``nas.scaling.evidence.COSTS``.
 
     Raises:
         StudyError: A network's cost is not known.
@@ -55,20 +51,8 @@ def told_by(evidence: Evidence, *, cost: str = "flops") -> Told:
     if not (np.isfinite(costs) & (costs > 0)).all():
         raise StudyError(f"{evidence.source}: the {cost} of its networks are not all known")
     if len(costs) <= BANDS:
-        return Told(costs, np.maximum(evidence.column("error"), _least(evidence)), evidence.trainings, best=False)
-    errors = np.maximum(1 - _expected(evidence), _least(evidence))
+        return Told(costs, evidence.errors, evidence.trainings, best=False)
+    errors = np.maximum(1 - evidence.expected(evidence.networks), 0.5 / evidence.val_images)
     bands = np.array_split(np.lexsort((errors, costs)), BANDS)
     chosen = np.array([band[errors[band].argmin()] for band in bands])
     return Told(costs[chosen], errors[chosen], np.ones(len(chosen)), best=True)
-
-
-def _expected(evidence: Evidence) -> Array:
-    """Return the expected accuracies of the networks, (networks,); evidence is by FLOPs, as the model wants it."""
-    known = {network.digest: tuple(network.accuracies.values()) for network in evidence.networks}
-    guess = guess_noise(known.values(), {}, val_images=evidence.val_images)
-    return expected([Trainings(n.flops, n.space, known[n.digest]) for n in evidence.networks], guess)
-
-
-def _least(evidence: Evidence) -> float:
-    """Return the error that stands for none: half an image."""
-    return 0.5 / evidence.val_images

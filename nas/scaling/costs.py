@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nas.architecture.cost import Cost
+from nas.architecture.space import COEFFICIENTS
 from nas.errors import ConfigError
 from nas.schema import did_you_mean
 
@@ -76,8 +77,7 @@ def train_seconds(seconds: Callable[[Cost], float], *, flops: float, activations
         activations: Exponent of the activations in it.
     """
     width, depth, resolution = (
-        flops * getattr(FLOPS, key) + activations * getattr(ACTIVATIONS, key)
-        for key in ("width", "depth", "resolution")
+        flops * getattr(FLOPS, key) + activations * getattr(ACTIVATIONS, key) for key in COEFFICIENTS
     )
     return CostKind(TRAIN_SECONDS, "training time", seconds, width, depth, resolution)
 

@@ -9,9 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from nas.documents import flatten
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
+from nas.fronts.judged import guess_noise
 from nas.fronts.noise import Noise, seed_noise
+from nas.fronts.posterior import Trainings
+from nas.fronts.shrinkage import expected
+
+COSTS = {"flops": "FLOPs", "params": "parameters", "activations": "activations", "seconds": "training time"}
+"""What trainings tell of a network's cost, and what people call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,20 @@ class Evidence:
         return np.array([getattr(network, name) for network in self.networks], dtype=float)
 
     @property
+    def errors(self) -> Array:
+        """Of all networks, above zero: half an image stands for none; as float64 of shape (networks,)."""
+        return np.maximum(self.column("error"), 0.5 / self.val_images)
+
+    def expected(self, networks: Sequence[TrainedNetwork]) -> Array:
+        """Return the accuracies to expect of some of the networks, without the luck of their seeds.
+
+        Args:
+            networks: By FLOPs.
+        """
+        guess = guess_noise([tuple(n.accuracies.values()) for n in self.networks], {}, val_images=self.val_images)
+        return expected([Trainings(n.flops, n.family, tuple(n.accuracies.values())) for n in networks], guess)
+
+    @property
     def trainings(self) -> Array:
         """Number of trainings of each network, as float64 of shape (networks,)."""
         return np.array([len(network.accuracies) for network in self.networks], dtype=float)
@@ -124,13 +145,8 @@ def pooled(evidence: Sequence[Evidence]) -> Evidence:
     return replace(first, source=", ".join(each.source for each in evidence)).only(networks.values())
 
 
-def _differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Return the keys on which two documents disagree, as paths with both values."""
-    found = list[str]()
-    for key in sorted(one.keys() | other.keys()):
-        ours, theirs = one.get(key), other.get(key)
-        if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-            found += _differences(ours, theirs, f"{prefix}{key}.")
-        elif ours != theirs:
-            found.append(f"{prefix}{key} ({ours} and {theirs})")
-    return found
+    ours, theirs = flatten(one), flatten(other)
+    keys = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    return [f"{key} ({ours.get(key)} and {theirs.get(key)})" for key in keys]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from nas.architecture.cost import Cost, count_cost
 from nas.architecture.point import Point
 from nas.architecture.presets import named_point
-from nas.architecture.space import SearchSpace
+from nas.architecture.space import COEFFICIENTS, SearchSpace
 from nas.architecture.spec import Architecture
 from nas.errors import ConfigError
 from nas.scaling.costs import FLOPS, CostKind
-from nas.scaling.rules import DIMENSIONS, Rule, scaling_rule
+from nas.scaling.rules import Rule, scaling_rule
 from nas.units import format_count
 
 LARGE_IMAGES = 128
@@ -169,7 +169,7 @@ class _Curve:
         baseline, factors = self.baseline, self.rule.factors(phi)
         if set(factors) == {1.0}:
             return baseline
-        values = {key: self._within(phi, key, getattr(factors, key)) for key in DIMENSIONS}
+        values = {key: self._within(phi, key, getattr(factors, key)) for key in COEFFICIENTS}
         pixels = baseline.resolution if factors.resolution == 1 else self._pixels(values["resolution"])
         return baseline.at(width=values["width"], depth=values["depth"], resolution=pixels)
 
@@ -211,7 +211,7 @@ class _Curve:
     def _end(self, phi: float) -> float:
         """Return the largest phi within the space's ranges, or the smallest where ``phi`` is negative."""
         ends = []
-        for key in DIMENSIONS:
+        for key in COEFFICIENTS:
             allowed, value, step = (getattr(one, key) for one in (self.baseline.space, self.baseline, self.rule))
             if step != 1:
                 border = allowed.max if (step > 1) == (phi >= 0) else allowed.min

@@ -22,7 +22,7 @@ from nas.architecture.layers import Block, Layer, Shape
 from nas.architecture.memory import peak_elements
 from nas.architecture.point import Point
 from nas.architecture.shapes import Run, layer_shape, runs
-from nas.architecture.space import Range, SearchSpace
+from nas.architecture.space import COEFFICIENTS, Range, SearchSpace
 from nas.architecture.spec import Architecture, sections
 from nas.errors import ArchitectureError, ConfigError
 from nas.scaling.costs import FLOPS, CostKind
@@ -67,7 +67,7 @@ class Grid(NamedTuple):
 
 def grid_of(space: SearchSpace) -> Grid:
     """Return the coefficients of a space in the steps of its ranges; a range without steps is divided into 100."""
-    widths, depths, pixels = (_values(getattr(space, key)) for key in ("width", "depth", "resolution"))
+    widths, depths, pixels = (_values(getattr(space, key)) for key in COEFFICIENTS)
     return Grid(widths, depths, tuple(map(int, pixels)))
 
 

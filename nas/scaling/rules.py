@@ -14,19 +14,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 from nas.architecture.presets import preset_point
+from nas.architecture.space import COEFFICIENTS
+from nas.documents import parse_document, read_text
 from nas.errors import ConfigError
 from nas.scaling.costs import COSTS, FLOPS, TRAIN_SECONDS, CostKind
-from nas.schema import did_you_mean, explain
+from nas.schema import did_you_mean
 
 FORMAT_VERSION = 1
 """It is raised when readers of this version could misread a newer rule file."""
-
-DIMENSIONS = ("width", "depth", "resolution")
 
 MOST_DOUBLINGS = 64
 """More, in either direction, are a mistake."""
@@ -74,7 +74,7 @@ class Rule:
         known = (*COSTS, TRAIN_SECONDS)
         if self.cost not in known:
             raise ConfigError(f"rule {self.name}: unknown cost {self.cost!r}{did_you_mean(self.cost, known)}")
-        for key in DIMENSIONS:
+        for key in COEFFICIENTS:
             if not 1 / _LARGEST <= (factor := getattr(self, key)) <= _LARGEST:  # neither is a number that is none
                 raise ConfigError(
                     f"rule {self.name}: {key} must be a factor of {1 / _LARGEST:g} to {_LARGEST:g}, but is {factor:g}"
@@ -87,7 +87,7 @@ class Rule:
 
     def step(self) -> dict[str, float]:
         """Return the factors of one step by dimension."""
-        return {key: getattr(self, key) for key in DIMENSIONS}
+        return {key: getattr(self, key) for key in COEFFICIENTS}
 
     def factors(self, phi: float) -> Factors:
         """Return what the coefficients are multiplied by at a phi.
@@ -218,12 +218,12 @@ def scaling_rule(rule: str | Path, **parameters: float) -> Rule:
 
 def _written_out(text: str) -> Rule:
     """Return the rule of factors that are written out."""
-    factors = dict.fromkeys(DIMENSIONS, 1.0)
+    factors = dict.fromkeys(COEFFICIENTS, 1.0)
     said = set[str]()
     for part in text.split(","):
         key, _, value = (word.strip() for word in part.partition("="))
         if key not in factors:
-            raise ConfigError(f"rule {text}: unknown dimension {key!r}{did_you_mean(key, DIMENSIONS)}")
+            raise ConfigError(f"rule {text}: unknown dimension {key!r}{did_you_mean(key, COEFFICIENTS)}")
         if key in said:
             raise ConfigError(f"rule {text}: {key} is given twice")
         said.add(key)
@@ -250,19 +250,7 @@ def rule_from_json(text: str, *, source: str | Path = "rule") -> Rule:
     Raises:
         ConfigError: Not JSON, of a later format version, a field that is missing, unknown or wrong, or no growth.
     """
-    try:
-        document: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{source}: not valid JSON: {' '.join(str(error).split())}") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{source}: must be a JSON object, but is a {type(document).__name__}")
-    version = document.pop("format_version", None)
-    if version != FORMAT_VERSION:
-        raise ConfigError(f"{source}: format_version is {version!r}; this version of nas reads {FORMAT_VERSION}")
-    try:
-        return TypeAdapter(Rule).validate_json(json.dumps(document), strict=True)
-    except ValidationError as error:
-        raise ConfigError(f"{source}: {explain(error)}") from None
+    return parse_document(text, TypeAdapter(Rule), version=FORMAT_VERSION, source=source)
 
 
 def load_rule(path: str | Path) -> Rule:
@@ -271,9 +259,4 @@ def load_rule(path: str | Path) -> Rule:
     Raises:
         ConfigError: The file cannot be read, or holds no rule.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text file"
-        raise ConfigError(f"{path}: cannot be read: {reason}") from None
-    return rule_from_json(text, source=path)
+    return rule_from_json(read_text(path), source=path)

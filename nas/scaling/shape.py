@@ -15,11 +15,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from nas.architecture.space import COEFFICIENTS
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
 from nas.scaling.boxed import Box, least_on_plane
+from nas.scaling.evidence import COSTS
 from nas.scaling.intervals import Interval, Prediction, interval_of
-from nas.scaling.surface import DIMENSIONS, Surface, hessians
+from nas.scaling.surface import Surface, hessians
 from nas.units import format_count
 
 DETERMINED = 0.9
@@ -91,7 +93,7 @@ class BestShape:
     @property
     def determined(self) -> Mapping[str, bool]:
         """Whether each dimension's best value lies inside what was tried."""
-        return {name: name not in self.reasons for name in DIMENSIONS}
+        return {name: name not in self.reasons for name in COEFFICIENTS}
 
     @property
     def reason(self) -> str:
@@ -140,7 +142,7 @@ class BestShape:
             name = cost_name(surface.cost.name)
             return f"{format_count(2**level)} {name} are {2**beyond:.2g} times the largest tried"
         low, high = surface.places.min(axis=0), surface.places.max(axis=0)
-        for name, value, least, most in zip(DIMENSIONS, place, low, high, strict=True):
+        for name, value, least, most in zip(COEFFICIENTS, place, low, high, strict=True):
             if not least - _FARTHEST_SHAPE <= value <= most + _FARTHEST_SHAPE:
                 return f"{name} {2**value:.3g} is too far outside what was tried, {2**least:.3g} to {2**most:.3g}"
         return ""
@@ -171,7 +173,7 @@ def best_shape(
     places, ends = np.stack([one.places for one in found], axis=1), np.stack([one.ends for one in found], axis=1)
     lines = _lines(np.log2(costs), places)  # the places have the levels' costs, so that the slopes double them
     best, factors, reasons = dict[str, tuple[Interval, ...]](), dict[str, Interval](), dict[str, str]()
-    for index, name in enumerate(DIMENSIONS):
+    for index, name in enumerate(COEFFICIENTS):
         best[name] = tuple(map(interval_of, 2 ** places[:, :, index].T))
         factors[name] = interval_of(2 ** lines[:, 1, index])
         if flat[index]:
@@ -179,7 +181,7 @@ def best_shape(
         elif reason := _undetermined(name, ends[1:, :, index], best[name], ranges or {}):
             reasons[name] = reason
     if len(reasons) == 2:  # the cost says what is left for the third, whatever the errors are
-        reasons |= {name: "it has what the others leave" for name in DIMENSIONS if name not in reasons}
+        reasons |= {name: "it has what the others leave" for name in COEFFICIENTS if name not in reasons}
     return BestShape(surface, costs, best, factors, reasons, lines)
 
 
@@ -224,7 +226,7 @@ def profile(surface: Surface, cost: float, dimension: str, *, points: int = 31) 
     Raises:
         StudyError: Few networks of about that cost were tried.
     """
-    index, box, places = DIMENSIONS.index(dimension), _tried(surface, cost), []
+    index, box, places = COEFFICIENTS.index(dimension), _tried(surface, cost), []
     for value in np.linspace(box.low[index], box.high[index], points):
         ends = Box(box.low.copy(), box.high.copy())
         ends.low[index] = ends.high[index] = value
@@ -237,7 +239,7 @@ def profile(surface: Surface, cost: float, dimension: str, *, points: int = 31) 
 
 def cost_name(name: str) -> str:
     """Return a cost's name in a sentence."""
-    return {"flops": "FLOPs", "params": "parameters", "seconds": "training time"}.get(name, name)
+    return COSTS.get(name, name)
 
 
 def told(factors: Mapping[str, Interval], reasons: Mapping[str, str]) -> str:
@@ -248,7 +250,7 @@ def told(factors: Mapping[str, Interval], reasons: Mapping[str, str]) -> str:
             return f"{name} cannot tell ({reasons[name]})"
         return f"{name} × {factor.value:.2f} [{factor.low:.2f}, {factor.high:.2f}]"
 
-    return ", ".join(one(name, factors[name]) for name in DIMENSIONS)
+    return ", ".join(one(name, factors[name]) for name in COEFFICIENTS)
 
 
 def _spread(surface: Surface) -> tuple[float, ...]:

@@ -14,13 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nas.architecture.space import COEFFICIENTS
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
 from nas.scaling.boxed import Box
 from nas.scaling.intervals import LEVEL, Interval, interval_of
 from nas.scaling.shape import DETERMINED, Factors, best_places, cost_name, told
 from nas.scaling.star import Candidate
-from nas.scaling.surface import DIMENSIONS, CostPlane, Surface
+from nas.scaling.surface import CostPlane, Surface
 
 CELLS = 20
 """Parts into which a side of the triangle is divided."""
@@ -93,7 +94,7 @@ class Simplex:
         if growth.min() < 0 or growth.sum() <= 0:
             raise StudyError("only a rule that makes no dimension smaller lies on the triangle")
         shares = growth / growth.sum()
-        best = np.array([self.best[name].value for name in DIMENSIONS])
+        best = np.array([self.best[name].value for name in COEFFICIENTS])
         places = _places(self.surface.cost, self.start, self.times, np.stack([shares, best]))
         penalty = self.surface.difference(*places)
         cell = int(_cells(self.shares, shares[None])[0])
@@ -116,7 +117,7 @@ def simplex(surface: Surface, start: Sequence[float], *, times: float = 2.0, cel
     cost, origin = surface.cost, np.log2(np.array(start, float))
     if not times > 1:
         raise StudyError(f"only growth has shares: a multiple above 1 is needed, but is {times:g}")
-    if flat := [name for name, power in zip(DIMENSIONS, cost.exponents, strict=True) if power <= 0]:
+    if flat := [name for name, power in zip(COEFFICIENTS, cost.exponents, strict=True) if power <= 0]:
         raise StudyError(
             f"{cost_name(cost.name)} do not rise with {' and '.join(flat)}, so it has no share of their growth"
         )
@@ -132,8 +133,8 @@ def simplex(surface: Surface, start: Sequence[float], *, times: float = 2.0, cel
         shares=triangle,
         errors=np.exp(surface.mean_log_errors(_places(cost, origin, times, triangle))),
         chances=np.bincount(_cells(triangle, shares[1:]), minlength=len(triangle)) / (len(shares) - 1),
-        best={name: interval_of(shares[:, index]) for index, name in enumerate(DIMENSIONS)},
-        factors={name: interval_of(ratios[:, index]) for index, name in enumerate(DIMENSIONS)},
+        best={name: interval_of(shares[:, index]) for index, name in enumerate(COEFFICIENTS)},
+        factors={name: interval_of(ratios[:, index]) for index, name in enumerate(COEFFICIENTS)},
         reasons=_reasons(shares[1:]),
     )
 
@@ -142,7 +143,7 @@ def _reasons(shares: Array) -> dict[str, str]:
     """Return why dimensions cannot be told, given the best shares in draws, (draws, 3)."""
     none = (shares < _NONE).mean(axis=0)
     reason = "its best share may be none or less: networks in which it shrinks would tell"
-    return {name: reason for name, share in zip(DIMENSIONS, none, strict=True) if share > 1 - DETERMINED}
+    return {name: reason for name, share in zip(COEFFICIENTS, none, strict=True) if share > 1 - DETERMINED}
 
 
 def simplex_points(

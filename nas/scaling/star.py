@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from nas.architecture.space import COEFFICIENTS
 from nas.errors import ConfigError
 from nas.fronts.geometry import Array
-from nas.scaling.surface import DIMENSIONS
 
 TOLERANCE = 0.05
 """Share of a level's cost by which a network's may differ."""
@@ -154,7 +154,7 @@ def _places(center: Array, powers: Array, step: float) -> Iterator[_Place]:
     """Yield the places of a level, the center first, then the arms from the inside out."""
     yield _Place(CENTER, 0, center)
     for number in sorted(range(-ARM, ARM + 1), key=abs)[1:]:
-        for index, dimension in enumerate(DIMENSIONS):
+        for index, dimension in enumerate(COEFFICIENTS):
             direction = -powers[index] / 2 / powers
             direction[index] = 1.0
             yield _Place(dimension, number, center + number * np.log2(step) * direction)
@@ -184,7 +184,7 @@ def _matched(
 
 def _complaint(level: float, place: _Place, ranges: Ranges) -> str:
     """Say what there is no network for."""
-    values = dict(zip(DIMENSIONS, 2**place.wanted, strict=True))
+    values = dict(zip(COEFFICIENTS, 2**place.wanted, strict=True))
     shape = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
     outside = [name for name, value in values.items() if not ranges[name][0] <= value <= ranges[name][1]]
     allowed = [f"{name} is {ranges[name][0]:g} to {ranges[name][1]:g} in this space" for name in outside]

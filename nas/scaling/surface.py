@@ -14,14 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from nas.architecture.space import COEFFICIENTS
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
-from nas.scaling.evidence import Evidence, TrainedNetwork
+from nas.scaling.evidence import COSTS, Evidence, TrainedNetwork
 from nas.scaling.intervals import Interval, Prediction, interval
 from nas.scaling.ridge import draw_ridge, evenly_normal
 
-DIMENSIONS = ("width", "depth", "resolution")
-COSTS = ("flops", "params", "activations", "seconds")
 FEWEST = 8
 """Networks that a surface needs: with fewer even a plane is a guess."""
 
@@ -132,12 +131,12 @@ def fit_surface(evidence: Evidence, *, cost: str = "flops", exponents: Sequence[
             no exponents.
     """
     _require_enough(evidence)
-    places = np.log2(np.column_stack([evidence.column(name) for name in DIMENSIONS]))
+    places = np.log2(np.column_stack([evidence.column(name) for name in COEFFICIENTS]))
     costs = _costs(evidence, cost)
     plane = cost_plane(cost, places, costs, exponents)
     center = places.mean(axis=0)
     columns = _columns(places - center)
-    values = np.log(np.maximum(evidence.column("error"), 0.5 / evidence.val_images))
+    values = np.log(evidence.errors)
     variances = (evidence.noise.std / np.exp(values)) ** 2 / evidence.trainings
     usual = np.ones(len(values), np.bool_)
     for _ in range(_PASSES):
@@ -203,8 +202,8 @@ def _require_enough(evidence: Evidence) -> None:
         )
     if networks < FEWEST:
         raise StudyError(f"{evidence.source}: a surface needs at least {FEWEST} trained networks, but has {networks}")
-    same = [name for name in DIMENSIONS if len(set(evidence.column(name))) == 1]
-    if len(same) == len(DIMENSIONS):
+    same = [name for name in COEFFICIENTS if len(set(evidence.column(name))) == 1]
+    if len(same) == len(COEFFICIENTS):
         raise StudyError(f"{evidence.source}: all networks have the same width, depth and resolution")
 
 

@@ -18,9 +18,6 @@ from scipy.stats import kendalltau
 
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
-from nas.fronts.judged import guess_noise
-from nas.fronts.posterior import Trainings
-from nas.fronts.shrinkage import expected
 from nas.scaling.evidence import Evidence, TrainedNetwork
 from nas.scaling.intervals import Interval, interval
 from nas.scaling.ridge import DRAWS
@@ -119,7 +116,7 @@ def trust(short: Evidence, long: Evidence, *, bands: int = BANDS) -> Trust:
     first = np.array([one.accuracy for one, _ in both])
     last = np.array([other.accuracy for _, other in both])
     flops = np.array([other.flops for _, other in both], float)
-    worth = _worth([other for _, other in both], long)
+    worth = long.expected([other for _, other in both])
     count = min(bands, len(both) // FEWEST)
     parts = [
         _band(*(values[part] for values in (flops, first, last, worth)))
@@ -181,12 +178,6 @@ def _pairs(values: Array, drawn: Array) -> Array:
     """Return the sums of values over all pairs that were drawn."""
     found: Array = np.einsum("dn,dn->d", drawn @ values, drawn)
     return found
-
-
-def _worth(networks: Sequence[TrainedNetwork], evidence: Evidence) -> Array:
-    """Return what networks are expected to be worth, without the luck of their seeds."""
-    guess = guess_noise([tuple(n.accuracies.values()) for n in evidence.networks], {}, val_images=evidence.val_images)
-    return expected([Trainings(n.flops, n.family, tuple(n.accuracies.values())) for n in networks], guess)
 
 
 def _band(flops: Array, first: Array, last: Array, worth: Array) -> Band:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from nas.architecture.space import DIMENSIONS
 from nas.errors import StudyError
+from nas.files import is_table
 from nas.fronts.noise import fewest_images
 from nas.scaling.evidence import Evidence, TrainedNetwork, pooled
 from nas.search.alike import alike, circumstances_of
@@ -29,7 +30,7 @@ def gather(source: str | Path | Study, *, storage: str | None = None) -> Evidenc
         StudyError: There is no such study or table, or nothing was trained yet.
         ConfigError: The study file is missing or wrong.
     """
-    if isinstance(source, str | Path) and Path(source).suffix in (".csv", ".gz"):
+    if isinstance(source, str | Path) and is_table(source):
         if storage is not None:
             raise StudyError(f"storage does not apply: {source} is a table")
         return evidence_of(read_table(Path(source)), source=Path(source).name)

@@ -8,9 +8,11 @@ import numpy as np
 import optuna
 from optuna.study import StudyDirection
 
+from nas.architecture.space import COEFFICIENTS
 from nas.config.prior import Prior
 from nas.config.study import StudyConfig
 from nas.errors import ConfigError, UserError
+from nas.files import is_table
 from nas.fronts.geometry import Array
 from nas.sampling.fitting import fit_prior
 from nas.sampling.law import misfit, require_shared
@@ -39,7 +41,7 @@ def scaling_prior(
 
     name = source.name if isinstance(source, Study) else Path(source).name
     networks = gather(source, storage=storage).networks
-    tried = [{key: getattr(network, key) for key in ("width", "depth", "resolution")} for network in networks]
+    tried = [{key: getattr(network, key) for key in COEFFICIENTS} for network in networks]
     errors = np.array([network.error for network in networks])
     return fit_prior(tried, np.array([float(network.flops) for network in networks]), errors, source=name)
 
@@ -85,7 +87,7 @@ def _read(named: str, shared: str | None) -> Prior:
     try:
         return scaling_prior(named)
     except UserError:
-        if shared is None or Path(named).suffix in (".csv", ".gz"):
+        if shared is None or is_table(named):
             raise
         return scaling_prior(named, storage=shared)
 

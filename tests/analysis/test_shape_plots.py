@@ -15,10 +15,11 @@ sys.path.append(str(Path(__file__).parent.parent / "scaling"))  # pytest adds it
 from worlds import BASELINE, CHEAPEST, LEVELS, World, star
 
 from nas.analysis.shape_plots import plot_shape, plot_simplex, plot_trust, shape_info, simplex_info
+from nas.architecture.space import COEFFICIENTS
 from nas.scaling.evidence import Evidence
 from nas.scaling.shape import BestShape, best_shape
 from nas.scaling.simplex import Simplex, simplex
-from nas.scaling.surface import DIMENSIONS, fit_surface
+from nas.scaling.surface import fit_surface
 from nas.scaling.trust import trust
 
 
@@ -48,7 +49,7 @@ def answer() -> Simplex:
 
 def test_a_curve_is_best_where_the_best_value_is(shape: BestShape, evidence: Evidence) -> None:
     curves = shape_info(shape, evidence)
-    assert [(curve.dimension, curve.cost) for curve in curves] == [(n, c) for n in DIMENSIONS for c in shape.levels]
+    assert [(curve.dimension, curve.cost) for curve in curves] == [(n, c) for n in COEFFICIENTS for c in shape.levels]
     for curve in curves:
         values, errors = curve.profile
         step = values[1] - values[0]
@@ -67,7 +68,7 @@ def test_networks_of_other_costs_belong_to_no_curve(evidence: Evidence) -> None:
 def test_the_shape_is_drawn(shape: BestShape, evidence: Evidence) -> None:
     figure = plot_shape(shape, evidence)
     assert [trace.name for trace in figure.data if trace.mode == "lines" and trace.name] == [
-        name for _ in DIMENSIONS for name in ("2M FLOPs", "4M FLOPs", "8M FLOPs")
+        name for _ in COEFFICIENTS for name in ("2M FLOPs", "4M FLOPs", "8M FLOPs")
     ]
     titles = [figure.layout[axis].title.text for axis in ("xaxis", "xaxis2", "xaxis3")]
     assert titles == ["Width coefficient", "Depth coefficient", "Resolution (px)"]

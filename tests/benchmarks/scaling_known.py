@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy
 
+from nas.architecture.space import COEFFICIENTS
 from nas.fronts.geometry import Array
 from nas.fronts.judged import guess_noise
 from nas.fronts.posterior import Trainings
@@ -29,7 +30,7 @@ from nas.scaling.effective import effective
 from nas.scaling.evidence import Evidence
 from nas.scaling.intervals import Interval, interval
 from nas.scaling.shape import best_shape
-from nas.scaling.surface import DIMENSIONS, Surface, fit_surface
+from nas.scaling.surface import Surface, fit_surface
 from nas.scaling.trust import drawn_counts, drawn_taus, seed_ceiling, tau, tau_interval
 from nas.search.evidence import evidence_of
 from nas.tables import Table, read_table
@@ -77,7 +78,7 @@ def halves(evidence: Evidence) -> dict[str, Half]:
 
 
 def shapes(evidence: Evidence) -> Array:
-    return np.column_stack([evidence.column(name) for name in DIMENSIONS])
+    return np.column_stack([evidence.column(name) for name in COEFFICIENTS])
 
 
 def by_surface(half: Half) -> Array:
@@ -154,7 +155,7 @@ def ceilings(evidence: Evidence, half: Half, family: str) -> tuple[str, ...]:
 
 def cost_misses(surface: Surface) -> str:
     miss = float((surface.costs - surface.cost.log2(surface.places)).std())
-    powers = ", ".join(f"{name} {power:.2f}" for name, power in zip(DIMENSIONS, surface.cost.exponents, strict=True))
+    powers = ", ".join(f"{name} {power:.2f}" for name, power in zip(COEFFICIENTS, surface.cost.exponents, strict=True))
     return f"{powers}; off by {miss:.2f} octaves"
 
 

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import BASELINE, CHEAPEST, LEVELS, POWERS, World, star
 
+from nas.architecture.space import COEFFICIENTS
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
 from nas.scaling.shape import BestShape, best_shape
-from nas.scaling.surface import DIMENSIONS, fit_surface
+from nas.scaling.surface import fit_surface
 
 COSTS = [CHEAPEST * level for level in LEVELS]
 WORLD = World()
@@ -46,7 +47,7 @@ def test_the_true_growth_lies_in_nine_intervals_of_ten() -> None:
         inside.append(
             [
                 shape.factors[name].low <= 2**exponent <= shape.factors[name].high
-                for name, exponent in zip(DIMENSIONS, World().exponents, strict=True)
+                for name, exponent in zip(COEFFICIENTS, World().exponents, strict=True)
             ]
         )
     assert 0.84 <= np.mean(inside) <= 0.99  # 150, in twos: as width grows, resolution does not
@@ -55,7 +56,7 @@ def test_the_true_growth_lies_in_nine_intervals_of_ten() -> None:
 def test_it_finds_the_shapes_and_says_so() -> None:
     shape = found(World(noise=0.002))
     assert not shape.reason and all(shape.determined.values())
-    for index, name in enumerate(DIMENSIONS):
+    for index, name in enumerate(COEFFICIENTS):
         assert shape.factors[name].value == pytest.approx(2 ** World().exponents[index], abs=0.02)
         path = [BASELINE[index] * level ** World().exponents[index] for level in LEVELS]
         assert [best.value for best in shape.best[name]] == pytest.approx(path, rel=0.03)
@@ -66,7 +67,7 @@ def test_it_finds_the_shapes_and_says_so() -> None:
 
 def test_the_rule_doubles_the_measured_cost() -> None:
     shape = found(World(noise=0.03))
-    growth = np.log2([shape.factors[name].value for name in DIMENSIONS]) @ shape.surface.cost.exponents
+    growth = np.log2([shape.factors[name].value for name in COEFFICIENTS]) @ shape.surface.cost.exponents
     assert growth == pytest.approx(1)
     assert shape.surface.cost.log2(shape.place(np.log2(CHEAPEST) + 5)) == pytest.approx(np.log2(CHEAPEST) + 5)
 
@@ -110,7 +111,7 @@ def test_neither_the_unit_of_the_cost_nor_the_order_of_networks_matters(unit: fl
     changed = [replace(evidence.networks[i], flops=evidence.networks[i].flops * unit) for i in order]
     other = best_shape(fit_surface(replace(evidence, networks=tuple(changed))), levels=[unit * cost for cost in COSTS])
     shape = best_shape(fit_surface(evidence), levels=COSTS)
-    for name in DIMENSIONS:
+    for name in COEFFICIENTS:
         assert other.factors[name] == pytest.approx(shape.factors[name], rel=1e-4)
 
 
@@ -135,7 +136,7 @@ def test_another_rule_costs_what_it_costs(rule: Grows) -> None:
 
 def test_the_found_rule_costs_nothing() -> None:
     shape = found()
-    rule = Grows(*(shape.factors[name].value for name in DIMENSIONS))
+    rule = Grows(*(shape.factors[name].value for name in COEFFICIENTS))
     points = shape.penalty(rule, times=4).points
     assert points is not None and points.value == pytest.approx(0, abs=1e-9)
     twice = Grows(*(factor**2 for factor in rule))  # the same direction

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from worlds import BASELINE, POWERS, World
 
+from nas.architecture.space import COEFFICIENTS
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
 from nas.scaling.simplex import Simplex, simplex, simplex_points
 from nas.scaling.star import Candidate
-from nas.scaling.surface import DIMENSIONS, fit_surface
+from nas.scaling.surface import fit_surface
 
 
 class Grows(NamedTuple):
@@ -39,7 +40,7 @@ def test_the_true_shares_lie_in_nine_intervals_of_ten() -> None:
     inside = []
     for seed in range(25):
         best = found(WORLD, seed=seed).best
-        inside.append([best[name].low <= SHARES[name] <= best[name].high for name in DIMENSIONS])
+        inside.append([best[name].low <= SHARES[name] <= best[name].high for name in COEFFICIENTS])
     assert 0.8 <= np.mean(inside) <= 1
 
 
@@ -57,14 +58,14 @@ def test_the_triangle_and_what_is_likely_of_it() -> None:
     assert answer.chances.sum() == pytest.approx(1)
     assert 0.9 <= answer.chances[answer.region].sum() < 0.95
     assert answer.chances[answer.region].min() >= answer.chances[~answer.region].max()
-    assert answer.shares[answer.errors.argmin()] == pytest.approx([answer.best[n].value for n in DIMENSIONS], abs=0.1)
+    assert answer.shares[answer.errors.argmin()] == pytest.approx([answer.best[n].value for n in COEFFICIENTS], abs=0.1)
 
 
 def test_where_a_rule_lies() -> None:
     answer = found(WORLD)
-    rule = Grows(*(answer.factors[name].value for name in DIMENSIONS))
+    rule = Grows(*(answer.factors[name].value for name in COEFFICIENTS))
     best = answer.place(rule)
-    assert best.shares == pytest.approx([answer.best[name].value for name in DIMENSIONS])
+    assert best.shares == pytest.approx([answer.best[name].value for name in COEFFICIENTS])
     assert best.penalty.value == pytest.approx(0, abs=1e-9) and best.likely
     depth = answer.place(Grows(1, 3, 1))
     assert depth.shares == pytest.approx((0, 1, 0)) and not depth.likely

@@ -11,13 +11,13 @@ import pytest
 from worlds import World
 
 from nas.architecture.cost import count_cost
-from nas.architecture.space import load_space
+from nas.architecture.space import COEFFICIENTS, load_space
 from nas.errors import ConfigError
 from nas.scaling.effective import Ruler, effective
 from nas.scaling.evidence import Evidence, TrainedNetwork
 from nas.scaling.shape import BestShape, best_shape
 from nas.scaling.star import Candidate, StarPlan, star_plan
-from nas.scaling.surface import DIMENSIONS, fit_surface
+from nas.scaling.surface import fit_surface
 
 SPACES = ("efficientnet_small", "resnet_small")
 RANGES = {"width": (0.25, 1.5), "depth": (0.25, 3.5), "resolution": (12.0, 54.0)}
@@ -72,7 +72,7 @@ def test_distinct_networks_at_each_cost(name: str) -> None:
 def test_at_each_cost_every_dimension_moves_by_an_octave_and_more(name: str, level: float) -> None:
     places = np.array([point.network.place for point in plan(name).points if point.level == level])
     assert (np.ptp(places, axis=0) > 1).all()
-    for index, dimension in enumerate(DIMENSIONS):
+    for index, dimension in enumerate(COEFFICIENTS):
         steps = {
             p.step: p.network.place[index] for p in plan(name).points if (p.level, p.dimension) == (level, dimension)
         }
@@ -114,7 +114,7 @@ def swept(name: str, world: World, *, seed: int = 0) -> BestShape:
 @pytest.mark.parametrize("name", SPACES)
 def test_a_sweep_of_real_networks_finds_the_true_growth(name: str) -> None:
     world = World(bowl=0.15, exponents=(0.22, 0.22, 0.17))
-    truth = [swept(name, replace(world, noise=1e-5)).factors[dimension].value for dimension in DIMENSIONS]
+    truth = [swept(name, replace(world, noise=1e-5)).factors[dimension].value for dimension in COEFFICIENTS]
     # channels in eights follow the cost less closely than the world's own cost does
     assert truth == pytest.approx([2**exponent for exponent in world.exponents], abs=0.05)
     inside = []

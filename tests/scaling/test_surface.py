@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import CHEAPEST, POWERS, World, network, star
 
+from nas.architecture.space import COEFFICIENTS
 from nas.errors import StudyError
 from nas.scaling.evidence import Evidence
-from nas.scaling.surface import DIMENSIONS, FEWEST, fit_surface
+from nas.scaling.surface import FEWEST, fit_surface
 
 
 def shapes(evidence: Evidence) -> dict[str, np.ndarray]:
-    return {name: evidence.column(name) for name in DIMENSIONS}
+    return {name: evidence.column(name) for name in COEFFICIENTS}
 
 
 def test_true_errors_lie_in_nine_intervals_of_ten() -> None:

@@ -21,6 +21,7 @@ from nas.cli.scale.running import (
     make_run,
     parse_numbers,
 )
+from nas.files import is_table
 
 if TYPE_CHECKING:
     from nas.search.lab.data import DataAnswer
@@ -69,7 +70,7 @@ def grow(
     for line in told(found):
         say(line)
     if output is not None:
-        data = () if source.endswith((".csv", ".gz")) else ("--data", source)
+        data = () if is_table(source) else ("--data", source)
         say(f"Network: {output}  ({command_line('train', output, *data)})")
 
 

@@ -48,7 +48,7 @@ def law(
     A law is told only where the networks determine one: else the answer is "cannot tell" and what is needed.
     """
     from nas.cli.progress import make_console
-    from nas.scaling.bands import COSTS
+    from nas.scaling.evidence import COSTS
 
     if len(kinds := split_names("--cost", cost, COSTS, what="cost")) > 1:
         raise ConfigError(f"--cost: {cost!r} names several costs; a law has one")

@@ -9,7 +9,8 @@ import numpy as np
 
 from nas.architecture.cost import count_cost
 from nas.architecture.point import Point
-from nas.config.search import COEFFICIENTS, Asked
+from nas.architecture.space import COEFFICIENTS
+from nas.config.search import Asked
 from nas.errors import ConfigError, StudyError
 from nas.scaling.costs import FLOPS, CostKind
 from nas.scaling.effective import Ruler

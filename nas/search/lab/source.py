@@ -13,6 +13,7 @@ import numpy as np
 from nas.architecture.point import Point
 from nas.architecture.spec import Architecture
 from nas.errors import StudyError
+from nas.files import is_table
 from nas.scaling.effective import Ruler, effective
 from nas.scaling.evidence import Evidence, TrainedNetwork
 from nas.search.evidence import evidence_for, evidence_of
@@ -123,7 +124,7 @@ def open_source(source: str, *, storage: str | None = None) -> Iterator[Source]:
         ConfigError: There is no such study.
     """
     path = Path(source)
-    if path.suffix in (".csv", ".gz"):
+    if is_table(path):
         if storage is not None:
             raise StudyError(f"storage does not apply: {source} is a table")
         yield Source(None, read_table(path), path.name)

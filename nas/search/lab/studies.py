@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from nas.architecture.point import Point
-from nas.architecture.space import DIMENSIONS, SearchSpace
+from nas.architecture.space import COEFFICIENTS, DIMENSIONS, SearchSpace
 from nas.architecture.spec import Architecture
 from nas.config.budget import Budget
-from nas.config.search import COEFFICIENTS, Asked, PlannedNetwork, SearchConfig
+from nas.config.search import Asked, PlannedNetwork, SearchConfig
 from nas.data.sources import DataConfig
 from nas.errors import StudyError
 from nas.records import TrialRecord
