@@ -13,6 +13,11 @@ _LARGEST = 10**18
 _PATTERN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([kKMGT]?)\s*")
 
 
+def sentence(words: str) -> str:
+    """Return words as a sentence, with a capital and a full stop."""
+    return f"{words[:1].upper()}{words[1:]}."
+
+
 def parse_count(text: object) -> int:
     """Read a count such as ``400M``, ``1.5G``, ``20k`` or ``123456``.
 

@@ -12,9 +12,16 @@ from nas.analysis.laws import crossings, laws_of
 from nas.analysis.pages import as_html
 from nas.errors import UserError
 from nas.search.lab.source import Source
-from nas.search.lab.stored import scaling_studies, stored_comparison, stored_data, stored_doubling, stored_shape
-from nas.search.lab.trust import stored_trust
+from nas.search.lab.stored import (
+    scaling_studies,
+    stored_comparison,
+    stored_data,
+    stored_doubling,
+    stored_shape,
+    stored_trust,
+)
 from nas.search.study import Study
+from nas.units import sentence
 
 if TYPE_CHECKING:
     from nas.search.lab.compare import Grown
@@ -99,7 +106,7 @@ def _shape(source: Source, scaling: Study) -> Told:
         " intervals hold with a probability of 90 %."
     )
     figure = plot_shape(answer.best, replace(answer.evidence, source=source.name))
-    return Told("", (_sentence(answer.sentence), by), as_html(figure))
+    return Told("", (sentence(answer.sentence), by), as_html(figure))
 
 
 def _shares(source: Source, scaling: Study) -> Told:
@@ -107,7 +114,7 @@ def _shares(source: Source, scaling: Study) -> Told:
     from nas.search.lab.shape import known_rules
 
     answer = stored_doubling(source, scaling)
-    return Told("", (_sentence(answer.sentence),), as_html(plot_simplex(answer, known_rules())))
+    return Told("", (sentence(answer.sentence),), as_html(plot_simplex(answer, known_rules())))
 
 
 def _comparison(source: Source, scaling: Study) -> Told:
@@ -130,9 +137,6 @@ def _laws(source: Source) -> Told:
 
 
 def _images(source: Source) -> Told:
-    answer = stored_data(source)
-    return Told("", () if answer is None else (_sentence(answer.sentence()),))
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    answers = stored_data(source)
+    named = {family: f"{family}: " if family else "" for family in answers}
+    return Told("", tuple(f"{named[family]}{sentence(answer.sentence())}" for family, answer in answers.items()))

@@ -162,6 +162,11 @@ class SearchSpace(Strict):
         """Whether channels change along a stage, so that another depth picks others."""
         return any(isinstance(row, InceptionRow) and row.lists_channels for row in self.stages)
 
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The least and the largest width, depth and resolution."""
+        return {key: (getattr(self, key).min, getattr(self, key).max) for key in COEFFICIENTS}
+
     def choose(self, **choices: Any) -> SearchSpace:
         """Return the space with dimensions fixed to other values than the table's.
 

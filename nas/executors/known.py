@@ -16,7 +16,7 @@ class Known:
 
         Args:
             executor: Trains what is not known.
-            look_up: Returns what a training gave that is equal to the bit; None where there was none.
+            look_up: Returns what a training of an equal network, recipe, images and seed gave; None for none.
         """
         self._executor, self._look_up = executor, look_up
         self._told = dict[str, Trained]()

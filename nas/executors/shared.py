@@ -31,6 +31,8 @@ def serve(hand: Hand, train: Callable[..., bool], *, places: int, device: torch.
         seats.put(Seat(turns, device))
     hand.report({"ready": os.getpid()})
     while (order := hand.next_order()) is not None:
+        # of the process, and the same for all of a study: a training that ends must leave it as it is
+        torch.set_num_threads(order["task"]["recipe"]["cpu_threads"])
         threading.Thread(target=_serve, args=(hand, train, seats, task_from_json(order["task"]))).start()
 
 

@@ -10,11 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nas.architecture.cost import Cost
 from nas.architecture.space import COEFFICIENTS
 from nas.errors import ConfigError
 from nas.schema import did_you_mean
+
+if TYPE_CHECKING:
+    from nas.scaling.seconds import SecondsModel  # which loads scipy
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +72,12 @@ TRAIN_SECONDS = "train_seconds"
 """Name of the figure that needs a model of the training time; see ``train_seconds``."""
 
 
-def train_seconds(seconds: Callable[[Cost], float], *, flops: float, activations: float) -> CostKind:
-    """Return the training time as a figure of cost.
-
-    Args:
-        seconds: Returns the seconds of a training, or of an image, given a cost whose figures may be arrays.
-        flops: Exponent of the FLOPs in it.
-        activations: Exponent of the activations in it.
-    """
+def train_seconds(law: SecondsModel) -> CostKind:
+    """Return the training time as a figure of cost, by the law of the seconds of a training, or of an image."""
     width, depth, resolution = (
-        flops * getattr(FLOPS, key) + activations * getattr(ACTIVATIONS, key) for key in COEFFICIENTS
+        law.flops * getattr(FLOPS, key) + law.activations * getattr(ACTIVATIONS, key) for key in COEFFICIENTS
     )
-    return CostKind(TRAIN_SECONDS, "training time", seconds, width, depth, resolution)
+    return CostKind(TRAIN_SECONDS, "training time", law.of, width, depth, resolution)
 
 
 def cost_kind(name: str) -> CostKind:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
+from nas.architecture.cost import Cost
 from nas.errors import StudyError
 from nas.fronts.geometry import Array
 
@@ -44,6 +45,10 @@ class SecondsModel:
     def times(self, factor: float) -> SecondsModel:
         """Return the law of so many times the seconds: of images, say, that make a training."""
         return replace(self, constant=self.constant + math.log(factor))
+
+    def of(self, cost: Cost) -> float:
+        """Return the seconds of a network; an array where the figures of its cost are arrays."""
+        return self.predict(cost.flops, cost.activations)  # type: ignore[return-value]
 
     def predict(self, flops: ArrayLike, activations: ArrayLike) -> Array:
         """Return the seconds of networks.

@@ -24,18 +24,19 @@ def circumstances_of(study: StudyConfig) -> dict[str, Any]:
 
 
 def alike(study: Study) -> list[Study]:
-    """Return the other studies of a study's database that trained in the same circumstances on the same images."""
-    found = []
-    with study.database.errors():
-        ours = study.store.images()
-        for name in studies_like(study.database, ""):
-            stored = Store(study.database, name).config() if name != study.name else None
-            if stored is None or circumstances_of(stored[0]) != circumstances_of(study.config):
-                continue
-            other = Study(stored[0], study.directory, study.database, stored[1])
-            theirs = other.store.images()
-            if (theirs.fingerprint, theirs.content) == (ours.fingerprint, ours.content):
-                found.append(other)
+    """Return the other studies of a study's database that trained in the same circumstances on the same images.
+
+    What the database complains of comes as it is (see ``Database.errors``).
+    """
+    found, circumstances, ours = [], circumstances_of(study.config), study.store.images()
+    for name in studies_like(study.database, ""):
+        stored = Store(study.database, name).config() if name != study.name else None
+        if stored is None or circumstances_of(stored[0]) != circumstances:
+            continue
+        other = Study(stored[0], study.directory, study.database, stored[1])
+        theirs = other.store.images()
+        if (theirs.fingerprint, theirs.content) == (ours.fingerprint, ours.content):
+            found.append(other)
     return found
 
 
@@ -50,7 +51,7 @@ class TrainedElsewhere:
         self._others = alike(study)
 
     def __call__(self, task: Task) -> Trained | None:
-        """Return what the training of a task gave, and copy its weights; None where nobody has made it."""
+        """Return what the training of a task gave; None where nobody has made it."""
         digest = architecture_from_json(task.architecture).digest
         for other in self._others:
             number = other.store.reserved(digest)
@@ -65,15 +66,13 @@ class TrainedElsewhere:
 def _of_seed(study: Study, trial: TrialRecord, seed: int) -> Trained | None:
     """Return what the training of a trial's network from a seed gave; None where there is none, or without answers."""
     store = study.store
-    answers = store.answers([trial.number])
-    made: list[TrialRecord | Repeat] = [
-        *(repeat for repeat in store.repeats() if repeat.number == trial.number and repeat.state == "trained"),
-        trial,
-    ]
-    training = next((training for training in made if training.seed == seed), None)
+    further = store.repeats() if trial.seed != seed else []
+    made: list[TrialRecord | Repeat] = [r for r in further if r.number == trial.number and r.state == "trained"]
+    training = next((training for training in (trial, *made) if training.seed == seed), None)
     if training is None:
         return None
     repeat = training.repeat if isinstance(training, Repeat) else 0
+    answers = store.answers([trial.number])
     if (trial.number, repeat) not in answers:
         return None
     return Trained(

@@ -44,7 +44,8 @@ def evidence_for(study: Study) -> Evidence:
     Raises:
         StudyError: Nothing was trained yet.
     """
-    known = (study, *alike(study)) if study.was_run() else ()
+    with study.database.errors():
+        known = (study, *alike(study)) if study.was_run() else ()
     trained = [each for each in known if any(trial.state == "trained" for trial in each.trials())]
     if not trained:
         raise StudyError(f"study {study.name!r} has no trained network yet: run it with nas search")

@@ -88,11 +88,7 @@ class Networks:
 
         That is where there are too many points to try them, or where a sampler proposes a network twice.
         """
-        search, points = self._search, None
-        if search.plan:
-            points = [network.model_dump(exclude_none=True) for network in search.plan]
-        elif search.sampler == "pareto":
-            points = all_points(distributions(search))
+        points = all_points(distributions(self._search)) if self._search.sampler == "pareto" else None
         if points is None:
             return None
         return frozenset(network.digest for network in map(self, points) if network.allowed)

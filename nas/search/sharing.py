@@ -44,7 +44,14 @@ def sharing_of(
         raise ConfigError("--share-gpu needs recipe.compile: false: a process compiles one network at a time")
     free = min(device_memory(device).free for device in dict.fromkeys(devices))
     images = room_for_images(devices[0])
-    return Sharing(lambda task: needed_bytes(task, dataset(), devices[0], room_for_images=images), free)
+    known = dict[str, int]()
+
+    def needs(task: Task) -> int:
+        if task.key not in known:
+            known[task.key] = needed_bytes(task, dataset(), devices[0], room_for_images=images)
+        return known[task.key]
+
+    return Sharing(needs, free)
 
 
 def needed_bytes(task: Task, dataset: Dataset, device: torch.device, *, room_for_images: int) -> int:

@@ -200,7 +200,9 @@ class Study:
             return []
         with self.database.errors():
             known = studies_like(self.database, f"{self.name}-")
-        return [name.removeprefix(f"{self.name}-") for name in known]
+            stored = {name: Store(self.database, name).config() for name in known}
+        planned = [name for name, found in stored.items() if found is not None and found[0].search.plan]
+        return [name.removeprefix(f"{self.name}-") for name in planned]
 
     def beside(self, name: str, config: StudyConfig) -> Study:
         """Return a scaling study of this study: it has a name, a folder and rows of its own in the same database."""

@@ -257,3 +257,15 @@ def test_the_lab_as_functions(study: Path, instant: list[Task], nas_command: Cal
     assert grown.network.cost.flops > 0
     with pytest.raises(ValueError, match="is no budget"):
         nas.scale_grow(TABLE, "much")
+
+
+def test_parts_of_a_study_that_has_a_part_of_the_images_itself(tmp_path: Path, nas_command: Callable[..., Any]) -> None:
+    path = tmp_path / "part.yaml"
+    path.write_text(yaml.safe_dump({**STUDY, "data": {"digits": True, "train_images": 300}}))
+    assert nas_command("search", path).code == 0
+    answer = nas_command("scale", "data", path, "--networks", "3", "--parts", "0.25,0.5,1", "--json")
+    assert {one["images"] for one in json.loads(answer.out)["networks"]} == {75, 150, 300}
+    whole = open_study(f"{path}:data-300")
+    assert whole.config.data.train_images == 300
+    refused = nas_command("scale", "data", path, "--space", "vgg")
+    assert refused.code == 2 and "has no trained network of 'vgg'; it has resnet_small" in refused.err

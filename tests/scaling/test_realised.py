@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 import pytest
 from conftest import SPACES
 from hypothesis import given, settings
@@ -18,10 +17,9 @@ from nas.architecture.spec import Architecture
 from nas.errors import ArchitectureError, ConfigError
 from nas.scaling.costs import COSTS, FLOPS, CostKind, train_seconds
 from nas.scaling.realised import Grid, grid_of, realised_networks
+from nas.scaling.seconds import SecondsModel
 
-SECONDS = train_seconds(
-    lambda cost: np.exp(-9.0) * cost.flops**0.18 * cost.activations**0.76, flops=0.18, activations=0.76
-)
+SECONDS = train_seconds(SecondsModel(-9.0, flops=0.18, activations=0.76))
 KINDS = {**COSTS, "train_seconds": SECONDS}
 
 

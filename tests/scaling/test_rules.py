@@ -13,6 +13,7 @@ from nas.architecture.presets import preset_point
 from nas.errors import ConfigError
 from nas.scaling.costs import ACTIVATIONS, COSTS, FLOPS, cost_kind, train_seconds
 from nas.scaling.rules import MOST_DOUBLINGS, RULES, Rule, compound, fast, load_rule, rule_to_json, scaling_rule
+from nas.scaling.seconds import SecondsModel
 
 factors = st.floats(1.0, 3.0)
 
@@ -87,7 +88,7 @@ def test_costs_follow_the_coefficients_as_a_plain_network_does() -> None:
 
 
 def test_training_time_grows_with_flops_and_activations() -> None:
-    kind = train_seconds(lambda cost: 0.0, flops=0.2, activations=0.7)
+    kind = train_seconds(SecondsModel(0.0, flops=0.2, activations=0.7))
     assert kind.exponents == pytest.approx((0.2 * 2 + 0.7, 0.9, 1.8))
 
 

@@ -174,3 +174,19 @@ def test_what_a_plan_was_asked_is_kept_and_decides_nothing() -> None:
             stored, _ = study.stored() or (None, "")
         assert stored is not None and stored.search.asked is not None
         assert stored.search.asked.levels == levels and stored.search.plan == config.search.plan
+
+
+def test_a_plan_in_which_two_are_one_network_comes_to_its_end() -> None:
+    plan = [{"width": width, "depth": 0.5, "resolution": 8} for width in (0.25, 0.26, 0.5, 0.51)]  # rounded to two
+    study = run_study(planned(plan), device="cpu")
+    assert [trial.state for trial in study.trials()] == ["trained", "repeated", "trained", "repeated"]
+    assert study.missing_trials() == 0
+    again = run_study(planned(plan), device="cpu", trials=5)
+    assert len(again.trials()) == 4
+
+
+def test_another_study_of_a_like_name_is_no_scaling_study(searched: Study) -> None:
+    config = searched.config.model_copy(update={"name": "tiny-long"})
+    run_study(Study(config, searched.directory / "other", searched.database), device="cpu", trials=1)
+    run_study(beside(searched), device="cpu")
+    assert searched.scaling_names() == ["shape"]

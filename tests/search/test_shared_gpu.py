@@ -64,7 +64,8 @@ def test_the_gpu_with_the_least_memory_tells_what_fits(
     found = sharing_of(tiny_config, dataset, [GPU, torch.device("cuda:1")] * 2, wanted=True)
     assert found is not None and found.room == 8_000_000_000
     few = found.needs(task(batch_size=32))
-    assert found.needs(task(batch_size=64)) > few and found.needs(task(24, batch_size=32)) > few
+    assert found.needs(replace(task(batch_size=64), key="more images")) > few
+    assert found.needs(replace(task(24, batch_size=32), key="more pixels")) > few
     others = [replace(task(batch_size=32), key=str(number)) for number in range(found.room // few - 1)]
     assert found.admits(task(batch_size=32), others) and not found.admits(task(batch_size=32), [*others, others[0]])
 

@@ -26,9 +26,6 @@ from nas.cli.scale.baseline import baseline_of
 from nas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from nas.architecture.cost import Cost
     from nas.architecture.point import Point
     from nas.scaling.costs import CostKind
     from nas.scaling.family import Member
@@ -113,7 +110,7 @@ def family(
     kind = _cost_kind(cost, law)
     grown = scaling_rule(rule, **given_options(alpha=alpha, beta=beta, gamma=gamma))
     start = baseline_of(baseline, options, storage)
-    seconds = None if law is None else _seconds_of(law)
+    seconds = None if law is None else law.of
     members = scale_family(start, grown, phis, kind=kind, exact=exact, multiple=multiple, seconds=seconds)
     pixels = multiple or default_multiple(start, grown)
     if as_json:
@@ -157,10 +154,6 @@ def _seconds_law(baseline: str, storage: str | None) -> SecondsModel | None:
         return seconds_law(study)
 
 
-def _seconds_of(law: SecondsModel) -> Callable[[Cost], float]:
-    return lambda cost: law.predict(cost.flops, cost.activations)  # type: ignore[return-value]  # arrays for arrays
-
-
 def _cost_kind(name: str, law: SecondsModel | None) -> CostKind:
     from nas.scaling.costs import TRAIN_SECONDS, cost_kind, train_seconds
 
@@ -171,7 +164,7 @@ def _cost_kind(name: str, law: SecondsModel | None) -> CostKind:
             "--cost train_seconds: nothing tells how long networks train; begin with a trial of a study (STUDY#N) that"
             " has trained five networks, or that nas check has timed"
         )
-    return train_seconds(_seconds_of(law), flops=law.flops, activations=law.activations)
+    return train_seconds(law)
 
 
 def _document(

@@ -10,13 +10,8 @@ import typer
 from nas.cli.options import AsJson, Device, Storage, StudyArgument, command_line, parsed, print_json
 from nas.cli.output import say
 from nas.cli.scale.running import (
-    Baseline,
-    Depth,
-    Resolution,
     Seeds,
     Source_,
-    Space,
-    Width,
     Workers,
     make_run,
     parse_numbers,
@@ -80,11 +75,7 @@ def data(
     parts: Annotated[
         str, typer.Option(help="Shares of the training images, such as 0.125,0.25,0.5,1.")
     ] = "0.125,0.25,0.5,1",
-    baseline: Baseline = None,
-    space: Space = None,
-    width: Width = None,
-    depth: Depth = None,
-    resolution: Resolution = None,
+    space: Annotated[str | None, typer.Option(help="Family to train.  [default: that with most networks]")] = None,
     seeds: Seeds = 1,
     workers: Workers = 1,
     device: Device = "auto",
@@ -96,26 +87,20 @@ def data(
     The same networks are trained on nested parts of the images, as studies of their own: STUDY:data-500 and so on.
     """
     from nas.cli.progress import make_console
-    from nas.cli.scale.running import chosen_baseline
     from nas.cli.tables.shapes import parts_table
     from nas.search.lab.data import ask_data
     from nas.search.lab.source import open_source
+    from nas.units import sentence
 
     shares = parsed("--parts", parts, _parts)
     console = make_console(stderr=as_json)
     with open_source(study, storage=storage) as opened:
-        named = [value for value in (baseline, space, width, depth, resolution) if value is not None]
-        grows = (
-            chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
-            if named
-            else None
-        )
         run = make_run(console, workers=workers, device=device)
-        found = ask_data(opened, baseline=grows, networks=networks, parts=shares, seeds=seeds, run=run)
+        found = ask_data(opened, space=space, networks=networks, parts=shares, seeds=seeds, run=run)
     if as_json:
         print_json(_data_document(found))
         return
-    say(found.sentence()[:1].upper() + found.sentence()[1:] + ".")
+    say(sentence(found.sentence()))
     console.print(parts_table(found, width=console.width))
 
 

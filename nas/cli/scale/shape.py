@@ -10,12 +10,14 @@ import typer
 from nas.cli.options import AsJson, Device, Storage, parsed, print_json, refuse_typed
 from nas.cli.output import say
 from nas.cli.scale.running import (
+    TRAINING,
     Baseline,
     Depth,
     Resolution,
     Seeds,
     Source_,
     Space,
+    Train,
     Width,
     Workers,
     chosen_baseline,
@@ -51,9 +53,7 @@ def shape(
     seeds: Seeds = 1,
     workers: Workers = 1,
     device: Device = "auto",
-    train: Annotated[
-        bool, typer.Option("--train/--no-train", help="Go by what was trained before, or add to it.")
-    ] = True,
+    train: Train = True,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML file to write the figure to.")] = None,
     rule: Annotated[
         Path | None, typer.Option("--write-rule", help="JSON file to write the rule to, for --rule of other commands.")
@@ -81,7 +81,7 @@ def shape(
     with open_source(source, storage=storage) as opened:
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
         training = train and opened.table is None
-        refuse_typed("--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
+        refuse_typed(*TRAINING, unless=training, reason="nothing is trained")
         run = make_run(console, workers=workers, device=device) if training else None
         opened = begun(opened, device=device) if training else opened
         name = part_name(opened.study, "shape", grows)
@@ -114,9 +114,7 @@ def search(
     seeds: Seeds = 1,
     workers: Workers = 1,
     device: Device = "auto",
-    train: Annotated[
-        bool, typer.Option("--train/--no-train", help="Go by what was trained before, or add to it.")
-    ] = True,
+    train: Train = True,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML file to write the figure to.")] = None,
     storage: Storage = None,
     as_json: AsJson = False,
@@ -130,6 +128,7 @@ def search(
     from nas.search.lab.source import open_source
     from nas.search.lab.studies import part_name
     from nas.search.run.lab import begun
+    from nas.units import sentence
 
     if output is not None:
         refuse_folder(output)
@@ -137,7 +136,7 @@ def search(
     with open_source(source, storage=storage) as opened:
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
         training = train and opened.table is None
-        refuse_typed("--networks", "--seeds", "--workers", "--device", unless=training, reason="nothing is trained")
+        refuse_typed("--networks", *TRAINING, unless=training, reason="nothing is trained")
         run = make_run(console, workers=workers, device=device) if training else None
         opened = begun(opened, device=device) if training else opened
         name = part_name(opened.study, "search", grows)
@@ -150,7 +149,7 @@ def search(
     if as_json:
         print_json(_shares_document(answer))
         return
-    say(_capital(answer.sentence))
+    say(sentence(answer.sentence))
     for rule, place in _placed(answer).items():
         shares = [f"{name} {100 * share:.0f} %" for name, share in zip(answer.best, place.shares, strict=True)]
         value, low, high = (f"{100 * points:+.1f}" for points in place.penalty)
@@ -218,8 +217,9 @@ def _document(answer: ShapeAnswer) -> dict[str, Any]:
 def _print(answer: ShapeAnswer, width: int) -> None:
     from nas.cli.progress import make_console
     from nas.cli.tables.shapes import shape_table
+    from nas.units import sentence
 
-    say(_capital(answer.sentence) + ".")
+    say(sentence(answer.sentence))
     make_console().print(shape_table(answer.best, width=width))
     noise = answer.evidence.noise
     say(
@@ -251,7 +251,3 @@ def _write_rule(answer: ShapeAnswer, path: Path) -> None:
     source = f"nas scale shape {answer.evidence.source}"
     found = Rule("found", width, depth, resolution, cost=answer.best.surface.cost.name, source=source)
     write_whole(path, lambda: rule_to_json(found).encode())
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

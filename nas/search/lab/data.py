@@ -15,7 +15,7 @@ from nas.scaling.laws import JointLaw, fit_joint_law
 from nas.search.evidence import evidence_for
 from nas.search.lab.shape import Run
 from nas.search.lab.source import Source
-from nas.search.lab.studies import planned_study, spread_points
+from nas.search.lab.studies import part_name, planned_study, spread_points
 from nas.search.study import Study
 
 PARTS = (0.125, 0.25, 0.5, 1.0)
@@ -67,15 +67,17 @@ def part_studies(
         number = round(part * everything)
         if not 0 < part <= 1 or number < classes:
             raise ConfigError(f"a part of the images is a share such as 0.25 that holds every class, but is {part:g}")
-        data = study.config.data.model_copy(update={"train_images": number if part < 1 else None})
-        found[number] = planned_study(study, f"data-{number}", points, seeds=seeds, data=data)
+        part_of = {} if number == everything else {"train_images": number}
+        data = study.config.data.model_copy(update=part_of)
+        name = part_name(study, f"data-{number}", points[0])
+        found[number] = planned_study(study, name, points, seeds=seeds, data=data)
     return found
 
 
 def ask_data(
     source: Source,
     *,
-    baseline: Point | None = None,
+    space: str | None = None,
     networks: int = 5,
     parts: Sequence[float] = PARTS,
     seeds: int = 1,
@@ -85,7 +87,7 @@ def ask_data(
 
     Args:
         source: A study.
-        baseline: Whose family is trained; default: that with most trained networks.
+        space: Family that is trained; default: that with most trained networks.
         networks: How many, spread over the cost, of those that are best for theirs.
         parts: Shares of the training images.
         seeds: Trainings of each.
@@ -94,7 +96,7 @@ def ask_data(
     Raises:
         UserError: Too few networks were trained, or a part is none.
     """
-    points = _best_points(source, baseline, networks)
+    points = _best_points(source, space, networks)
     digests = {point.architecture().digest for point in points}
     trained = dict[int, Evidence]()
     for number, study in part_studies(source, points, parts=parts, seeds=seeds).items():
@@ -122,19 +124,15 @@ def law_of_parts(trained: dict[int, Evidence], *, images: int, flops: float) -> 
     return DataAnswer(law, images, flops, trained)
 
 
-def _best_points(source: Source, baseline: Point | None, count: int) -> list[Point]:
+def _best_points(source: Source, space: str | None, count: int) -> list[Point]:
     """Return networks spread over the cost, of each stretch of it the most accurate."""
-    families = source.evidence().families
-    name = baseline.space.name if baseline is not None else max(families, key=lambda one: len(families[one].networks))
-    networks = families[name].networks if name in families else ()
-    best = best_by_cost(networks, count)
+    family = source.largest() if space is None else source.named(space)
+    best = best_by_cost(family.networks, count)
     return spread_points(source.points(best), [network.flops for network in best], count)
 
 
 def best_by_cost(networks: Sequence[TrainedNetwork], count: int) -> list[TrainedNetwork]:
     """Return the most accurate network of each of so many equal stretches of the logarithm of the cost."""
-    if not networks:
-        return []
     logs = np.log([network.flops for network in networks])
     ends = np.linspace(logs.min(), logs.max() + 1e-9, count + 1)
     found = []

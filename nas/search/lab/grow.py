@@ -113,12 +113,9 @@ def family_to_grow(source: Source, space: str | None) -> Evidence:
     Raises:
         StudyError: No network of that space was trained.
     """
-    families = source.evidence().families
-    if space is None:
-        return max(families.values(), key=lambda family: float(np.max(1 - told_by(family).error)))
-    if space not in families:
-        raise StudyError(f"--space: {source.name} has no trained network of {space!r}; it has {', '.join(families)}")
-    return families[space]
+    if space is not None:
+        return source.named(space)
+    return max(source.evidence().families.values(), key=lambda family: float(np.max(1 - told_by(family).error)))
 
 
 def ask_growth(source: Source, family: Evidence, target: float, *, kind: CostKind = FLOPS) -> GrownNetwork:
@@ -137,7 +134,7 @@ def ask_growth(source: Source, family: Evidence, target: float, *, kind: CostKin
         ConfigError: The space has no network of that cost.
     """
     start = source.point(max(family.networks, key=lambda network: network.accuracy))
-    measured = source.family(start)
+    measured = source.measured(family, start)
     best = _shapes(measured, start)
     place = _alike(start, target, kind) if best is None else best.place(_log_flops(start, target, kind))
     network = _nearest(start, place, target, kind)
@@ -158,20 +155,14 @@ def _kind(source: Source, budget: Budget) -> CostKind:
         raise StudyError(
             f"--to: nothing tells yet how long networks of {source.name} train; run nas check, or give FLOPs"
         )
-    return train_seconds(
-        lambda cost: law.predict(cost.flops, cost.activations),  # type: ignore[arg-type, return-value]
-        flops=law.flops,
-        activations=law.activations,
-    )
+    return train_seconds(law)
 
 
 def _shapes(measured: Evidence, start: Point) -> BestShape | None:
     if len(measured.networks) < FEWEST:
         return None
-    ranges = {key: (getattr(start.space, key).min, getattr(start.space, key).max) for key in ("width", "depth")}
-    pixels = start.space.resolution
     try:
-        return best_shape(fit_surface(measured), ranges={**ranges, "resolution": (pixels.min, pixels.max)})
+        return best_shape(fit_surface(measured), ranges=start.space.ranges)
     except StudyError:  # too few networks about a cost
         return None
 

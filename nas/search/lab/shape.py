@@ -9,7 +9,6 @@ import numpy as np
 
 from nas.architecture.cost import count_cost
 from nas.architecture.point import Point
-from nas.architecture.space import COEFFICIENTS
 from nas.config.search import Asked
 from nas.errors import ConfigError, StudyError
 from nas.scaling.costs import FLOPS, CostKind
@@ -78,10 +77,8 @@ def plan_shape(baseline: Point, *, levels: Sequence[float] = LEVELS, kind: CostK
         found = realised_networks(baseline, target=cost, tolerance=tolerance, kind=kind)
         return [_candidate(one.point, ruler, kind) for one in found]
 
-    ranges = {key: (getattr(baseline.space, key).min, getattr(baseline.space, key).max) for key in COEFFICIENTS}
-    return star_plan(
-        networks_at, _candidate(baseline, ruler, kind), ranges=ranges, exponents=kind.exponents, levels=levels
-    )
+    start = _candidate(baseline, ruler, kind)
+    return star_plan(networks_at, start, ranges=baseline.space.ranges, exponents=kind.exponents, levels=levels)
 
 
 def _candidate(point: Point, ruler: Ruler, kind: CostKind) -> Candidate:
@@ -132,9 +129,8 @@ def ask_shape(
     if levels:
         low, high = first * min(levels) / WITHIN, first * max(levels) * WITHIN
         family = family.only(n for n in family.networks if low <= getattr(n, column_of(kind)) <= high)
-    ranges = {key: (getattr(baseline.space, key).min, getattr(baseline.space, key).max) for key in COEFFICIENTS}
     surface = fit_surface(family, cost=column_of(kind))
-    best = best_shape(surface, levels=[first * level for level in levels], ranges=ranges)
+    best = best_shape(surface, levels=[first * level for level in levels], ranges=baseline.space.ranges)
     return ShapeAnswer(baseline, best, family, plan)
 
 

@@ -74,6 +74,17 @@ class Source:
         config = self.table.study if self.table is not None else self.opened.config
         return made_point(config.search, network, architecture)
 
+    def named(self, family: str) -> Evidence:
+        """Return the trainings of a family.
+
+        Raises:
+            StudyError: There are none.
+        """
+        families = self.evidence().families
+        if family not in families:
+            raise StudyError(f"{self.name} has no trained network of {family!r}; it has {', '.join(families)}")
+        return families[family]
+
     def family(self, point: Point) -> Evidence:
         """Return the trainings of the networks that differ from one in width, depth and resolution alone.
 
@@ -82,12 +93,11 @@ class Source:
         Raises:
             StudyError: There are none.
         """
-        everything = self.evidence()
-        families = everything.families
-        if point.space.name not in families:
-            raise StudyError(f"{self.name} has no trained network of {point.space.name}; it has {', '.join(families)}")
-        ruler = Ruler(point.width, point.depth, point.architecture())
-        return effective(families[point.space.name], self.made, ruler=ruler)
+        return self.measured(self.named(point.space.name), point)
+
+    def measured(self, family: Evidence, point: Point) -> Evidence:
+        """Return the trainings of a family by the width and depth that its networks really have, beside one of it."""
+        return effective(family, self.made, ruler=Ruler(point.width, point.depth, point.architecture()))
 
     def nearest(self, *, space: str | None, width: float | None, depth: float | None, resolution: int | None) -> Point:
         """Return the trained network that is nearest to some coefficients.
@@ -98,17 +108,17 @@ class Source:
         Raises:
             StudyError: No network of that space was trained.
         """
-        families = self.evidence().families
-        name = space or max(families, key=lambda each: len(families[each].networks))
-        if name not in families:
-            raise StudyError(f"--space: {self.name} has no trained network of {name!r}; it has {', '.join(families)}")
-        family = families[name]
+        family = self.largest() if space is None else self.named(space)
         given = {"width": width, "depth": depth, "resolution": resolution}
         places = np.log(np.column_stack([family.column(key) for key in given]))
         wanted = [
             np.median(places[:, i]) if value is None else math.log(value) for i, value in enumerate(given.values())
         ]
         return self.point(family.networks[int(np.abs(places - wanted).sum(axis=1).argmin())])
+
+    def largest(self) -> Evidence:
+        """Return the trainings of the family that has most networks."""
+        return max(self.evidence().families.values(), key=lambda family: len(family.networks))
 
     def points(self, networks: Sequence[TrainedNetwork]) -> list[Point]:
         """Return the coefficients of trained networks."""

@@ -8,8 +8,10 @@ from nas.architecture.point import Point
 from nas.config.search import Asked
 from nas.errors import StudyError
 from nas.scaling.costs import cost_kind
+from nas.scaling.evidence import Evidence
 from nas.scaling.rules import rule_from_json
 from nas.scaling.simplex import Simplex
+from nas.scaling.trust import Trust, trust
 from nas.search.evidence import evidence_for
 from nas.search.lab.compare import Comparison, ask_comparison
 from nas.search.lab.data import DataAnswer, law_of_parts
@@ -22,9 +24,7 @@ def scaling_studies(study: Study, kind: str) -> Iterator[tuple[str, Study]]:
     """Yield the scaling studies of one kind, such as ``shape``, with their names; several families have one each."""
     for name in study.scaling_names():
         if name.split("-")[0] == kind:
-            found = study.scaling(name)
-            if found.config.search.plan:  # another study may have such a name by chance
-                yield name, found
+            yield name, study.scaling(name)
 
 
 def stored_shape(source: Source, scaling: Study) -> ShapeAnswer:
@@ -57,22 +57,37 @@ def stored_comparison(source: Source, scaling: Study) -> Comparison:
     return ask_comparison(source, _baseline(scaling, asked), rules, asked.phis, kind=cost_kind(asked.cost))
 
 
-def stored_data(source: Source) -> DataAnswer | None:
-    """Return what trainings on parts of the images tell; None where there are none.
+def stored_data(source: Source) -> dict[str, DataAnswer]:
+    """Return what trainings on parts of the images tell, by family; of the only one the name is empty.
 
     Raises:
         UserError: They do not tell.
     """
-    parts = {name: study for name, study in scaling_studies(source.opened, "data") if name[5:].isdigit()}
-    trained = dict(sorted((int(name[5:]), evidence_for(study)) for name, study in parts.items()))
-    if not trained:
-        return None
+    trained = dict[str, dict[int, Evidence]]()
+    for name, study in scaling_studies(source.opened, "data"):
+        _, count, *family = name.split("-", 2)
+        trained.setdefault("".join(family), {})[int(count)] = evidence_for(study)
+    return {family: _of_parts(dict(sorted(parts.items()))) for family, parts in trained.items()}
+
+
+def _of_parts(trained: dict[int, Evidence]) -> DataAnswer:
     everywhere = set.intersection(*({n.digest for n in evidence.networks} for evidence in trained.values()))
     same = {count: each.only(n for n in each.networks if n.digest in everywhere) for count, each in trained.items()}
     flops = [network.flops for evidence in same.values() for network in evidence.networks]
     if not flops:
         raise StudyError("no network was trained on all parts of the images yet")
     return law_of_parts(same, images=max(same), flops=float(max(flops)))
+
+
+def stored_trust(source: Source) -> list[Trust]:
+    """Return what trainings that the database has tell of a study's short ones; empty where none are there.
+
+    Raises:
+        StudyError: Nothing was trained yet.
+    """
+    longer = [evidence_for(study) for _, study in scaling_studies(source.opened, "trust")]
+    short = source.evidence() if longer else None
+    return [trust(short, each) for each in longer if short is not None]
 
 
 def _asked(scaling: Study) -> Asked:

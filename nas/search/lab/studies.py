@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from nas.architecture.point import Point
-from nas.architecture.space import COEFFICIENTS, DIMENSIONS, SearchSpace
+from nas.architecture.space import DIMENSIONS, SearchSpace
 from nas.architecture.spec import Architecture
 from nas.config.budget import Budget
 from nas.config.search import Asked, PlannedNetwork, SearchConfig
@@ -126,10 +126,14 @@ def planned_study(
         asked: What it is for, kept with it.
     """
     space = points[0].space
-    ranges = {key: {"min": getattr(space, key).min, "max": getattr(space, key).max} for key in COEFFICIENTS}
-    wanted = list(map(planned, points))
+    ranges = {key: {"min": low, "max": high} for key, (low, high) in space.ranges.items()}
     stored = study.beside(name, study.config).stored()
-    plan = dict.fromkeys((*(() if stored is None else stored[0].search.plan), *wanted))
+    plan = list(() if stored is None else stored[0].search.plan)
+    known = {_digest(points[0], network) for network in plan}
+    for network in map(planned, points):
+        if (digest := _digest(points[0], network)) not in known:
+            known.add(digest)
+            plan.append(network)
     search = SearchConfig.model_validate(
         {
             **ranges,
@@ -152,6 +156,12 @@ def planned_study(
         }
     )
     return study.beside(name, config)
+
+
+def _digest(point: Point, network: PlannedNetwork) -> str:
+    """Return the digest of a planned network of a point's space."""
+    made = point.at(width=network.width, depth=network.depth, resolution=network.resolution)
+    return made.architecture().digest
 
 
 def planned(point: Point) -> PlannedNetwork:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nas.errors import StudyError
-from nas.scaling.evidence import Evidence
 from nas.scaling.trust import FEWEST, Trust, trust
 from nas.search.evidence import evidence_for
 from nas.search.lab.shape import Run
 from nas.search.lab.source import Source
-from nas.search.lab.studies import planned_study, spread_points
+from nas.search.lab.studies import part_name, planned_study, spread_points
 from nas.search.study import Study
 
 TIMES = (2, 4)
@@ -23,11 +22,11 @@ def longer_studies(source: Source, *, times: Sequence[int] = TIMES, networks: in
     Raises:
         StudyError: The recipe does not count in epochs, or too few networks were trained.
     """
-    study, evidence = source.opened, source.evidence()
+    study = source.opened
     epochs = study.config.recipe.epochs
     if epochs is None:
         raise StudyError(f"study {study.name!r} does not count its trainings in epochs; trust compares numbers of them")
-    family = max(evidence.families.values(), key=lambda one: len(one.networks))
+    family = source.largest()
     if len(family.networks) < FEWEST:
         raise StudyError(
             f"{source.name}: trust needs {FEWEST} trained networks of one family, but has {len(family.networks)}"
@@ -35,7 +34,7 @@ def longer_studies(source: Source, *, times: Sequence[int] = TIMES, networks: in
     points = spread_points(source.points(family.networks), [n.flops for n in family.networks], networks)
     recipes = [study.config.recipe.model_copy(update={"epochs": epochs * factor}) for factor in times]
     return [
-        planned_study(study, f"trust-{factor}x", points, seeds=seeds, recipe=recipe)
+        planned_study(study, part_name(study, f"trust-{factor}x", points[0]), points, seeds=seeds, recipe=recipe)
         for factor, recipe in zip(times, recipes, strict=True)
     ]
 
@@ -51,11 +50,3 @@ def ask_trust(
     short = source.evidence()
     longer = [evidence_for(run(study)) for study in longer_studies(source, times=times, networks=networks, seeds=seeds)]
     return [trust(short, long) for long in longer]
-
-
-def stored_trust(source: Source) -> list[Trust]:
-    """Return what trainings that the database has tell of a study's short ones; empty where none are there."""
-    study = source.opened
-    names = [name for name in study.scaling_names() if name.startswith("trust-")]
-    longer: list[Evidence] = [evidence_for(study.scaling(name)) for name in names]
-    return [trust(source.evidence(), long) for long in longer]

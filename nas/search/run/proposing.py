@@ -55,6 +55,8 @@ class Proposer:
 
     def all_proposed(self) -> int | None:
         """Return how many networks there are within the bounds where all were proposed, and else None."""
+        if plan := self._config.search.plan:  # two of them may be one network
+            return len(plan) if len(self._store.trials()) >= len(plan) else None
         everything = self._everything
         return len(everything) if everything is not None and everything <= self._store.proposed() else None
 

@@ -124,7 +124,7 @@ def run_study(
                 build = partial(
                     Coordinator,
                     begun,
-                    Known(hands, TrainedElsewhere(begun)) if begun.config.search.plan else hands,
+                    _knowing(hands, begun, waiting) if begun.config.search.plan else hands,
                     lease=lease,
                     devices=devices,
                     trials=ENDLESS if trials is None and until else trials,
@@ -138,6 +138,12 @@ def run_study(
                 )
                 waiting(build).run()
     return begun
+
+
+def _knowing(hands: Executor, study: Study, waiting: Patience) -> Executor:
+    """Return hands that make no training which another study of the database has made."""
+    elsewhere = waiting(lambda: TrainedElsewhere(study))
+    return Known(hands, lambda task: waiting(lambda: elsewhere(task)))
 
 
 def _forecast(study: Study, devices: Sequence[torch.device], waiting: Patience) -> Forecast:

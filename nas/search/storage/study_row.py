@@ -115,7 +115,7 @@ class StudyRow:
         return told
 
     def _note_plan(self, stored: StudyConfig, config: StudyConfig) -> None:
-        """Write a plan that has grown since, and what is asked now.
+        """Write a plan that has grown since, how often it is trained and what is asked now.
 
         Raises:
             StudyError: It has changed otherwise.
@@ -123,9 +123,9 @@ class StudyRow:
         before, now = stored.search.plan, config.search.plan
         if now[: len(before)] != before:
             raise StudyError(f"study {self.study!r}: search.plan has changed; networks can only be added at its end")
-        if (now, config.search.asked) != (before, stored.search.asked):
-            update = {"plan": now, "trials": config.search.trials} if now != before else {}
-            search = stored.search.model_copy(update={**update, "asked": config.search.asked})
+        known = {key: getattr(config.search, key) for key in ("plan", "trials", "replicates", "asked")}
+        if now and any(getattr(stored.search, key) != value for key, value in known.items()):
+            search = stored.search.model_copy(update=known)
             text = stored.model_copy(update={"search": search}).model_dump_json()
             with self._engine.begin() as connection:
                 connection.execute(STUDY.update().where(STUDY.c.name == self.study).values(config=text))
