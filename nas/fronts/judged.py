@@ -10,8 +10,8 @@ import numpy as np
 from nas.fronts.geometry import Array
 from nas.fronts.images import image_noise, sampling_error, shares
 from nas.fronts.noise import Measured, Noise, NoiseGuess, binomial_error, least_error, over_seeds
-from nas.fronts.posterior import ImageNoise, Trainings
-from nas.fronts.shrinkage import expected, shrink
+from nas.fronts.posterior import ImageNoise, Posterior, Trainings
+from nas.fronts.shrinkage import expected, fitted, front_chances, shrink
 from nas.records import ClassNumbers, Metric, Repeat, TrialRecord
 
 _SURE = 0.977
@@ -37,21 +37,58 @@ class Judged(NamedTuple):
     near: bool
 
 
+class Model(NamedTuple):
+    """What is given to the model of ``nas/fronts/shrinkage.py``."""
+
+    known: Mapping[TrialRecord, tuple[float, ...]]
+    networks: tuple[Trainings, ...]
+    guess: NoiseGuess
+    images: ImageNoise
+
+    def posterior(self) -> Posterior:
+        """Return what the trainings leave possible; the networks are in the order of ``known``."""
+        return fitted(self.networks, self.guess, self.images)
+
+
 class Judgement(NamedTuple):
     """What is known of all networks of a study.
 
     Attributes:
         networks: By FLOPs and, of equals, the most accurate first.
         noise: Of one training.
+        model: What they were judged by.
     """
 
     networks: tuple[Judged, ...]
     noise: Noise
+    model: Model
 
     @property
     def front(self) -> list[TrialRecord]:
         """The front, cheapest first."""
         return [judged.network.trial for judged in self.networks if judged.on_front]
+
+    def near(self, pairs: Sequence[tuple[int, int]]) -> list[bool]:
+        """Tell of pairs of networks, by the numbers of their trials, whether each is within noise.
+
+        It is where it is not sure, to two standard deviations of the difference, which of the two is more accurate.
+        """
+        if not pairs:
+            return []
+        places = {trial.number: index for index, trial in enumerate(self.model.known)}
+        first, second = (np.array([places[pair[side]] for pair in pairs]) for side in (0, 1))
+        return [_unsure(chance) for chance in self.model.posterior().above(first, second)]
+
+    def chances(self, costs: Mapping[int, float]) -> dict[int, float]:
+        """Return each network's probability of being on the front over another cost than FLOPs, by trial number.
+
+        Args:
+            costs: By the numbers of trials; a network without one is left out.
+        """
+        numbers = [trial.number for trial in self.model.known]
+        given = np.array([costs.get(number, np.nan) for number in numbers])
+        found = front_chances(self.model.posterior(), given) if numbers else given
+        return {number: float(found[index]) for index, number in enumerate(numbers) if number in costs}
 
 
 def judge(
@@ -87,12 +124,12 @@ def judge(
             ),
             on_front=bool(found.on_front[index]),
             before=listed[before].number if (before := int(found.before[index])) >= 0 else None,
-            near=before >= 0 and bool(1 - _SURE < found.better[index] < _SURE),
+            near=before >= 0 and _unsure(found.better[index]),
         )
         for index, trial in enumerate(listed)
     ]
     judged.sort(key=lambda one: (one.network.trial.flops, -one.network.shrunk, one.network.trial.number))
-    return Judgement(tuple(judged), Noise(guess.std, guess.further, val_images))
+    return Judgement(tuple(judged), Noise(guess.std, guess.further, val_images), model)
 
 
 def best_expected(
@@ -110,15 +147,6 @@ def best_expected(
     return float(found.max()) if len(found) else None
 
 
-class _Model(NamedTuple):
-    """What is given to the model of ``nas/fronts/shrinkage.py``."""
-
-    known: Mapping[TrialRecord, tuple[float, ...]]
-    networks: tuple[Trainings, ...]
-    guess: NoiseGuess
-    images: ImageNoise
-
-
 def _model(
     trials: Sequence[TrialRecord],
     repeats: Sequence[Repeat],
@@ -127,13 +155,18 @@ def _model(
     answers: Answers | None,
     labels: ClassNumbers | None,
     metric: Metric,
-) -> _Model:
+) -> Model:
     known = over_seeds(trials, repeats)
     given = {} if labels is None or answers is None else answers
     seen = {key: shares(given[key], labels, metric=metric) for key in given} if labels is not None else {}
     guess = guess_noise(known.values(), seen, val_images=val_images)
     networks = tuple(Trainings(trial.flops, trial.space, values) for trial, values in known.items())
-    return _Model(known, networks, guess, _image_noise(known, repeats, trials, seen))
+    return Model(known, networks, guess, _image_noise(known, repeats, trials, seen))
+
+
+def _unsure(chance: float) -> bool:
+    """Tell whether it is not sure that a network is more accurate than another, nor that it is less."""
+    return bool(1 - _SURE < chance < _SURE)
 
 
 def guess_noise(
