@@ -2,98 +2,108 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from nas.analysis.findings import findings
-from nas.analysis.growing import told_growth, told_trust
-from nas.analysis.latency import stored_front_latency
-from nas.analysis.looks import tested_networks
-from nas.analysis.pages import as_html, write_page
-from nas.analysis.pareto import front_with_noise
-from nas.analysis.plots import plot_curves, plot_front, plot_latency, plot_progress
+from nas import plots
+from nas.errors import StudyError
+from nas.plots.pages import write_page
 from nas.records import metric_name
+from nas.report.chapter import chapter
+from nas.report.embedded import embedded, packed, plotly_script, policy, script
+from nas.report.figures import drawing
+from nas.report.origin import name_on_command_line
 from nas.search.study import Study
-from nas.training.recipe import Recipe
 from nas.units import format_bytes, format_count, format_share
 
+_HERE = Path(__file__).parent
+_SCRIPTS = ("base", "figures", "table", "network", "card", "start")
+"""The page's own script, in the order of its parts."""
 
-def write_report(study: Study, path: str | Path | None = None) -> Path:
-    """Write the report of a study.
+
+def write_report(study: Study | Sequence[Study], path: str | Path | None = None) -> Path:
+    """Write the report of a study, or of several.
 
     Args:
-        study: A study that has been run.
-        path: Path of the HTML file; default: ``report.html`` in the study's folder.
+        study: A study that has been run, or several of the same images and metric.
+        path: Path of the HTML file; default: ``report.html`` in the study's folder. Several studies need one.
 
     Returns:
         The path of the file.
 
     Raises:
+        StudyError: The studies cannot be compared, or several are given and no path.
         ExportError: The file cannot be written.
     """
-    target = study.directory / "report.html" if path is None else Path(path)
-    write_page(target, lambda: render_report(study))
+    studies = [study] if isinstance(study, Study) else list(study)
+    require_comparable(studies)
+    if path is None and len(studies) > 1:
+        raise StudyError("a report of several studies needs the path of a file (-o FILE.html)")
+    target = studies[0].directory / "report.html" if path is None else Path(path)
+    write_page(target, lambda: render_report(studies))
     return target
 
 
-def describe_recipe(recipe: Recipe) -> str:
-    """Return the main fields of a recipe and those that differ from the defaults, in one line."""
-    shown = {"optimizer", "learning_rate", "schedule", "batch_size", "weight_decay", "label_smoothing"}
-    fields = [
-        (key, value)
-        for key, value in recipe
-        if value is not None and (key in shown or value != type(recipe).model_fields[key].default)
-    ]
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in fields)
+def require_comparable(studies: Sequence[Study]) -> None:
+    """Refuse studies whose accuracies say nothing of each other.
+
+    Raises:
+        StudyError: There is none, one is given twice, or two have other images or another metric; it names them.
+    """
+    if not studies:
+        raise StudyError("a report needs a study")
+    first = studies[0]
+    for place, other in enumerate(studies[1:], 1):
+        names = f"{first.name!r} and {other.name!r}"
+        if any((other.name, other.storage) == (known.name, known.storage) for known in studies[:place]):
+            raise StudyError(f"study {other.name!r} is given twice")
+        if other.fingerprint != first.fingerprint:
+            raise StudyError(f"{names} cannot be compared: they were run on other images")
+        metrics = [metric_name(study.config.recipe.metric) for study in (first, other)]
+        if metrics[0] != metrics[1]:
+            raise StudyError(f"{names} cannot be compared: one goes by {metrics[0]}, the other by {metrics[1]}")
 
 
-def render_report(study: Study) -> str:
+def render_report(studies: Sequence[Study]) -> str:
     """Return the report as HTML."""
-    from jinja2 import Environment, FileSystemLoader
-    from plotly.offline import get_plotlyjs
-
-    trials, repeats, front = study.trials(), study.repeats(), front_with_noise(study)
-    counts = {state: sum(trial.state == state for trial in trials) for state in ("trained", "repeated", "infeasible")}
-    stopped = sum(trial.state == "stopped" for trial in trials)
-    best = f"{100 * front.points[-1].shrunk_accuracy:.2f} %" if front.points else "nothing trained yet"
-    metric = metric_name(study.config.recipe.metric)
-    facts = {
-        "trials": len(trials),
-        "networks trained": counts["trained"],
-        **({"stopped early": stopped} if stopped else {}),
-        "repeated": counts["repeated"],
-        "outside the budget": counts["infeasible"],
-        **({"further trainings": sum(repeat.state == "trained" for repeat in repeats)} if repeats else {}),
-        f"best expected {metric}": best,
-        "budget": str(study.config.budget).replace("<=", "≤"),
-    }
-    latency = stored_front_latency(study)
-    figures = {"front_plot": plot_front(study), "curves_plot": plot_curves(study)}
-    if latency is not None:
-        figures["latency_plot"] = plot_latency(study, latency)
-    if front.points:
-        figures["progress_plot"] = plot_progress(study)
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    return environment.get_template("report.html.jinja").render(
-        study=study,
-        facts=facts,
-        front=front,
-        noise=str(front.noise),
-        metric=metric,
-        findings=findings(study, front),
-        share=format_share,
-        latency=latency,
-        growth=study.growth(),
-        growing=told_growth(study),
-        trust=told_trust(study),
-        image_notes=study.image_notes(),
-        count=format_count,
-        bytes=format_bytes,
-        recipe=describe_recipe(study.config.recipe),
-        looks=len(tested_networks(study)),
-        file=shlex.quote(str(file) if (file := study.directory.with_suffix(".yaml")).is_file() else study.name),
-        plotly_js=get_plotlyjs(),
-        version=version("nas-explorer"),
-        **{name: as_html(figure) for name, figure in figures.items()},
+    command = " ".join(("nas report", *map(name_on_command_line, studies)))
+    chapters = [chapter(study, f"study-{index}", command=command) for index, study in enumerate(studies)]
+    together = {"together": drawing(lambda: plots.fronts(studies))} if len(studies) > 1 else {}
+    own, library = script(_source()), plotly_script()
+    text: str = (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            chapters=chapters,
+            together=together,
+            together_data=embedded("together-figures", {key: one.figure for key, one in together.items()}),
+            title=", ".join(study.name for study in studies),
+            style=(_HERE / "style.css").read_text(encoding="utf-8"),
+            script=own.text,
+            policy=policy([own, library]),
+            library=packed("plotly", library.text.encode()),
+            version=version("nas-explorer"),
+        )
     )
+    return text
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(_HERE)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(count=format_count, bytes=format_bytes, share=format_share)
+    return environment
+
+
+@cache
+def _source() -> str:
+    parts = ((_HERE / "script" / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
+    return "(() => {\n'use strict';\n" + "\n".join(parts) + "})();\n"
