@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nas import plots
     from nas.analysis.laws import family_laws
     from nas.analysis.pareto import front_with_noise, pareto_front, to_frame
+    from nas.analysis.recommendation import Recommendation, recommend
     from nas.analysis.report import write_report
     from nas.architecture.cost import Cost, count_cost
     from nas.architecture.point import Point
@@ -49,6 +50,7 @@ _HOMES = {
     "NasError": "nas.errors",
     "ParetoSampler": "nas.sampling.pareto",
     "Point": "nas.architecture.point",
+    "Recommendation": "nas.analysis.recommendation",
     "SearchSpace": "nas.architecture.space",
     "Study": "nas.search.study",
     "StudyConfig": "nas.config.study",
@@ -80,6 +82,7 @@ _HOMES = {
     "preset": "nas.architecture.presets",
     "preset_point": "nas.architecture.presets",
     "realised_networks": "nas.scaling.realised",
+    "recommend": "nas.analysis.recommendation",
     "run_study": "nas.search.run.start",
     "scale_compare": "nas.search.run.lab",
     "scale_data": "nas.search.run.lab",
@@ -101,6 +104,7 @@ __all__ = [
     "NasError",
     "ParetoSampler",
     "Point",
+    "Recommendation",
     "SearchSpace",
     "Study",
     "StudyConfig",
@@ -132,6 +136,7 @@ __all__ = [
     "preset",
     "preset_point",
     "realised_networks",
+    "recommend",
     "run_study",
     "scale_compare",
     "scale_data",

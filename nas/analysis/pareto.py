@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nas.architecture.space import DIMENSIONS
-from nas.fronts.judged import Judged
+from nas.fronts.judged import Judged, Judgement
 from nas.fronts.noise import WORTH_REPEATING, Noise
 from nas.records import TrialRecord
 from nas.search.study import Study
@@ -82,7 +82,11 @@ def pareto_front(study: Study) -> list[TrialRecord]:
 
 def front_with_noise(study: Study) -> NoisyFront:
     """Return the Pareto front of a study, and how far the noise of training lets you trust it."""
-    judgement = study.judgement()
+    return front_of(study.judgement())
+
+
+def front_of(judgement: Judgement) -> NoisyFront:
+    """Return the Pareto front of networks that have been judged."""
     points, others = ([_point(one) for one in judgement.networks if one.on_front is member] for member in (True, False))
     return NoisyFront(tuple(points), tuple(others), judgement.noise)
 

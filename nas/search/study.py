@@ -20,7 +20,7 @@ from nas.fronts.growth import Ended, Growth
 from nas.fronts.judged import Judgement
 from nas.models.backends import Latency
 from nas.processes.owners import process_is_gone
-from nas.records import UNFINISHED, ClassNumbers, Epoch, ImageDigests, Purpose, Repeat, TestLook, TrialRecord
+from nas.records import UNFINISHED, ClassNumbers, Epoch, ImageDigests, Purpose, Reference, Repeat, TestLook, TrialRecord
 from nas.search.disk import weights_folder
 from nas.search.storage.coordinators import Coordinator, Coordinators
 from nas.search.storage.database import Database
@@ -273,6 +273,10 @@ class Study:
         """Keep that a network was tried on the test images, and by which command."""
         with self.database.errors():
             self.store.add_test_look(digest, accuracy, command=command)
+
+    def references(self) -> list[Reference]:
+        """Return the reference networks that were trained on the study's images, cheapest first."""
+        return []
 
     def weights(self, trial: TrialRecord) -> Path:
         """Return the path of a trained trial's weights."""
