@@ -10,7 +10,6 @@ from typing import NamedTuple
 from nas.analysis.pareto import pareto_front
 from nas.errors import MeasurementError, StudyError
 from nas.models.backends import Backend, Latency
-from nas.models.latency import measure_latency
 from nas.records import TrialRecord
 from nas.search.study import Study
 
@@ -132,6 +131,8 @@ def measure_front(
         StudyError: The front is empty.
         MeasurementError: The backend does not run here; what was measured before is kept.
     """
+    from nas.models.latency import measure_latency  # loads torch, for those who measure
+
     front = pareto_front(study)
     if not front:
         raise StudyError(f"study {study.name!r} has no trained network yet")
@@ -154,7 +155,7 @@ def measure_front(
 
 def _best(known: list[Latency], *, like: Latency) -> Latency:
     """Return the newest measurement in a setting, of a calm machine if there is one."""
-    return next(old for old in known if _setting(old) == _setting(like))
+    return next(old for old in known if setting_of(old) == setting_of(like))
 
 
 def stored_front_latency(study: Study) -> FrontLatency | None:
@@ -163,15 +164,22 @@ def stored_front_latency(study: Study) -> FrontLatency | None:
     latencies = [(trial, measured.get(trial.digest, [])) for trial in pareto_front(study)]
     if not latencies:
         return None
-    for setting in dict.fromkeys(_setting(latency) for latency in latencies[0][1]):
-        found = [(trial, next((old for old in known if _setting(old) == setting), None)) for trial, known in latencies]
+    for setting in dict.fromkeys(setting_of(latency) for latency in latencies[0][1]):
+        found = [
+            (trial, next((old for old in known if setting_of(old) == setting), None)) for trial, known in latencies
+        ]
         complete = [(trial, latency) for trial, latency in found if latency is not None]
         if len(complete) == len(latencies):
             return _ranked(study, complete)
     return None
 
 
-def _setting(latency: Latency) -> tuple[object, ...]:
+def _first(known: list[Latency], setting: tuple[object, ...]) -> Latency | None:
+    return next((old for old in known if setting_of(old) == setting), None)
+
+
+def setting_of(latency: Latency) -> tuple[object, ...]:
+    """Return how a latency was measured: only those measured alike can be compared."""
     return latency.backend, latency.device, latency.threads, latency.batch, latency.versions
 
 

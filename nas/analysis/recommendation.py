@@ -231,7 +231,7 @@ def _search(growth: Growth | None) -> list[str]:
 
 
 def _trust(study: Study) -> list[str]:
-    from nas.analysis.growing import told_trust
+    from nas.analysis.trusted import told_trust
 
     return told_trust(study) or [
         f"Whether longer trainings have the same order was not measured: nas scale trust {study.name}."

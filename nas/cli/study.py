@@ -192,7 +192,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write a report of a study: one HTML file that works offline."""
-    from nas.analysis.report import write_report
+    from nas.report.page import write_report
     from nas.search.opening import open_study
 
     with open_study(study, storage=storage) as opened:

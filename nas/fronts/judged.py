@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from nas.fronts.geometry import Array
 from nas.fronts.images import image_noise, sampling_error, shares
 from nas.fronts.noise import Measured, Noise, NoiseGuess, binomial_error, least_error, over_seeds
 from nas.fronts.posterior import ImageNoise, Posterior, Trainings
-from nas.fronts.shrinkage import expected, fitted, front_chances, shrink
+from nas.fronts.shrinkage import expected, fitted, front_chances, front_places, shrink
 from nas.records import ClassNumbers, Metric, Repeat, TrialRecord
 
 _SURE = 0.977
@@ -79,16 +80,33 @@ class Judgement(NamedTuple):
         first, second = (np.array([places[pair[side]] for pair in pairs]) for side in (0, 1))
         return [_unsure(chance) for chance in self.model.posterior().above(first, second)]
 
-    def chances(self, costs: Mapping[int, float]) -> dict[int, float]:
-        """Return each network's probability of being on the front over another cost than FLOPs, by trial number.
+    def over(self, costs: Mapping[int, float]) -> Judgement:
+        """Return the front over another cost than FLOPs: what accuracies are expected to be stays as it is.
 
         Args:
-            costs: By the numbers of trials; a network without one is left out.
+            costs: By the numbers of trials; networks without one are left out.
         """
-        numbers = [trial.number for trial in self.model.known]
-        given = np.array([costs.get(number, np.nan) for number in numbers])
-        found = front_chances(self.model.posterior(), given) if numbers else given
-        return {number: float(found[index]) for index, number in enumerate(numbers) if number in costs}
+        listed = [one.network for one in self.networks if one.network.trial.number in costs]
+        if not listed:
+            return self._replace(networks=())
+        order = [network.trial.number for network in listed]
+        values, means = np.array([costs[number] for number in order]), np.array([one.shrunk for one in listed])
+        before, on_front = front_places(values, means)
+        known = np.array([costs.get(trial.number, np.nan) for trial in self.model.known])
+        chances = dict(zip(self.model.known, front_chances(self.model.posterior(), known), strict=True))
+        pairs = [(order[index], order[other]) for index, other in enumerate(before.tolist()) if other >= 0]
+        near = dict(zip(pairs, self.near(pairs), strict=True))
+        judged = [
+            Judged(
+                replace(network, probability=float(chances[network.trial])),
+                on_front=bool(on_front[index]),
+                before=None if before[index] < 0 else (other := order[before[index]]),
+                near=before[index] >= 0 and near[order[index], other],
+            )
+            for index, network in enumerate(listed)
+        ]
+        judged.sort(key=lambda one: (costs[one.network.trial.number], -one.network.shrunk, one.network.trial.number))
+        return self._replace(networks=tuple(judged))
 
 
 def judge(

@@ -93,7 +93,7 @@ def shrink(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNois
     means, errors = posterior.moments()
     means = means.clip(0, 1)
     costs = np.array([network.cost for network in networks], float)
-    before, on_front = _front(costs, means)
+    before, on_front = front_places(costs, means)
     better, others = np.ones(len(costs)), np.flatnonzero(before >= 0)
     better[others] = posterior.above(others, before[others])
     return Shrunk(means, errors, front_chances(posterior, costs), before, on_front, better, posterior.spread)
@@ -134,7 +134,7 @@ def fitted(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNois
     return posterior
 
 
-def _front(costs: Array, means: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def front_places(costs: Array, means: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return the front's member before each network, and who is a member; of equals the first."""
     before, on_front = np.full(len(costs), -1), np.zeros(len(costs), np.bool_)
     last = -1

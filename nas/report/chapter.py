@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas import plots
 from nas.analysis.latency import stored_front_latency
 from nas.analysis.looks import tested_networks
 from nas.analysis.pareto import NoisyFront, front_with_noise
+from nas.analysis.trusted import told_trust
 from nas.records import metric_name
 from nas.report.answer import answer
 from nas.report.embedded import embedded
 from nas.report.figures import Drawing, drawing, latency_figure, other_figures
-from nas.report.growing import told_growth, told_trust
 from nas.report.origin import columns, definition, name_on_command_line, origin
 from nas.report.snapshot import held_still
 from nas.report.trials import trial_data
 from nas.search.study import Study
+
+if TYPE_CHECKING:
+    from nas.report.growing import Told
 
 
 def chapter(study: Study, key: str, *, command: str) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def chapter(study: Study, key: str, *, command: str) -> dict[str, Any]:
         **({} if latency is None else {"latency": latency_figure(study, latency)}),
         **{f"other-{index}": figure for index, figure in enumerate(other_figures(study) if front.points else [])},
     }
-    growing = told_growth(study)
+    growing = _growing(study)
     figures |= {f"growing-{index}": told.figure for index, told in enumerate(growing) if told.figure is not None}
     return {
         "key": key,
@@ -54,6 +57,14 @@ def chapter(study: Study, key: str, *, command: str) -> dict[str, Any]:
         "trials": len(study.trials()),
         "data": _data(study, key, front, figures),
     }
+
+
+def _growing(study: Study) -> list[Told]:
+    if not study.scaling_names():
+        return []
+    from nas.report.growing import told_growth  # loads what fits laws: a second, for those who have asked
+
+    return told_growth(study)
 
 
 def _data(study: Study, key: str, front: NoisyFront, figures: dict[str, Drawing]) -> list[Any]:

@@ -47,7 +47,7 @@ def drawing(draw: Callable[[], go.Figure], heading: str = "", words: str = "") -
 
 def other_figures(study: Study) -> list[Drawing]:
     """Return the figures that stand below the front."""
-    return [drawing(lambda name=name: getattr(plots, name)(study), *told) for name, told in _OTHERS.items()]  # type: ignore[misc]
+    return [drawing(lambda name=name: getattr(plots, name)(study), *told) for name, told in _OTHERS.items() if name in plots.__all__]  # type: ignore[misc]
 
 
 def latency_figure(study: Study, front: FrontLatency) -> Drawing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
@@ -10,12 +11,14 @@ from typing import Any
 
 from nas import plots
 from nas.errors import StudyError
+from nas.plots.looks import DARK
 from nas.plots.pages import write_page
 from nas.records import metric_name
 from nas.report.chapter import chapter
 from nas.report.embedded import embedded, packed, plotly_script, policy, script
 from nas.report.figures import drawing
 from nas.report.origin import name_on_command_line
+from nas.report.trials import choices
 from nas.search.study import Study
 from nas.units import format_bytes, format_count, format_share
 
@@ -99,11 +102,12 @@ def _environment() -> Any:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(count=format_count, bytes=format_bytes, share=format_share)
+    environment.globals.update(count=format_count, bytes=format_bytes, share=format_share, choices=choices)
     return environment
 
 
 @cache
 def _source() -> str:
     parts = ((_HERE / "script" / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
-    return "(() => {\n'use strict';\n" + "\n".join(parts) + "})();\n"
+    colors = f"const DARK = {json.dumps(DARK)};"
+    return "\n".join(["(() => {", "'use strict';", colors, *parts, "})();", ""])

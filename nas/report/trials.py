@@ -60,9 +60,15 @@ def _columns(trials: Sequence[TrialRecord]) -> dict[str, Any]:
     columns: dict[str, Any] = {key: [getattr(trial, key) for trial in trials] for key in whole}
     for key in ("width", "depth", "train_seconds", "accuracy", "data_share"):
         columns[key] = plain_data([getattr(trial, key) for trial in trials])
-    for key in ("space", "state", "device", "error", "chosen", "micro_batch"):
-        columns[key] = in_words([getattr(trial, key) for trial in trials])
-    return columns
+    for key in ("space", "state", "device", "error", "micro_batch"):
+        columns[key] = in_words(getattr(trial, key) for trial in trials)
+    return {**columns, "choices": in_words(map(choices, trials))}
+
+
+def choices(trial: TrialRecord) -> str:
+    """Return the choices of a trial in words, such as ``kernel 3, squeeze excitation no``; empty where it has none."""
+    words = {True: "yes", False: "no"}
+    return ", ".join(f"{key.replace('_', ' ')} {words.get(value, value)}" for key, value in trial.choices.items())
 
 
 def in_words(values: Iterable[Any]) -> dict[str, Any]:

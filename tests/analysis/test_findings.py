@@ -12,7 +12,7 @@ import pytest
 from conftest import TINY, Outcome
 
 from nas.analysis.findings import findings
-from nas.analysis.report import render_report
+from nas.report.page import render_report
 from nas.config.study import StudyConfig
 from nas.fronts.judged import judge
 from nas.records import ClassNumbers, Epoch, TrialRecord

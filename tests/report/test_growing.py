@@ -10,8 +10,8 @@ import yaml
 from pretended import STUDY, pretend
 
 import nas
-from nas.analysis import growing
-from nas.analysis.report import render_report
+from nas.report import growing
+from nas.report.page import render_report
 from nas.errors import StudyError
 from nas.scaling.rules import Rule, compound
 from nas.search.lab import stored

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from nas.analysis.report import render_report
+from nas.report.page import render_report
 from nas.config.study import StudyConfig
 from nas.data.sources import DataConfig, load_data
 from nas.errors import StudyError
