@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from nas.architecture.cost import count_cost
@@ -62,6 +63,7 @@ class Drawings:
         return [[number, len(list(same))] for number, same in itertools.groupby(numbers)]
 
 
+@lru_cache(maxsize=1 << 14)
 def drawn(part: Layer | Block, before: Shape) -> Drawn:
     """Return how a part is drawn, given the shape that enters it."""
     if not isinstance(part, Block):

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from nas.plots.library import plotly_js
+
 _PLAIN = 100_000
 """Bytes from which on data is compressed: below, a browser that cannot inflate shows it all the same."""
 _HARMFUL = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
@@ -69,10 +71,8 @@ def script(text: str) -> Script:
 
 @cache
 def plotly_script() -> Script:
-    """Return plotly's script; the whole of it, for only that comes with the Python package."""
-    from plotly.offline import get_plotlyjs
-
-    return script(get_plotlyjs())
+    """Return plotly's script with its digest."""
+    return script(plotly_js())
 
 
 def policy(scripts: Sequence[Script]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nas import plots
 from nas.analysis.latency import FrontLatency
@@ -12,9 +12,6 @@ from nas.errors import UserError
 from nas.plots.pages import CONFIG
 from nas.report.embedded import plain_data
 from nas.search.study import Study
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +31,8 @@ class Drawing:
     alt: str
 
 
-def drawing(draw: Callable[[], go.Figure], heading: str = "", words: str = "") -> Drawing:
-    """Draw a figure; where that cannot be done, say why."""
+def drawing(draw: Callable[[], Any], heading: str = "", words: str = "") -> Drawing:
+    """Draw a figure of plotly's; where that cannot be done, say why."""
     try:
         figure = draw()
     except UserError as error:
@@ -47,7 +44,11 @@ def drawing(draw: Callable[[], go.Figure], heading: str = "", words: str = "") -
 
 def other_figures(study: Study) -> list[Drawing]:
     """Return the figures that stand below the front."""
-    return [drawing(lambda name=name: getattr(plots, name)(study), *told) for name, told in _OTHERS.items() if name in plots.__all__]  # type: ignore[misc]
+    return [
+        drawing(lambda name=name: getattr(plots, name)(study), *told)
+        for name, told in _OTHERS.items()
+        if name in plots.__all__
+    ]  # type: ignore[misc]
 
 
 def latency_figure(study: Study, front: FrontLatency) -> Drawing:
@@ -66,7 +67,10 @@ _OTHERS = {
     "curves": ("Learning curves", "Validation accuracy after each epoch of each network's first training."),
     "shares": ("What width, depth and resolution buy", "Networks of equal FLOPs that spend them differently."),
     "parallel": ("All dimensions at once", "Each line is a trained network. Drag along an axis to choose."),
-    "importance": ("Which dimensions mattered", "How much of the differences between networks each dimension explains."),
+    "importance": (
+        "Which dimensions mattered",
+        "How much of the differences between networks each dimension explains.",
+    ),
     "errors": ("How the families compare", "Share of the networks of a family whose error is below a bound."),
     "times": ("Time per trial", "How long each training took."),
 }

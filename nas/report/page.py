@@ -41,7 +41,7 @@ def write_report(study: Study | Sequence[Study], path: str | Path | None = None)
         StudyError: The studies cannot be compared, or several are given and no path.
         ExportError: The file cannot be written.
     """
-    studies = [study] if isinstance(study, Study) else list(study)
+    studies = _listed(study)
     require_comparable(studies)
     if path is None and len(studies) > 1:
         raise StudyError("a report of several studies needs the path of a file (-o FILE.html)")
@@ -70,8 +70,9 @@ def require_comparable(studies: Sequence[Study]) -> None:
             raise StudyError(f"{names} cannot be compared: one goes by {metrics[0]}, the other by {metrics[1]}")
 
 
-def render_report(studies: Sequence[Study]) -> str:
-    """Return the report as HTML."""
+def render_report(study: Study | Sequence[Study]) -> str:
+    """Return the report of a study, or of several, as HTML."""
+    studies = _listed(study)
     command = " ".join(("nas report", *map(name_on_command_line, studies)))
     chapters = [chapter(study, f"study-{index}", command=command) for index, study in enumerate(studies)]
     together = {"together": drawing(lambda: plots.fronts(studies))} if len(studies) > 1 else {}
@@ -92,6 +93,10 @@ def render_report(studies: Sequence[Study]) -> str:
         )
     )
     return text
+
+
+def _listed(study: Study | Sequence[Study]) -> list[Study]:
+    return [study] if isinstance(study, Study) else list(study)
 
 
 @cache
