@@ -1,4 +1,4 @@
-"""What stands first on the page: the answer, what speaks against it, what it cost, what was tried, what more would give."""
+"""What stands first on the page: the answer, what speaks against it, what was tried, its cost, what more would give."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from nas.analysis.findings import findings
 from nas.analysis.pareto import NoisyFront
 from nas.analysis.recommendation import recommend
 from nas.errors import StudyError
-from nas.records import TrialRecord
+from nas.records import Repeat, TrialRecord, TrialState
 from nas.search.study import Study
 from nas.units import format_count, format_seconds
 
-_STATES = {
+_STATES: dict[TrialState, str] = {
     "trained": "trained to the end",
     "stopped": "stopped early",
     "repeated": "proposed again",
@@ -74,8 +74,9 @@ def _tried(study: Study) -> str:
 
 
 def _cost(study: Study) -> str:
-    trials, repeats = study.trials(), study.repeats()
-    seconds = sum(one.train_seconds or 0.0 for one in (*trials, *repeats))
+    trials = study.trials()
+    trainings: list[TrialRecord | Repeat] = [*trials, *study.repeats()]
+    seconds = sum(training.train_seconds or 0.0 for training in trainings)
     if not seconds:
         return "No training has ended."
     compute = sum(training.compute for training in study.ended())

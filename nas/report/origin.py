@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import platform
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import yaml
 
 from nas.data.sources import PATHS
-from nas.records import Metric
+from nas.records import Metric, Repeat, TrialRecord
 from nas.report.answer import Fact
 from nas.search.study import Study
 from nas.training.recipe import Recipe
@@ -51,9 +51,12 @@ def origin(study: Study, command: str) -> list[Fact]:
 
 def _devices(study: Study) -> str:
     """Return what trained how many networks, and how long."""
-    trained = [one for one in (*study.trials(), *study.repeats()) if one.device]
-    counts = Counter(one.device for one in trained)
-    seconds = {device: sum(o.train_seconds or 0.0 for o in trained if o.device == device) for device in counts}
+    trainings: list[TrialRecord | Repeat] = [*study.trials(), *study.repeats()]
+    counts, seconds = Counter[str](), defaultdict[str, float](float)
+    for training in trainings:
+        if training.device:
+            counts[training.device] += 1
+            seconds[training.device] += training.train_seconds or 0.0
     told = (f"{device}: {n:,} trainings, {format_seconds(seconds[device])}" for device, n in counts.most_common())
     return "; ".join(told) or "nothing yet"
 
