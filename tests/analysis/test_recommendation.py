@@ -263,7 +263,10 @@ def test_all_places_say_the_same(nas_command: Callable[..., Outcome], own_finish
         answer, least = recommend(study), study.judgement().front[0]
     shown = nas_command("front", own_finished).out
     assert shown.startswith(answer.sentence) and "The reference resnet18, begun from given weights, is better" in shown
-    assert "Reference resnet18: 100.0 ± 0.0 % (2 seeds) at 1.8G FLOPs, 224 px, 5 epochs, begun from" in shown and answer.doubts[0] in shown
+    assert (
+        "Reference resnet18: 100.0 ± 0.0 % (2 seeds) at 1.8G FLOPs, 224 px, 5 epochs, begun from" in shown
+        and answer.doubts[0] in shown
+    )
     assert "* recommended" in shown and f" {answer.best.trial.number} *" in shown
     document = json.loads(nas_command("front", own_finished, "--json").out)
     assert document["recommendation"]["sentence"] == answer.sentence
