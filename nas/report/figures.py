@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nas import plots
@@ -44,11 +45,8 @@ def drawing(draw: Callable[[], Any], heading: str = "", words: str = "") -> Draw
 
 def other_figures(study: Study) -> list[Drawing]:
     """Return the figures that stand below the front."""
-    return [
-        drawing(lambda name=name: getattr(plots, name)(study), *told)
-        for name, told in _OTHERS.items()
-        if name in plots.__all__
-    ]  # type: ignore[misc]
+    draws = {name: getattr(plots, name) for name in _OTHERS if name in plots.__all__}
+    return [drawing(partial(draw, study), *_OTHERS[name]) for name, draw in draws.items()]
 
 
 def latency_figure(study: Study, front: FrontLatency) -> Drawing:
@@ -69,7 +67,7 @@ _OTHERS = {
     "parallel": ("All dimensions at once", "Each line is a trained network. Drag along an axis to choose."),
     "importance": (
         "Which dimensions mattered",
-        "How much of the differences between networks each dimension explains.",
+        "How much of the differences each dimension explains.",
     ),
     "errors": ("How the families compare", "Share of the networks of a family whose error is below a bound."),
     "times": ("Time per trial", "How long each training took."),

@@ -41,7 +41,7 @@ def trial_data(study: Study, front: NoisyFront) -> dict[str, Any]:
 
 
 def shown_networks(trials: Sequence[TrialRecord], front: NoisyFront, most: int = MOST_DRAWN) -> list[str]:
-    """Return the digests of networks that are drawn: of the front, of contenders, then the most accurate, then others."""
+    """Return the digests of what is drawn: the front, contenders, then the most accurate, then others."""
     ranked = sorted(front.others, key=lambda point: -point.shrunk_accuracy)
     first = [point.trial for point in (*front.points, *front.contenders, *ranked)]
     return list(dict.fromkeys(trial.digest for trial in (*first, *trials)))[:most]

@@ -32,12 +32,16 @@ HOSTILE = (
     "<img src=x onerror=window.hacked=1>\"'`&amp;${1}<!--"
 )
 """Text that is a danger wherever it is taken for markup: in elements, attributes, scripts and plotly's labels."""
+NAME = "</script><b class='hostile'>b</b><a href='//evil'>\"&lt;"
+"""Likewise, as short as a name in a legend is."""
+MARKUP = ".hostile, [href*=evil], a[*|href*=evil], img[onerror], img[src=x]"
+"""What would be there if it were."""
 DESKTOP, PHONE = {"width": 1200, "height": 800}, {"width": 390, "height": 844}
 
 CUT_OFF = """() => [...document.querySelectorAll('body *')].filter(one => {
   const box = one.getBoundingClientRect(), text = [...one.childNodes].some(n => n.nodeType === 3 && n.data.trim());
   return text && box.width && !one.closest('.unseen, .skip, script, noscript')
-    && (box.left < -1 || box.right > innerWidth + 1 || one.scrollWidth > one.clientWidth + 1 && one.clientWidth);
+    && (box.left < -1 || box.right > innerWidth + 1 || one instanceof HTMLElement && one.clientWidth && one.scrollWidth > one.clientWidth + 1);
 }).map(one => one.tagName + ': ' + one.textContent.slice(0, 60))"""
 
 
@@ -59,7 +63,6 @@ class Opened:
         self.page.set_viewport_size(size)
         self.page.emulate_media(color_scheme=scheme, media=media)
         self.page.wait_for_timeout(400)  # it is drawn anew a moment after the last change
-        self.page.wait_for_function  # noqa: B018 - not used: it evaluates text, which the page forbids
         return self.page
 
 
@@ -84,7 +87,7 @@ def opened(browser: Any, study: Study, path: Path, **options: Any) -> Opened:
 
 def hostile_study() -> Study:
     """Return a study with names that are a danger to a page, whose trials are trained, infeasible and failed."""
-    spaces = [load_space("resnet_small").model_copy(update={"name": HOSTILE}), load_space("efficientnet_small")]
+    spaces = [load_space("resnet_small").model_copy(update={"name": NAME}), load_space("efficientnet_small")]
     document = {**STUDY, "name": "hostile", "description": HOSTILE, "budget": {"flops": {"max": "8M"}}}
     document["search"] = {**STUDY["search"], "spaces": spaces, "trials": 60, "replicates": {"seeds": 2, "networks": 4}}
     study = run_study(StudyConfig.model_validate(document))
@@ -126,19 +129,21 @@ def test_nothing_is_complained_of_loaded_or_sent(report: Opened) -> None:
 def test_names_and_errors_are_text_wherever_they_stand(report: Opened) -> None:
     page = report.at(DESKTOP)
     assert page.evaluate("window.hacked") is None
-    assert not page.locator(".hostile, [href*=evil], a[*|href*=evil], img").count()
+    assert page.locator(MARKUP).evaluate_all("all => all.map(one => one.outerHTML)") == []
     assert page.locator(".lead").inner_text() == " ".join(HOSTILE.split())
-    page.get_by_label("State").select_option("failed")
-    assert page.locator("table.trials td.words").inner_text().count(HOSTILE) == 2  # its space and its error
+    page.locator("select[name=state]").select_option("failed")
+    assert page.locator("table.trials td.words").inner_text().endswith(HOSTILE)  # its error
     page.locator("table.trials tbody button").click()
-    assert page.locator("#card .notice").inner_text() == HOSTILE and HOSTILE in page.locator("#card h2").inner_text()
+    assert page.locator("#card .notice").inner_text() == HOSTILE and page.locator("#card h2").inner_text().endswith(
+        NAME
+    )
     page.keyboard.press("Escape")
-    page.get_by_label("State").select_option("")
-    plain = [text.replace("\u200b", "") for text in page.locator(".plot text").all_text_contents()]
-    assert any("</script><script>" in text for text in plain)  # in the legend, at least
+    page.locator("select[name=state]").select_option("")
+    plain = page.locator(".plot text").all_text_contents()
+    assert any(NAME in text for text in plain)  # in the legend, at least
     page.evaluate("Plotly.Fx.hover(document.querySelector('.plot'), [{curveNumber: 0, pointNumber: 0}])")
-    assert "<b class=" in page.locator(".hoverlayer").first.text_content()
-    assert page.evaluate("window.hacked") is None and not page.locator(".hostile, [href*=evil]").count()
+    assert NAME in page.locator(".hoverlayer").first.text_content()
+    assert page.evaluate("window.hacked") is None and not page.locator(MARKUP).count()
 
 
 def test_click_and_keyboard_open_a_card(report: Opened) -> None:
@@ -184,7 +189,7 @@ def test_the_table_is_filtered_sorted_turned_and_written(report: Opened, tmp_pat
     numbers = [int(row.get_attribute("data-row")) for row in rows.all()]
     assert numbers == [trial.number for trial in cheapest[:50]]
     assert page.locator("table.trials th[aria-sort]").inner_text() == "FLOPs ↑"
-    page.get_by_label("State").select_option("infeasible")
+    page.locator("select[name=state]").select_option("infeasible")
     infeasible = [trial.number for trial in cheapest if trial.state == "infeasible"]
     assert caption.inner_text().startswith(f"{len(infeasible)} of 60 trials")
     with page.expect_download() as download:
@@ -194,7 +199,7 @@ def test_the_table_is_filtered_sorted_turned_and_written(report: Opened, tmp_pat
     assert [int(row["number"]) for row in written] == infeasible and download.value.suggested_filename.endswith(".csv")
     known = {trial.number: trial for trial in trials}
     assert all(int(row["flops"]) == known[int(row["number"])].flops and row["mean_accuracy"] == "" for row in written)
-    page.get_by_label("State").select_option("")
+    page.locator("select[name=state]").select_option("")
     page.get_by_label("Find").fill("efficientnet")
     page.wait_for_timeout(300)
     assert caption.inner_text().startswith(f"{sum(trial.space == 'efficientnet_small' for trial in trials)} of 60")
@@ -202,7 +207,7 @@ def test_the_table_is_filtered_sorted_turned_and_written(report: Opened, tmp_pat
     page.wait_for_timeout(300)
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1000])
+@pytest.mark.parametrize("width", [320, 390, 768, 900])
 def test_nothing_is_cut_off_or_scrolls_sideways(report: Opened, width: int) -> None:
     page = report.at({"width": width, "height": 844})
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
@@ -239,7 +244,9 @@ def test_printed_everything_is_there(report: Opened) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     page.wait_for_timeout(500)
     page.set_viewport_size({"width": 700, "height": 1000})
-    shown = page.evaluate("[...document.querySelectorAll('.plot')].map(p => [p._fullLayout.width, p._fullLayout.paper_bgcolor])")
+    shown = page.evaluate(
+        "[...document.querySelectorAll('.plot')].map(p => [p._fullLayout.width, p._fullLayout.paper_bgcolor])"
+    )
     assert shown and all(width <= 700 and paper == "#ffffff" for width, paper in shown)
     assert page.locator("table.trials tbody tr").count() == 60
     assert not any(one.is_visible() for one in page.locator("form, button:not(.open), .modebar").all())
@@ -263,7 +270,7 @@ def test_without_a_way_to_inflate_there_are_tables_and_words(browser: Any, repor
 
 DEGENERATE: dict[str, dict[str, Any]] = {
     "one": {"search": {**STUDY["search"], "trials": 1}},
-    "infeasible": {"budget": {"flops": {"max": "1k"}}, "search": {**STUDY["search"], "trials": 3}},
+    "infeasible": {"budget": {"flops": {"max": "450k"}}, "search": {**STUDY["search"], "trials": 3}},
     "untrained": {"search": {**STUDY["search"], "trials": 2}},
 }
 

@@ -2,7 +2,7 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 const dark = matchMedia('(prefers-color-scheme: dark)');
-const narrow = matchMedia('(max-width: 62rem)');
+const narrow = matchMedia('(max-width: 54rem)');
 
 /** Make an element; text never becomes markup. */
 function make(tag, attributes = {}, ...children) {

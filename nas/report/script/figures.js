@@ -33,6 +33,15 @@ async function draw(entry) {
   const {data, layout, config} = dressed(entry);
   await Plotly.react(entry.place, data, layout, config);
   entry.width = entry.place.clientWidth;
+  named(entry.place);
+}
+
+/** To readers of the screen a plot is one image, whose text says what it shows; its buttons are buttons. */
+function named(place) {
+  place.querySelectorAll('.main-svg').forEach((svg, layer) => {
+    if (layer) svg.setAttribute('aria-hidden', 'true');
+    else { svg.setAttribute('role', 'img'); svg.setAttribute('aria-labelledby', place.dataset.alt); }
+  });
 }
 
 async function drawFigures(key, open) {
