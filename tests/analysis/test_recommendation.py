@@ -143,7 +143,7 @@ def test_noise_that_was_measured_is_no_doubt() -> None:
 
 
 def test_what_is_known_of_longer_trainings_stands_among_the_doubts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.analysis.growing.told_trust", lambda study: ["Against 9 epochs: the order holds."])
+    monkeypatch.setattr("nas.analysis.trusted.told_trust", lambda study: ["Against 9 epochs: the order holds."])
     study = made(*CLEAR, growth=STAGNANT, scaling=("trust",))
     assert recommend(study).doubts == (f"Trial 3 {ONE_SEED}", "Against 9 epochs: the order holds.")
 
