@@ -32,7 +32,7 @@ def test_the_report_tells_what_the_compute_bought(finished_study: Study, monkeyp
 def test_the_report_is_one_file_that_needs_no_network(finished_study: Study) -> None:
     path = write_report(finished_study, "deep/report.html")
     text = path.read_text()
-    assert "tiny: expected accuracy against FLOPs" in text
+    assert "tiny: accuracy against FLOPs" in text
     outside = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
     assert not re.findall(r"(?:src|href)\s*=", outside)
     for trial in pareto_front(finished_study):
