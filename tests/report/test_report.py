@@ -41,7 +41,7 @@ def test_the_report_is_one_file_that_needs_no_network(finished_study: Study) -> 
     path = write_report(finished_study, "deep/report.html")
     text = path.read_text()
     assert path.stat().st_size < 2_500_000
-    assert "tiny: expected accuracy against FLOPs" in held(text, "study-0-figures")["front"]["layout"]["title"]["text"]
+    assert "tiny: accuracy against FLOPs" in held(text, "study-0-figures")["front"]["layout"]["title"]["text"]
     assert set(re.findall(r'(?:src|href)\s*=\s*"(.)', shown(text))) == {"#"}
     for trial in pareto_front(finished_study):
         assert f'data-row="{trial.number}"' in text and f"{100 * (trial.accuracy or 0):.2f} %" in text
