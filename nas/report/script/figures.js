@@ -57,11 +57,18 @@ async function drawFigures(key, open) {
   return true;
 }
 
+let rounds = 0;
+
+/** Draw all plots anew, one after another; a later round takes the place of one that is not done. */
 async function redraw() {
+  const round = ++rounds;
+  document.documentElement.dataset.plots = 'drawing';
   for (const entry of drawn) {
     await draw(entry);
     await breathe();
+    if (round !== rounds) return;
   }
+  document.documentElement.dataset.plots = 'ready';
 }
 
 let resizing = 0;

@@ -12,8 +12,8 @@ document.addEventListener('click', event => {
 
 /** Open the card of the point that was chosen in a plot, where it is a trial's. */
 function openPoint(key, point) {
-  const told = Array.isArray(point.customdata) ? point.customdata[0] : point.customdata;
-  if (typeof told === 'number' && studies[key]) openCard(studies[key], told);
+  const ofTrial = (point.data.hovertemplate || '').includes('trial %{customdata[0]}');
+  if (ofTrial && studies[key]) openCard(studies[key], point.customdata[0]);
 }
 
 /** Hide the rest of a long table until it is asked for; without scripts it is all there. */
