@@ -25,6 +25,7 @@ function dressed(entry) {
   const figure = JSON.parse(text);
   const width = printing ? 660 : entry.place.clientWidth;
   const layout = {...figure.layout, width, autosize: false};
+  if (printing) layout.height = 0.8 * layout.height;  // two on a page
   if (narrow.matches && !printing) layout.font = {...(layout.font || {}), size: 11};
   return {data: figure.data, layout, config: {...figure.config, responsive: false}};
 }
@@ -34,6 +35,10 @@ async function draw(entry) {
   await Plotly.react(entry.place, data, layout, config);
   entry.width = entry.place.clientWidth;
   named(entry.place);
+  if (entry.place.querySelector('.no-webgl') && !entry.place.classList.contains('missing')) {
+    entry.place.classList.add('missing');
+    entry.place.after(make('p', {class: 'notice', role: 'note'}, 'This plot needs WebGL, which this browser does not offer.'));
+  }
 }
 
 /** To readers of the screen a plot is one image, whose text says what it shows; its buttons are buttons. */
