@@ -3,9 +3,9 @@
 const drawn = [];
 let printing = false;
 
-async function loadPlotly() {
-  const source = await inflated(document.getElementById('plotly'));
-  document.head.append(make('script', {}, source));
+/** Run plotly's script, given a promise of its text. */
+async function runPlotly(source) {
+  document.head.append(make('script', {}, await source));
   return typeof Plotly !== 'undefined';
 }
 
