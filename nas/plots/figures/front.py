@@ -150,16 +150,17 @@ def front(
     figure = go.Figure()
     for trace in (*_families(info), *_marked(info), *_below(info)):
         figure.add_trace(trace)
-    for text, value in info.limits.items():
-        _add_limit(figure, text, value)
     beside = [_value(one, info.cost.name) or 0 for one in info.references]
     shown = [*info.values.values(), *info.limits.values(), *beside]
     figure.update_layout(xaxis=cost_axis(info.cost, shown))
+    for row, (text, value) in enumerate(info.limits.items()):
+        _add_limit(figure, text, value, row)
     figure.update_yaxes(title=f"Expected {info.metric} (%)")
     if not info.values:
         empty(figure, "No network was trained, stopped or refused yet.")
     title = f"{info.study}: {info.metric} against {info.cost.label}"
-    return laid_out(figure, title, alt=alt(info), note=" ".join(info.notes))
+    laid_out(figure, title, alt=alt(info), note=" ".join(info.notes))
+    return figure.update_layout(margin={"t": figure.layout.margin.t + 15 * len(info.limits)})
 
 
 def _families(info: FrontInfo) -> list[go.Scatter]:
@@ -235,9 +236,11 @@ def _below(info: FrontInfo) -> list[go.Scatter]:
     return strip(info.others, info.values, min(shown, default=0.0), max(0.05 * span, 0.3))
 
 
-def _add_limit(figure: go.Figure, text: str, value: float) -> None:
+def _add_limit(figure: go.Figure, text: str, value: float, row: int) -> None:
+    low, high = figure.layout.xaxis.range
+    side = "right" if math.log10(value) > (low + high) / 2 else "left"  # so that the words stay on the figure
     figure.add_vline(x=value, line={"color": QUIET, "width": 1.5, "dash": "dash"})
-    place = {"x": math.log10(value), "xanchor": "right", "y": 1, "yref": "paper", "yanchor": "bottom"}
+    place = {"x": math.log10(value), "xanchor": side, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 15 * row}
     figure.add_annotation(text=text, showarrow=False, font={"color": QUIET, "size": 12}, **place)
 
 
