@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nas import plots
+    from nas.analysis.frames import curves_frame, front_frame, to_frame, trials_frame
     from nas.analysis.laws import family_laws
-    from nas.analysis.pareto import front_with_noise, pareto_front, to_frame
+    from nas.analysis.pareto import front_with_noise, pareto_front
     from nas.analysis.recommendation import Recommendation, recommend
-    from nas.analysis.report import write_report
     from nas.architecture.cost import Cost, count_cost
     from nas.architecture.point import Point
     from nas.architecture.presets import preset, preset_point
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nas.models.reference_weights import load_reference_weights
     from nas.plots.old import plot_curves, plot_front, plot_law, plot_shape
     from nas.records import TrialRecord
+    from nas.report.page import write_report
     from nas.sampling.pareto import ParetoSampler
     from nas.scaling.family import scale_family
     from nas.scaling.laws import fit_joint_law, fit_law
@@ -59,11 +60,13 @@ _HOMES = {
     "build_model": "nas.models.build",
     "check_study": "nas.search.check",
     "count_cost": "nas.architecture.cost",
+    "curves_frame": "nas.analysis.frames",
     "export_network": "nas.export.bundle",
     "export_training": "nas.export.bundle",
     "family_laws": "nas.analysis.laws",
     "fit_joint_law": "nas.scaling.laws",
     "fit_law": "nas.scaling.laws",
+    "front_frame": "nas.analysis.frames",
     "front_with_noise": "nas.analysis.pareto",
     "load_architecture": "nas.architecture.serialization",
     "load_data": "nas.data.sources",
@@ -93,9 +96,10 @@ _HOMES = {
     "scale_trust": "nas.search.run.lab",
     "scaling_prior": "nas.search.priors",
     "scaling_rule": "nas.scaling.rules",
-    "to_frame": "nas.analysis.pareto",
+    "to_frame": "nas.analysis.frames",
     "train": "nas.training.loop",
-    "write_report": "nas.analysis.report",
+    "trials_frame": "nas.analysis.frames",
+    "write_report": "nas.report.page",
 }
 
 __all__ = [
@@ -113,11 +117,13 @@ __all__ = [
     "build_model",
     "check_study",
     "count_cost",
+    "curves_frame",
     "export_network",
     "export_training",
     "family_laws",
     "fit_joint_law",
     "fit_law",
+    "front_frame",
     "front_with_noise",
     "load_architecture",
     "load_data",
@@ -149,6 +155,7 @@ __all__ = [
     "scaling_rule",
     "to_frame",
     "train",
+    "trials_frame",
     "write_report",
 ]
 

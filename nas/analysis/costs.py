@@ -10,6 +10,7 @@ from nas.analysis.pareto import NoisyFront, front_of
 from nas.architecture.cost import BYTES_PER_ELEMENT, count_cost
 from nas.config.budget import METRICS, write_metric
 from nas.errors import ConfigError, StudyError
+from nas.fronts.judged import Judgement
 from nas.models.backends import Latency
 from nas.records import Purpose, TrialRecord
 from nas.schema import did_you_mean, shortened
@@ -113,7 +114,7 @@ def cost_values(study: Study, against: str) -> dict[int, float]:
     return dict(costed(study, against, _networks(study)).values)
 
 
-def front_against(study: Study, against: str) -> CostFront:
+def front_against(study: Study, against: str, *, max_flops: int | None = None) -> CostFront:
     """Return the front of accuracy over a cost.
 
     The accuracies to expect are those of the front over FLOPs; which networks no other beats is found anew.
@@ -121,14 +122,22 @@ def front_against(study: Study, against: str) -> CostFront:
     Args:
         study: A study that has been run.
         against: One of ``COSTS``.
+        max_flops: Networks of more FLOPs are left out.
 
     Raises:
         ConfigError: There is no such cost.
         StudyError: It was measured of no network; the message says how to measure it.
     """
-    judgement = study.judgement()
-    found = costed(study, against, [one.network.trial for one in judgement.networks])
-    front = front_of(judgement if found.cost.name == "flops" else judgement.over(found.values))
+    return judged_against(study, study.judgement(), against, max_flops=max_flops)
+
+
+def judged_against(study: Study, judgement: Judgement, against: str, *, max_flops: int | None = None) -> CostFront:
+    """Return the front of accuracy over a cost, as ``front_against`` does, where the networks have been judged."""
+    networks = [one.network.trial for one in judgement.networks]
+    within = [trial for trial in networks if max_flops is None or trial.flops <= max_flops]
+    found = costed(study, against, within)
+    same = found.cost.name == "flops" and len(within) == len(networks)
+    front = front_of(judgement if same else judgement.over(found.values))
     return CostFront(front.points, front.others, front.noise, found)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.analysis.pareto import FrontPoint, front_of
+from nas.analysis.pareto import FrontPoint, NoisyFront, front_of
 from nas.architecture.families import family_name
 from nas.errors import StudyError
 from nas.fronts.growth import Growth
@@ -102,30 +102,52 @@ def recommend(study: Study, *, max_flops: int | None = None) -> Recommendation:
     Raises:
         StudyError: Nothing is trained yet, or no trained network has so few FLOPs.
     """
-    judgement = study.judgement()
+    return recommended(study, study.judgement(), max_flops=max_flops)
+
+
+def recommended(study: Study, judgement: Judgement, *, max_flops: int | None = None) -> Recommendation:
+    """Return which network of a study to take, as ``recommend`` does, where its networks have been judged."""
     front = front_of(judgement)
-    if not front.points:
-        raise StudyError(f"study {study.name!r} has no trained network yet, so there is none to take")
     bound = max_flops if max_flops is not None else _budget(study)
-    within = [point for point in front.points if bound is None or point.trial.flops <= bound]
-    if not within:
-        raise StudyError(_too_small(study.name, front.points[0], bound or 0))
-    best = within[-1]
-    growth = study.growth()
+    within = points_within(study.name, front, bound)
+    best, growth = within[-1], study.growth()
     return Recommendation(
         best=best,
         cheapest=_cheapest(judgement, within),
         knee=knee(within),
         growth=growth,
         reference=_better(study.references(), best, noise=front.noise, bound=bound),
-        doubts=tuple(_doubts(study, best, growth=growth, noise=front.noise)),
+        doubts=tuple(_doubts(study, judgement, best, growth=growth)),
         max_flops=bound,
         noise=front.noise,
         metric=study.config.recipe.metric,
     )
 
 
-def knee(points: Sequence[FrontPoint]) -> FrontPoint | None:
+def points_within(study: str, front: NoisyFront, max_flops: int | None) -> tuple[FrontPoint, ...]:
+    """Return the points of a front with at most so many FLOPs, cheapest first; the last is the most accurate.
+
+    Args:
+        study: Its name.
+        front: Its front over FLOPs.
+        max_flops: None for all.
+
+    Raises:
+        StudyError: There is none.
+    """
+    if not front.points:
+        raise StudyError(f"study {study!r} has no trained network yet")
+    within = tuple(point for point in front.points if max_flops is None or point.trial.flops <= max_flops)
+    if not within:
+        cheapest = front.points[0].trial
+        raise StudyError(
+            f"no trained network of {study!r} has at most {format_count(max_flops or 0)} FLOPs; the cheapest, trial"
+            f" {cheapest.number}, has {format_count(cheapest.flops)}"
+        )
+    return within
+
+
+def knee(points: Sequence[FrontPoint], costs: Sequence[float] | None = None) -> FrontPoint | None:
     """Return the knee of a front: where more FLOPs begin to bring less.
 
     It is the network that lies farthest above the straight line from the cheapest to the most accurate network, in the
@@ -134,18 +156,39 @@ def knee(points: Sequence[FrontPoint]) -> FrontPoint | None:
 
     Args:
         points: Of the front, cheapest first.
+        costs: Another cost of each; FLOPs by default.
 
     Returns:
         The network; None for fewer than three, and where none lies above the line beyond noise.
     """
     if len(points) < 3:
         return None
-    logs = np.log([point.trial.flops for point in points])
+    logs = np.log(costs if costs is not None else [point.trial.flops for point in points])
     accuracies = np.array([point.shrunk_accuracy for point in points])
     line = accuracies[0] + (accuracies[-1] - accuracies[0]) * (logs - logs[0]) / (logs[-1] - logs[0])
     farthest = int((accuracies - line).argmax())
     above = accuracies[farthest] - line[farthest]
     return points[farthest] if above > points[farthest].standard_error else None
+
+
+def require_knee(study: str, found: FrontPoint | None, *, networks: int) -> FrontPoint:
+    """Return the knee of a study's front.
+
+    Args:
+        study: Its name.
+        found: What ``knee`` has found.
+        networks: Number of networks that it has looked at.
+
+    Raises:
+        StudyError: There is none.
+    """
+    if found is None:
+        few = f"it has {networks} network{'s' * (networks != 1)}, and a knee needs three"
+        straight = (
+            "none of its networks lies above the straight line from its cheapest to its most accurate, beyond noise"
+        )
+        raise StudyError(f"the front of {study!r} has no knee: {few if networks < 3 else straight}")
+    return found
 
 
 def network_words(trial: TrialRecord) -> str:
@@ -180,14 +223,6 @@ def _budget(study: Study) -> int | None:
     return None if study.config.budget.flops is None else study.config.budget.flops.max
 
 
-def _too_small(name: str, cheapest: FrontPoint, bound: int) -> str:
-    trial = cheapest.trial
-    return (
-        f"no trained network of study {name!r} has at most {format_count(bound)} FLOPs; the cheapest is trial"
-        f" {trial.number} with {format_count(trial.flops)}"
-    )
-
-
 def _cheapest(judgement: Judgement, within: Sequence[FrontPoint]) -> FrontPoint | None:
     *cheaper, best = within
     near = judgement.near([(point.trial.number, best.trial.number) for point in cheaper])
@@ -210,18 +245,17 @@ def _reference_error(reference: Reference, noise: Noise) -> float:
     return noise.std / math.sqrt(len(reference.accuracies))
 
 
-def _doubts(study: Study, best: FrontPoint, *, growth: Growth | None, noise: Noise) -> list[str]:
-    return [*_seeds(best, noise), *_search(growth), *_trust(study), *_families(study, best)]
+def _doubts(study: Study, judgement: Judgement, best: FrontPoint, *, growth: Growth | None) -> list[str]:
+    trained = Counter(one.network.trial.space for one in judgement.networks)
+    return [*_seeds(best, judgement.noise), *_search(growth), *_trust(study), *_families(study, best, trained)]
 
 
 def _seeds(best: FrontPoint, noise: Noise) -> list[str]:
     if best.seeds > 1:
         return []
     assumed = "its noise is assumed, not measured (search.replicates measures it)"
-    return [
-        f"Trial {best.trial.number} was trained from one seed:"
-        f" {assumed if noise.assumed else 'its noise is that of other networks'}."
-    ]
+    known = assumed if noise.assumed else "its noise is that of other networks"
+    return [f"Trial {best.trial.number} was trained from one seed: {known}."]
 
 
 def _search(growth: Growth | None) -> list[str]:
@@ -231,18 +265,17 @@ def _search(growth: Growth | None) -> list[str]:
 
 
 def _trust(study: Study) -> list[str]:
-    from nas.analysis.growing import told_trust
+    if not any(name.partition("-")[0] == "trust" for name in study.scaling_names()):
+        return [f"Whether longer trainings have the same order was not measured: nas scale trust {study.name}."]
+    from nas.analysis.trusted import told_trust
 
-    return told_trust(study) or [
-        f"Whether longer trainings have the same order was not measured: nas scale trust {study.name}."
-    ]
+    return told_trust(study)
 
 
-def _families(study: Study, best: FrontPoint) -> list[str]:
+def _families(study: Study, best: FrontPoint, trained: Counter[str]) -> list[str]:
     """Say how many networks of each family were trained, where some were tried too little to be compared."""
     names = [space.name for space in study.config.search.spaces]
-    trained = Counter(trial.space for trial in study.trials() if trial.state == "trained")
     if len(names) < 2 or min(trained[name] for name in names) >= _FEW:
         return []
     counts = ", ".join(f"{trained[name]} {family_name(name)}" for name in names)
-    return [f"The choice of {family_name(best.trial.space)} rests on few networks: {counts}."]
+    return [f"That it is {family_name(best.trial.space)} rests on few networks: {counts}."]

@@ -13,7 +13,6 @@ from nas import plots
 from nas.analysis import latency
 from nas.analysis.latency import Timed, compare_orders, measure_front, stored_front_latency
 from nas.analysis.pareto import front_with_noise, pareto_front
-from nas.analysis.report import render_report
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
 from nas.cli.tables.latency import busy_warning, disagreement_lines, front_latency_table
@@ -23,6 +22,7 @@ from nas.fronts.judged import judge
 from nas.models.backends import Latency
 from nas.models.latency import Failure, Measured
 from nas.records import TrialRecord
+from nas.report.page import render_report
 from nas.search.run.start import run_study
 from nas.search.study import Study
 

@@ -20,13 +20,13 @@ from conftest import Outcome, scaled
 from halved import EPOCHS, FACTOR, RUNGS, document, essence, halved, told
 
 from nas.analysis.pareto import pareto_front
-from nas.analysis.report import render_report
 from nas.config.study import StudyConfig
 from nas.errors import StudyError, TrainingDiverged
 from nas.export.bundle import choose_trial
 from nas.fronts.halving import Reached, promotable
 from nas.plots.figures.curves import curves, curves_info
 from nas.records import Epoch, TrialRecord
+from nas.report.page import render_report
 from nas.search.disk import CHECKPOINTS, FilesOnDisk
 from nas.search.opening import find_study, open_study
 from nas.search.run import proposing
