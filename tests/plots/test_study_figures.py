@@ -18,7 +18,7 @@ from nas import plots
 from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.errors import StudyError
 from nas.fronts.growth import Growth
-from nas.plots.figures import curves, errors, front, fronts, importance, latency, parallel, progress, shares, times
+from nas.plots.studies import curves, errors, front, fronts, importance, latency, parallel, progress, shares, times
 from nas.records import Reference
 from nas.search.study import Study
 

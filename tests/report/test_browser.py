@@ -32,7 +32,7 @@ HOSTILE = (
     "<img src=x onerror=window.hacked=1>\"'`&amp;${1}<!--"
 )
 """Text that is a danger wherever it is taken for markup: in elements, attributes, scripts and plotly's labels."""
-NAME = "</script><b class=hostile>\"&lt;"
+NAME = '</script><b class=hostile>"&lt;'
 """Likewise, as short as a name in a legend is."""
 MARKUP = ".hostile, [href*=evil], a[*|href*=evil], img[onerror], img[src=x]"
 """What would be there if it were."""

@@ -24,7 +24,7 @@ from nas.config.study import StudyConfig
 from nas.errors import StudyError, TrainingDiverged
 from nas.export.bundle import choose_trial
 from nas.fronts.halving import Reached, promotable
-from nas.plots.figures.curves import curves, curves_info
+from nas.plots.studies.curves import curves, curves_info
 from nas.records import Epoch, TrialRecord
 from nas.report.page import render_report
 from nas.search.disk import CHECKPOINTS, FilesOnDisk
