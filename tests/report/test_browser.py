@@ -40,8 +40,9 @@ DESKTOP, PHONE = {"width": 1200, "height": 800}, {"width": 390, "height": 844}
 
 CUT_OFF = """() => [...document.querySelectorAll('body *')].filter(one => {
   const box = one.getBoundingClientRect(), text = [...one.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+  const inner = one instanceof HTMLElement && one.clientWidth && one.scrollWidth > one.clientWidth + 1;
   return text && box.width && !one.closest('.unseen, .skip, script, noscript')
-    && (box.left < -1 || box.right > innerWidth + 1 || one instanceof HTMLElement && one.clientWidth && one.scrollWidth > one.clientWidth + 1);
+    && (box.left < -1 || box.right > innerWidth + 1 || inner);
 }).map(one => one.tagName + ': ' + one.textContent.slice(0, 60))"""
 
 
