@@ -17,7 +17,7 @@ _TIMES = (*(1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3), *(1, 3, 10, 30, 60, 180, 600, 180
 
 
 def log_axis(
-    values: Iterable[float], write: Callable[[float], str], title: str, *, room: float = 0.06
+    values: Iterable[float], write: Callable[[float], str], title: str, *, room: float = 0.06, most: int = MOST
 ) -> dict[str, Any]:
     """Return a logarithmic axis for values, with ticks in their own words.
 
@@ -26,9 +26,10 @@ def log_axis(
         write: Writes a value for people.
         title: Of the axis.
         room: Left and right of the values, as a share of their range.
+        most: Ticks.
     """
     low, high = _ends(values)
-    ticks = log_ticks(low, high)
+    ticks = log_ticks(low, high, most)
     return _axis(ticks, write, title, type="log", range=_widened(math.log10(low), math.log10(high), room))
 
 
@@ -47,16 +48,16 @@ def count_axis(largest: float, write: Callable[[float], str], title: str) -> dic
     return _axis(ticks, write, title, range=[-0.02 * largest, 1.04 * largest])
 
 
-def log_ticks(low: float, high: float) -> list[float]:
+def log_ticks(low: float, high: float, most: int = MOST) -> list[float]:
     """Return round values between two, the finest of 1-2-3-5-7, 1-2-5, 1-3 and powers of ten that are not too many."""
     first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
     for steps in _STEPS:
         ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
         inside = [tick for tick in ticks if low / 1.02 <= tick <= high * 1.02]
-        if len(inside) <= MOST:
+        if len(inside) <= most:
             break
-    inside = inside[:: math.ceil(len(inside) / MOST)] if inside else []
-    if len(inside) >= 3 or high / low > 3:
+    inside = inside[:: math.ceil(len(inside) / most)] if inside else []
+    if len(inside) >= min(most, 3) or high / low > 3:
         return inside
     step = nice_step((high - low) / 3) if high > low else low  # a range too narrow for round powers
     return [step * number for number in range(math.ceil(low / step * 0.999), math.floor(high / step * 1.001) + 1)]

@@ -40,9 +40,14 @@ def trial_data(trials: Iterable[TrialRecord]) -> list[list[Any]]:
 
 def network_line(trial: TrialRecord) -> str:
     """Return coefficients and choices in one short line."""
-    coefficients = f"{trial.width:.4g} wide × {trial.depth:.4g} deep, {trial.resolution} px"
-    chosen = [f"{key.replace('_', ' ')} {value}" for key, value in trial.choices.items()]
+    coefficients = f"{trial.width:.3g} wide × {trial.depth:.3g} deep, {trial.resolution} px"
+    chosen = [f"{key.replace('_', ' ')} {choice_word(value)}" for key, value in trial.choices.items()]
     return escaped(", ".join([coefficients, *chosen]))
+
+
+def choice_word(value: object) -> str:
+    """Return the value of a dimension: yes or no for switches."""
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def measured_line(point: FrontPoint) -> str:

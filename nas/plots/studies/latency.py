@@ -95,7 +95,7 @@ def latency(study: Study, front_latency: FrontLatency | None = None) -> go.Figur
         at = {"x": [e.latency.median_ms for e in info.kept], "y": [round(100 * e.accuracy, 3) for e in info.kept]}
         figure.add_trace(go.Scatter(**at, mode="lines", name="front by latency", line=line, hoverinfo="skip"))
     ends = [ms for es in info.families.values() for e in es for ms in (e.latency.p10_ms, e.latency.p90_ms)]
-    figure.update_layout(xaxis=log_axis(ends, write_number, "Latency (ms)"))
+    figure.update_layout(xaxis=log_axis(ends, write_number, "Latency (ms)", room=0.14))
     figure.update_yaxes(title=f"Expected {info.metric} (%)")
     if not ends:
         empty(figure, info.how)

@@ -19,7 +19,13 @@ from nas.units import sentence
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_BAR = {"title": {"text": "Expected accuracy (%)"}, "orientation": "h", "thickness": 12, "y": -0.08, "yanchor": "top"}
+_BAR = {
+    "title": {"text": "Expected accuracy (%)", "side": "top"},
+    "orientation": "h",
+    "thickness": 12,
+    "y": -0.08,
+    "yanchor": "top",
+}
 _EDGE = {"color": INK, "width": 1.5}
 
 
@@ -75,7 +81,7 @@ def simplex(answer: Simplex, rules: Mapping[str, Factors]) -> go.Figure:
     note = "Which share width, depth and resolution should get, each corner all of it."
     laid_out(figure, info.title, alt=alt(answer), note=note)
     top = figure.layout.margin.t + 30
-    return figure.update_layout(margin={"t": top, "l": 40, "r": 40}, height=680, legend={"y": -0.28})
+    return figure.update_layout(margin={"t": top, "l": 60, "r": 60}, height=680, legend={"y": -0.28})
 
 
 def alt(answer: Simplex) -> str:

@@ -78,7 +78,7 @@ def shape(shape: BestShape, evidence: Evidence) -> go.Figure:
     for column, name in enumerate(COEFFICIENTS, 1):
         told = "" if shape.determined[name] else ":<br>cannot tell"
         values = [getattr(network, name) for network in evidence.networks]
-        axis = log_axis(values, write_number, f"{_TITLES[name]}{told}")
+        axis = log_axis(values, write_number, f"{_TITLES[name]}{told}", most=3)
         figure.update_xaxes(axis, row=1, col=column)
     figure.update_yaxes(title="Validation accuracy (%)", row=1, col=1)
     marked = go.Scatter(x=[None], y=[None], mode="markers", name="best, with 90 % interval", marker=_best_marker(INK))

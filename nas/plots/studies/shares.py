@@ -158,7 +158,7 @@ def _axis(octaves: list[float]) -> dict[str, object]:
     ticks = [step * n for n in range(math.floor(low / step), math.ceil(high / step) + 1)]
     texts = [f"{2**tick:.2g}×" for tick in ticks]
     ends = [(low - 0.1) * math.log10(2), (high + 0.1) * math.log10(2)]
-    title = {"text": "Times what networks of equal FLOPs have"}
+    title = {"text": "Times the usual for the FLOPs"}
     return {"type": "log", "title": title, "tickvals": [2**t for t in ticks], "ticktext": texts, "range": ends}
 
 

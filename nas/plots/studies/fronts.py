@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.analysis.costs import CostFront, StudyCost, front_against
 from nas.errors import StudyError
-from nas.plots.figures.front import cost_axis, cost_line
+from nas.plots.costs import cost_axis, cost_line
 from nas.plots.hover import POINT, point_data
 from nas.plots.looks import family_look
 from nas.plots.marks import dots, front_line, percent

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nas.plots.axes import log_axis, seconds_axis
-from nas.plots.hover import TRIAL, network_line
+from nas.plots.hover import network_line
 from nas.plots.looks import FAINT, INK, family_look
 from nas.plots.marks import CROWD, MANY, dots
 from nas.plots.pages import FLOPS_AXIS, empty, laid_out
-from nas.plots.words import counted, family_labels
+from nas.plots.words import counted, family_labels, spread_evenly
 from nas.records import TrialRecord
 from nas.search.study import Study
 from nas.units import format_count, format_seconds
@@ -26,6 +26,10 @@ LONG = 2.0
 _ENOUGH = 5
 """Trainings from which on a line of the usual time is drawn."""
 _NAMED = 3
+_HOVER = (
+    "<b>trial %{customdata[0]}</b>, %{fullData.name}<br>%{customdata[1]}<br>%{x:.3s} FLOPs,"
+    " %{customdata[2]}<extra></extra>"
+)
 
 
 class TimesInfo(NamedTuple):
@@ -93,7 +97,7 @@ def times(study: Study) -> go.Figure:
         if ones:
             x, y = [trial.flops for trial in ones], [round(trial.train_seconds or 0, 3) for trial in ones]
             options: dict[str, Any] = {"size": 5, "opacity": 0.5} if len(trials) > CROWD else {}
-            options |= {"customdata": _data(ones, info.usual), "hovertemplate": TRIAL}
+            options |= {"customdata": _data(ones, info.usual), "hovertemplate": _HOVER}
             figure.add_trace(dots(x, y, family_look(index), name=name, many=many, **options))
     if info.usual:
         figure.add_trace(_line(info))
@@ -128,24 +132,21 @@ def _usual(trials: list[TrialRecord]) -> dict[int, float]:
     """Return the time that is usual for each trial's FLOPs: a power law by median slopes (Theil 1950, Sen 1968)."""
     if len(trials) < _ENOUGH or len({trial.flops for trial in trials}) < 2:
         return {}
-    from scipy.stats import theilslopes
-
-    kept = trials[:: -(-len(trials) // 500)]  # all pairs of 500 are enough
-    logs = [(math.log(trial.flops), math.log(trial.train_seconds or 1)) for trial in kept]
-    if len({flops for flops, _ in logs}) < 2:
-        return {}
-    slope, intercept, *_ = theilslopes([seconds for _, seconds in logs], [flops for flops, _ in logs])
-    return {trial.number: float(np.exp(intercept + slope * math.log(trial.flops))) for trial in trials}
+    kept = spread_evenly(sorted(trials, key=lambda trial: trial.flops), 500)  # all pairs of 500 are enough
+    costs, seconds = (np.log([getattr(trial, name) for trial in kept]) for name in ("flops", "train_seconds"))
+    first, second = np.triu_indices(len(kept), 1)
+    apart = costs[second] > costs[first]
+    slope = float(np.median((seconds[second] - seconds[first])[apart] / (costs[second] - costs[first])[apart]))
+    begin = float(np.median(seconds - slope * costs))
+    return {trial.number: math.exp(begin + slope * math.log(trial.flops)) for trial in trials}
 
 
 def _data(trials: list[TrialRecord], usual: dict[int, float]) -> list[list[object]]:
     rows = []
     for trial in trials:
         seconds = trial.train_seconds or 0
-        times = f", {seconds / usual[trial.number]:.1f} times the usual" if usual else ""
-        rows.append(
-            [trial.number, network_line(trial), f"{format_count(trial.flops)} FLOPs, {format_seconds(seconds)}{times}"]
-        )
+        times = f", {seconds / usual[trial.number]:.1f}× usual" if usual else ""
+        rows.append([trial.number, network_line(trial), f"{format_seconds(seconds)}{times}"])
     return rows
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nas.analysis.pareto import FrontPoint, front_with_noise
 from nas.architecture.space import DIMENSIONS
 from nas.plots.axes import log_ticks
-from nas.plots.looks import INK, PALE, QUIET
+from nas.plots.hover import choice_word
+from nas.plots.looks import FAINT, FAMILIES, INK, PALE, QUIET
 from nas.plots.pages import empty, escaped, laid_out
 from nas.plots.words import counted, family_labels, spread_evenly
 from nas.records import metric_name
@@ -94,13 +95,14 @@ def parallel(study: Study) -> go.Figure:
     info = parallel_info(study)
     figure = go.Figure()
     if info.shown:
-        line = {"color": info.axes[-1].values, "colorscale": "Cividis", "showscale": False}
+        line = {"color": info.axes[-1].values, "colorscale": [[0, FAINT], [1, FAMILIES[1]]], "showscale": False}
         small = {"size": 11, "color": QUIET}
         figure.add_trace(
             go.Parcoords(
                 dimensions=[_drawn(axis) for axis in info.axes],
                 line=line,
                 customdata=[[point.trial.number] for point in info.shown],
+                labelangle=-30,
                 labelfont={"size": 12, "color": INK},
                 tickfont=small,
                 rangefont={"size": 1, "color": "rgba(0,0,0,0)"},  # the ticks say it, in our words
@@ -110,16 +112,16 @@ def parallel(study: Study) -> go.Figure:
     else:
         empty(figure, "No network is trained yet.")
     left = f"{len(info.shown):,} of {info.networks:,} networks: the front and an even choice of the others. "
-    note = f"{left * (len(info.shown) < info.networks)}Bright lines are accurate. Drag along an axis to choose lines."
+    note = f"{left * (len(info.shown) < info.networks)}Orange lines are accurate. Drag along an axis to choose lines."
     title = f"{info.study}: networks, line by line"
     laid_out(figure, title, alt=alt(info), note=note if info.shown else "")
     edge = 20 + 7 * max((len(text) for text in info.axes[0].texts), default=2)  # labels stand left of their axis
-    return figure.update_layout(margin={"l": edge, "r": 46, "b": 30, "t": figure.layout.margin.t + 34})
+    return figure.update_layout(margin={"l": edge, "r": 46, "b": 30, "t": figure.layout.margin.t + 46})
 
 
 def _choice(point: FrontPoint, name: str) -> str:
     value = point.trial.choices.get(name)
-    return "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)
+    return "none" if value is None else choice_word(value)
 
 
 def _numbers(label: str, values: list[float]) -> Axis:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nas.analysis.costs import COSTS, CostFront, StudyCost, front_against
 from nas.analysis.pareto import FrontPoint
 from nas.analysis.recommendation import Recommendation, recommend
-from nas.architecture.cost import BYTES_PER_ELEMENT
 from nas.errors import StudyError
-from nas.plots.axes import log_axis, seconds_axis, write_number
+from nas.plots.costs import cost_axis, cost_line, stored_cost
 from nas.plots.hover import POINT, point_data
 from nas.plots.looks import INK, PAPER, QUIET, STATE_LOOKS, family_look
 from nas.plots.marks import CROWD, MANY, bars, dots, front_line, percent, rings, strip, without_accuracy
@@ -85,14 +84,14 @@ def front_info(
     labels, networks = family_labels(spaces), (*found.points, *found.others)
     others = without_accuracy(study.trials())
     beside = study.references() if references is None else references
-    shown = tuple(one for one in beside if _value(one, cost.name) is not None)
+    shown = tuple(one for one in beside if stored_cost(one, cost.name) is not None)
     return FrontInfo(
         study=study.name,
         metric=metric_name(study.config.recipe.metric),
         cost=cost,
         values={
             **found.costed.values,
-            **{one.number: value for ones in others.values() for one in ones if (value := _value(one, cost.name))},
+            **{one.number: value for ones in others.values() for one in ones if (value := stored_cost(one, cost.name))},
         },
         families={labels[name]: [point for point in networks if point.trial.space == name] for name in spaces},
         front=found.points,
@@ -150,16 +149,17 @@ def front(
     figure = go.Figure()
     for trace in (*_families(info), *_marked(info), *_below(info)):
         figure.add_trace(trace)
-    for text, value in info.limits.items():
-        _add_limit(figure, text, value)
-    beside = [_value(one, info.cost.name) or 0 for one in info.references]
+    beside = [stored_cost(one, info.cost.name) or 0 for one in info.references]
     shown = [*info.values.values(), *info.limits.values(), *beside]
     figure.update_layout(xaxis=cost_axis(info.cost, shown))
+    for row, (text, value) in enumerate(info.limits.items()):
+        _add_limit(figure, text, value, row)
     figure.update_yaxes(title=f"Expected {info.metric} (%)")
     if not info.values:
         empty(figure, "No network was trained, stopped or refused yet.")
     title = f"{info.study}: {info.metric} against {info.cost.label}"
-    return laid_out(figure, title, alt=alt(info), note=" ".join(info.notes))
+    laid_out(figure, title, alt=alt(info), note=" ".join(info.notes))
+    return figure.update_layout(margin={"t": figure.layout.margin.t + 15 * len(info.limits)})
 
 
 def _families(info: FrontInfo) -> list[go.Scatter]:
@@ -211,7 +211,7 @@ def _references(info: FrontInfo) -> go.Scatter:
     texts = [f"{escaped(one.name)}{' (given weights)' * one.pretrained}" for one in ones]
     errors = [round(100 * info.noise / math.sqrt(len(one.accuracies)), 3) for one in ones]
     return dots(
-        [_value(one, info.cost.name) or 0 for one in ones],
+        [stored_cost(one, info.cost.name) or 0 for one in ones],
         [round(100 * one.mean_accuracy, 3) for one in ones],
         STATE_LOOKS["reference"],
         name="reference",
@@ -235,35 +235,12 @@ def _below(info: FrontInfo) -> list[go.Scatter]:
     return strip(info.others, info.values, min(shown, default=0.0), max(0.05 * span, 0.3))
 
 
-def _add_limit(figure: go.Figure, text: str, value: float) -> None:
+def _add_limit(figure: go.Figure, text: str, value: float, row: int) -> None:
+    low, high = figure.layout.xaxis.range
+    side = "right" if math.log10(value) > (low + high) / 2 else "left"  # so that the words stay on the figure
     figure.add_vline(x=value, line={"color": QUIET, "width": 1.5, "dash": "dash"})
-    place = {"x": math.log10(value), "xanchor": "right", "y": 1, "yref": "paper", "yanchor": "bottom"}
+    place = {"x": math.log10(value), "xanchor": side, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 15 * row}
     figure.add_annotation(text=text, showarrow=False, font={"color": QUIET, "size": 12}, **place)
-
-
-def cost_axis(cost: StudyCost, shown: Sequence[float]) -> dict[str, object]:
-    """Return the axis of a cost for the values that are shown."""
-    titles = {"flops": "FLOPs per image", "activations": "Activations per image"}
-    label = titles.get(cost.name) or cost.label[:1].upper() + cost.label[1:]
-    if cost.unit == "s":
-        return seconds_axis(shown, label)
-    if cost.unit == "ms":
-        return log_axis(shown, write_number, f"{label} (ms)")
-    return log_axis(shown, cost.write, label)
-
-
-def cost_line(cost: StudyCost) -> str:
-    """Return how a template writes the cost of a point."""
-    if cost.unit in ("ms", "s"):
-        return f"%{{x:.3g}} {cost.unit} of {cost.label}"
-    return f"%{{x:.3s}}B of {cost.label}" if cost.unit == "bytes" else f"%{{x:.3s}} {cost.label}"
-
-
-def _value(one: TrialRecord | Reference, name: str) -> float | None:
-    """Return a cost that follows from what is stored of a network; None for one that has to be measured."""
-    if name == "weight_bytes":
-        return BYTES_PER_ELEMENT * one.params
-    return getattr(one, name) if name in ("flops", "params", "activations") else None
 
 
 def _limits(study: Study, name: str, max_flops: int | None) -> dict[str, float]:

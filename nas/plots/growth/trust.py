@@ -76,10 +76,8 @@ def _bands(bands: list[Band], name: str, look: Look) -> go.Scatter:
         mode="markers+text",
         name=name,
         marker={"color": look.color, "symbol": look.symbol, "size": 11},
-        text=[
-            f" {band.networks} networks,<br> choice loses<br> {100 * band.regret.value:.1f} points" for band in bands
-        ],
-        textposition="bottom right",
+        text=[f"{band.networks} networks,<br>choice loses<br>{100 * band.regret.value:.1f} points" for band in bands],
+        textposition="bottom center",
         textfont={"size": 11},
         hovertemplate="τ %{y:.2f}<extra></extra>",
     )
