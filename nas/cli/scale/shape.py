@@ -150,8 +150,8 @@ def search(
         2 ** (float(end) - answer.log2_cost) for end in (answer.surface.costs.min(), answer.surface.costs.max())
     )
     say(
-        f"  by {len(answer.surface.places)} networks of {least:.2f} to {most:.2f} times that cost; intervals hold with a"
-        " probability of 90 %"
+        f"  by {len(answer.surface.places)} networks of {least:.2f} to {most:.2f} times that cost; intervals hold with"
+        " a probability of 90 %"
     )
     for rule, place in _placed(answer).items():
         shares = [f"{name} {100 * share:.0f} %" for name, share in zip(answer.best, place.shares, strict=True)]
