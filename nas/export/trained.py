@@ -21,6 +21,7 @@ from nas.data.sources import Dataset, load_test
 from nas.errors import ExportError, StudyError
 from nas.models.build import Network, build_model
 from nas.records import TrialRecord
+from nas.search.alike import TrainedElsewhere
 from nas.search.study import Study
 from nas.training.evaluate import evaluate
 from nas.training.preparing import bring, validation_batch
@@ -82,8 +83,11 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
     dataset = study.verified()
     path = study.weights(trial)
     if not path.is_file():
+        with study.database.errors():
+            others = TrainedElsewhere(study).studies_with(trial.digest)
+        lie = f", or lie with a study that trained this network too: {', '.join(others)}" if others else ""
         raise StudyError(
-            f"{path}: no such file; the weights were pruned, or are on the machine that ran trial {trial.number}"
+            f"{path}: no such file; the weights were pruned, or are on the machine that ran trial {trial.number}{lie}"
         )
     architecture, device = study.architecture(trial), torch.device("cpu")
     model = _with_weights(architecture, path)

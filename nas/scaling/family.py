@@ -187,8 +187,20 @@ class _Curve:
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             low, high = (middle, high) if self._amount(self.at(middle)) <= target else (low, middle)
-        points = [*([self.at(phi)] if inside else []), self.at(low), self.at(high)]
+        points = [*([self.at(phi)] if inside else []), self._amid(low, 0.0), self._amid(high, end)]
         return min(points, key=lambda point: abs(self._amount(point) - target))
+
+    def _amid(self, phi: float, end: float) -> Point:
+        """Return the middle of the stretch, from ``phi`` towards ``end``, whose points are the network at ``phi``.
+
+        At the end of a stretch the last digits of a coefficient decide, and nobody could type it.
+        """
+        digest = self.at(phi).architecture().digest
+        same, other = phi, end
+        for _ in range(_HALVINGS):
+            middle = (same + other) / 2
+            same, other = (middle, other) if self.at(middle).architecture().digest == digest else (same, middle)
+        return self.at((phi + same) / 2)
 
     def _amount(self, point: Point) -> float:
         return self.kind.of(count_cost(point.architecture()))

@@ -84,6 +84,11 @@ class Simplex:
         cost = cost_name(self.surface.cost.name)
         return f"for {self.times:g} times the {cost}: {told(self.factors, self.reasons)}"
 
+    @property
+    def log2_cost(self) -> float:
+        """The log2 of the cost that is shared out, by the plane through the networks' costs."""
+        return float(self.surface.cost.log2(self.start)) + float(np.log2(self.times))
+
     def place(self, rule: Factors) -> OnSimplex:
         """Return where a rule lies.
 

@@ -50,17 +50,25 @@ class TrainedElsewhere:
         """Find the studies that are alike; what they train meanwhile is seen too."""
         self._others = alike(study)
 
+    def studies_with(self, digest: str) -> list[str]:
+        """Return the names of the studies that have trained a network."""
+        return [other.name for other in self._others if _trained(other, digest) is not None]
+
     def __call__(self, task: Task) -> Trained | None:
         """Return what the training of a task gave; None where nobody has made it."""
         digest = architecture_from_json(task.architecture).digest
         for other in self._others:
-            number = other.store.reserved(digest)
-            trial = None if number is None else other.store.trial(number)
-            if trial is not None and trial.state == "trained":
-                trained = _of_seed(other, trial, task.seed)
-                if trained is not None:
-                    return trained
+            trial = _trained(other, digest)
+            trained = None if trial is None else _of_seed(other, trial, task.seed)
+            if trained is not None:
+                return trained
         return None
+
+
+def _trained(study: Study, digest: str) -> TrialRecord | None:
+    number = study.store.reserved(digest)
+    trial = None if number is None else study.store.trial(number)
+    return trial if trial is not None and trial.state == "trained" else None
 
 
 def _of_seed(study: Study, trial: TrialRecord, seed: int) -> Trained | None:

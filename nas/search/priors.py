@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from nas.files import is_table
 from nas.fronts.geometry import Array
 from nas.sampling.fitting import fit_prior
 from nas.sampling.law import misfit, require_shared
+from nas.scaling.evidence import TrainedNetwork
 from nas.search.proposals import distributions
 from nas.search.storage.database import Database
 from nas.search.study import Study
@@ -41,9 +43,13 @@ def scaling_prior(
 
     name = source.name if isinstance(source, Study) else Path(source).name
     networks = gather(source, storage=storage).networks
+    return prior_of(networks, np.array([network.error for network in networks]), source=name)
+
+
+def prior_of(networks: Sequence[TrainedNetwork], errors: Array, *, source: str) -> Prior:
+    """Return what networks and their errors, float64 of shape (networks,), tell a search."""
     tried = [{key: getattr(network, key) for key in COEFFICIENTS} for network in networks]
-    errors = np.array([network.error for network in networks])
-    return fit_prior(tried, np.array([float(network.flops) for network in networks]), errors, source=name)
+    return fit_prior(tried, np.array([float(network.flops) for network in networks]), errors, source=source)
 
 
 def _of_optuna(study: optuna.Study, cost_index: int) -> Prior:

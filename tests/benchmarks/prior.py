@@ -24,9 +24,9 @@ from nas.processes.threads import cpu_threads
 from nas.replay.problem import Problem
 from nas.replay.rules import Course, Rule, median_spent
 from nas.replay.simulate import Simulation, cost_of
-from nas.sampling.fitting import fit_prior
 from nas.sampling.pareto import ParetoSampler
 from nas.search.evidence import gather
+from nas.search.priors import prior_of
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "scaling": partial(scaling_table, TABLE),
@@ -67,7 +67,7 @@ def course(problem: Problem, seed: int, given: argparse.Namespace) -> Course:
             space=problem.space,
             feasible=problem.allowed,
             identity=problem.identity,
-            prior=None if given.prior is None else prior_of(given.prior, seed if given.shuffled else None),
+            prior=None if given.prior is None else told_by(given.prior, seed if given.shuffled else None),
             version=given.version,
         )
 
@@ -75,14 +75,13 @@ def course(problem: Problem, seed: int, given: argparse.Namespace) -> Course:
         return Course(Rule("pareto"), seed, Simulation(problem, make, proposals=given.proposals).run())
 
 
-def prior_of(table: Path, shuffle: int | None) -> Prior:
+def told_by(table: Path, shuffle: int | None) -> Prior:
     """Return what a table tells, perhaps with its errors shuffled by a seed."""
     networks = gather(table).networks
-    tried = [{key: getattr(network, key) for key in ("width", "depth", "resolution")} for network in networks]
     errors = np.array([network.error for network in networks])
     if shuffle is not None:
         errors = np.random.default_rng(shuffle).permutation(errors)
-    return fit_prior(tried, np.array([float(network.flops) for network in networks]), errors, source=table.name)
+    return prior_of(networks, errors, source=table.name)
 
 
 def share_after(courses: list[Course], proposals: int) -> float:

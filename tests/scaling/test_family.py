@@ -201,3 +201,15 @@ def test_a_rule_may_make_a_dimension_smaller() -> None:
     )
     assert one.point.depth == pytest.approx(0.9) and one.repeats <= start.repeats
     assert abs(exact.drift) <= abs(one.drift)
+
+
+@pytest.mark.parametrize("rule", ["width", "depth", "fast", "compound"])
+def test_an_exact_network_is_made_by_the_coefficients_that_one_reads(rule: str) -> None:
+    start = Point(load_space("resnet_small"), 0.5, 1.0, 16, num_classes=10)
+    for member in scale_family(start, rule, [0.5, 1, 1.5, 2], exact=True):
+        typed = start.at(
+            width=float(f"{member.point.width:.6g}"),
+            depth=float(f"{member.point.depth:.6g}"),
+            resolution=member.point.resolution,
+        )
+        assert typed.architecture().digest == member.architecture.digest

@@ -17,6 +17,8 @@ import nas
 from nas.executors import inline
 from nas.executors.task import Task
 from nas.plots.growth.comparison import comparison, comparison_info
+from nas.search.lab import shape
+from nas.search.lab.studies import baseline_of, planned_study
 from nas.search.opening import open_study
 from nas.search.run.start import run_study
 
@@ -80,6 +82,16 @@ def test_shape_finds_what_is_best_and_trains_nothing_twice(
     assert len(instant) == answer["trainings"]
     assert f"trials: {answer['networks']} trained" in nas_command("status", f"{study}:shape").out
     assert f"scaling study {study}:shape: {answer['networks']} trained" in nas_command("status", study).out
+
+
+def test_weights_of_an_adopted_training_are_said_to_lie_with_the_study_that_made_it(
+    searched: Path, nas_command: Callable[..., Any], instant: list[Task]
+) -> None:
+    with open_study(searched) as opened:
+        run_study(planned_study(opened, "shape", [baseline_of(opened)])).close()
+    refused = nas_command("export", f"{searched}:shape", "--trial", "0", "-o", "out")
+    assert (refused.code, instant) == (2, [])
+    assert "or lie with a study that trained this network too: lab" in refused.err
 
 
 def test_an_interrupted_sweep_is_continued_to_the_same_answer(
@@ -149,6 +161,14 @@ def test_the_triangle_of_shares_is_searched(study: Path, nas_command: Callable[.
     flops = [trial.flops for trial in trials if trial.state == "trained"]
     assert len(flops) >= 10
     assert max(flops) / min(flops) < 1.25
+
+
+def test_a_small_space_has_networks_of_twice_the_cost_too() -> None:
+    baseline = nas.Point(nas.load_space("resnet_small"), 0.5, 1, 16, num_classes=10)
+    networks = shape.doubled_networks(baseline, count=30)
+    assert len(networks) >= 12
+    twice = 2 * nas.count_cost(baseline.architecture()).flops
+    assert all(0.7 < nas.count_cost(network.architecture()).flops / twice < 1.3 for network in networks)
 
 
 def test_trust_compares_with_longer_trainings(

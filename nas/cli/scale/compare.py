@@ -61,7 +61,6 @@ def compare(
     from nas.cli.tables.shapes import comparison_table
     from nas.search.lab.compare import ask_comparison
     from nas.search.lab.source import open_source
-    from nas.search.lab.studies import part_name
     from nas.search.run.lab import begun
 
     phis = [value for value in parsed("--phi", phi, parse_phis) if value != 0]
@@ -72,8 +71,7 @@ def compare(
     with open_source(study, storage=storage) as opened:
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
         run = make_run(console, workers=workers, device=device)
-        name = part_name(opened.opened, "compare", grows)
-        found = ask_comparison(begun(opened, device=device), grows, chosen, phis, name=name, seeds=seeds, run=run)
+        found = ask_comparison(begun(opened, device=device), grows, chosen, phis, seeds=seeds, run=run)
     if output is not None:
         from nas import plots
         from nas.plots.pages import write_figures

@@ -69,7 +69,6 @@ def shape(
     from nas.scaling.costs import cost_kind
     from nas.search.lab.shape import ask_shape
     from nas.search.lab.source import open_source
-    from nas.search.lab.studies import part_name
     from nas.search.run.lab import begun
 
     for path in (output, rule):
@@ -84,8 +83,7 @@ def shape(
         refuse_typed(*TRAINING, unless=training, reason="nothing is trained")
         run = make_run(console, workers=workers, device=device) if training else None
         opened = begun(opened, device=device) if training else opened
-        name = part_name(opened.study, "shape", grows)
-        answer = ask_shape(opened, grows, name=name, levels=multiples, seeds=seeds, kind=kind, run=run)
+        answer = ask_shape(opened, grows, levels=multiples, seeds=seeds, kind=kind, run=run)
     if output is not None:
         from nas import plots
         from nas.plots.pages import write_figures
@@ -126,7 +124,6 @@ def search(
     from nas.cli.progress import make_console
     from nas.search.lab.shape import ask_doubling, known_rules
     from nas.search.lab.source import open_source
-    from nas.search.lab.studies import part_name
     from nas.search.run.lab import begun
     from nas.units import sentence
 
@@ -139,8 +136,7 @@ def search(
         refuse_typed("--networks", *TRAINING, unless=training, reason="nothing is trained")
         run = make_run(console, workers=workers, device=device) if training else None
         opened = begun(opened, device=device) if training else opened
-        name = part_name(opened.study, "search", grows)
-        answer = ask_doubling(opened, grows, name=name, networks=networks, seeds=seeds, run=run)
+        answer = ask_doubling(opened, grows, networks=networks, seeds=seeds, run=run)
     if output is not None:
         from nas import plots
         from nas.plots.pages import write_figures
@@ -150,6 +146,13 @@ def search(
         print_json(_shares_document(answer))
         return
     say(sentence(answer.sentence))
+    least, most = (
+        2 ** (float(end) - answer.log2_cost) for end in (answer.surface.costs.min(), answer.surface.costs.max())
+    )
+    say(
+        f"  by {len(answer.surface.places)} networks of {least:.2f} to {most:.2f} times that cost; intervals hold with"
+        " a probability of 90 %"
+    )
     for rule, place in _placed(answer).items():
         shares = [f"{name} {100 * share:.0f} %" for name, share in zip(answer.best, place.shares, strict=True)]
         value, low, high = (f"{100 * points:+.1f}" for points in place.penalty)

@@ -125,7 +125,6 @@ def ask_comparison(
     rules: Sequence[Rule],
     phis: Sequence[float],
     *,
-    name: str = "compare",
     seeds: int = 3,
     kind: CostKind = FLOPS,
     run: Run | None = None,
@@ -140,7 +139,7 @@ def ask_comparison(
         points = {member.architecture.digest: member.point for made in members.values() for member in made}
         told = tuple(map(rule_to_json, rules))
         asked = Asked(baseline=planned(baseline), cost=kind.name, rules=told, phis=tuple(phis))
-        run(planned_study(source.opened, name, list(points.values()), seeds=seeds, asked=asked))
+        run(planned_study(source.opened, "compare", list(points.values()), seeds=seeds, asked=asked))
     evidence = source.evidence()
     trained = {network.digest: network for network in evidence.networks}
     return Comparison(baseline, _judged(members, trained, evidence.noise), evidence.noise, tuple(left_out))

@@ -15,7 +15,7 @@ from nas.scaling.laws import JointLaw, fit_joint_law
 from nas.search.evidence import evidence_for
 from nas.search.lab.shape import Run
 from nas.search.lab.source import Source
-from nas.search.lab.studies import part_name, planned_study, spread_points
+from nas.search.lab.studies import planned_study, spread_points
 from nas.search.study import Study
 
 PARTS = (0.125, 0.25, 0.5, 1.0)
@@ -69,8 +69,7 @@ def part_studies(
             raise ConfigError(f"a part of the images is a share such as 0.25 that holds every class, but is {part:g}")
         part_of = {} if number == everything else {"train_images": number}
         data = study.config.data.model_copy(update=part_of)
-        name = part_name(study, f"data-{number}", points[0])
-        found[number] = planned_study(study, name, points, seeds=seeds, data=data)
+        found[number] = planned_study(study, f"data-{number}", points, seeds=seeds, data=data)
     return found
 
 

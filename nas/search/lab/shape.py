@@ -27,7 +27,7 @@ from nas.units import format_count
 
 WITHIN = 1.6
 """Networks count for a shape where their cost is within this factor of a level's, or between levels."""
-SAME_COST = (0.02, 0.05, 0.1)
+SAME_COST = (0.02, 0.05, 0.1, 0.2, 0.3)
 """Shares by which networks of twice the cost may differ from it: the first that leaves enough is taken."""
 
 TIMES = 8.0
@@ -98,7 +98,6 @@ def ask_shape(
     source: Source,
     baseline: Point,
     *,
-    name: str = "shape",
     levels: Sequence[float] = (),
     seeds: int = 1,
     kind: CostKind = FLOPS,
@@ -109,7 +108,6 @@ def ask_shape(
     Args:
         source: A study, or a table.
         baseline: From which the star begins.
-        name: Of the scaling study.
         levels: Multiples of the baseline's cost, at least two; default: 1, 2 and 4 where something is trained, and else
             what was tried.
         seeds: Trainings of each network.
@@ -124,7 +122,7 @@ def ask_shape(
         levels = levels or LEVELS
         plan = plan_shape(baseline, levels=levels, kind=kind)
         asked = Asked(baseline=planned(baseline), cost=kind.name, levels=tuple(levels))
-        run(planned_study(source.opened, name, points_of(plan, baseline), seeds=seeds, asked=asked))
+        run(planned_study(source.opened, "shape", points_of(plan, baseline), seeds=seeds, asked=asked))
     first, family = kind.of(count_cost(baseline.architecture())), source.family(baseline)
     if levels:
         low, high = first * min(levels) / WITHIN, first * max(levels) * WITHIN
@@ -148,8 +146,9 @@ def column_of(kind: CostKind) -> str:
 def doubled_networks(baseline: Point, *, count: int, kind: CostKind = FLOPS) -> list[Point]:
     """Return networks of twice a baseline's cost that are much smaller in no dimension, spread over the shares.
 
-    A space may have few networks of a cost to within 2 %; then those that are further off are taken too, up to 10 %.
-    Each next one is the farthest from all before, so that a larger number begins with those of a smaller.
+    A space may have few networks of a cost to within 2 %. Then those that are up to 10 % off are taken too, and up to
+    30 % where there would be fewer than 16: the surface knows what each of them costs. Each next one is the farthest
+    from all before.
 
     Raises:
         ConfigError: There are fewer than a surface needs.
@@ -161,7 +160,7 @@ def doubled_networks(baseline: Point, *, count: int, kind: CostKind = FLOPS) -> 
         near = realised_networks(baseline, target=target, tolerance=tolerance, kind=kind)
         candidates = [_candidate(one.point, ruler, kind) for one in near]
         found = simplex_points(candidates, start, exponents=kind.exponents, slack=SLACK)
-        if len(found) >= count:
+        if len(found) >= (count if tolerance < 0.1 else min(count, 2 * FEWEST)):
             break
     if len(found) < FEWEST:
         raise ConfigError(
@@ -181,7 +180,6 @@ def ask_doubling(
     source: Source,
     baseline: Point,
     *,
-    name: str = "search",
     networks: int = 30,
     seeds: int = 1,
     run: Run | None = None,
@@ -194,7 +192,7 @@ def ask_doubling(
     if run is not None:
         points = doubled_networks(baseline, count=networks)
         asked = Asked(baseline=planned(baseline))
-        run(planned_study(source.opened, name, points, seeds=seeds, asked=asked))
+        run(planned_study(source.opened, "search", points, seeds=seeds, asked=asked))
     flops = 2 * count_cost(baseline.architecture()).flops
     family = source.family(baseline)
     near = family.only(n for n in family.networks if flops / WITHIN <= n.flops <= flops * WITHIN)

@@ -106,7 +106,7 @@ def _small(study: Study) -> TrialRecord:
 
 def planned_study(
     study: Study,
-    name: str,
+    kind: str,
     points: Sequence[Point],
     *,
     seeds: int = 1,
@@ -118,7 +118,7 @@ def planned_study(
 
     Args:
         study: Whose images, recipe and database it has.
-        name: Of the scaling study, such as ``shape``.
+        kind: Of the scaling study, such as ``shape``: it is called so, and by its family too where there are several.
         points: The networks, all of one space.
         seeds: Trainings of each.
         recipe: In place of the study's.
@@ -127,6 +127,7 @@ def planned_study(
     """
     space = points[0].space
     ranges = {key: {"min": low, "max": high} for key, (low, high) in space.ranges.items()}
+    name = part_name(study, kind, points[0])
     stored = study.beside(name, study.config).stored()
     plan = list(() if stored is None else stored[0].search.plan)
     known = {_digest(points[0], network) for network in plan}
@@ -169,10 +170,8 @@ def planned(point: Point) -> PlannedNetwork:
     return PlannedNetwork(width=point.width, depth=point.depth, resolution=point.resolution)
 
 
-def part_name(study: Study | None, kind: str, point: Point) -> str:
+def part_name(study: Study, kind: str, point: Point) -> str:
     """Return what a scaling study of a kind is called: where a study has several families each has its own."""
-    if study is None:
-        return kind
     if len(study.config.search.spaces) == 1 and not any(getattr(study.config.search, key) for key in DIMENSIONS):
         return kind
     words = "-".join("".join(c if c.isalnum() else " " for c in point.space.name.lower()).split())

@@ -9,7 +9,7 @@ from nas.scaling.trust import FEWEST, Trust, trust
 from nas.search.evidence import evidence_for
 from nas.search.lab.shape import Run
 from nas.search.lab.source import Source
-from nas.search.lab.studies import part_name, planned_study, spread_points
+from nas.search.lab.studies import planned_study, spread_points
 from nas.search.study import Study
 
 TIMES = (2, 4)
@@ -34,7 +34,7 @@ def longer_studies(source: Source, *, times: Sequence[int] = TIMES, networks: in
     points = spread_points(source.points(family.networks), [n.flops for n in family.networks], networks)
     recipes = [study.config.recipe.model_copy(update={"epochs": epochs * factor}) for factor in times]
     return [
-        planned_study(study, part_name(study, f"trust-{factor}x", points[0]), points, seeds=seeds, recipe=recipe)
+        planned_study(study, f"trust-{factor}x", points, seeds=seeds, recipe=recipe)
         for factor, recipe in zip(times, recipes, strict=True)
     ]
 

@@ -17,7 +17,7 @@ from nas.search.lab.data import PARTS, DataAnswer, ask_data
 from nas.search.lab.grow import GrownNetwork, ask_budget, parse_budget
 from nas.search.lab.shape import Run, ShapeAnswer, ask_doubling, ask_shape
 from nas.search.lab.source import Source, open_source
-from nas.search.lab.studies import baseline_of, part_name
+from nas.search.lab.studies import baseline_of
 from nas.search.lab.trust import TIMES, ask_trust
 from nas.search.opening import Named, find_study
 from nas.search.run.events import Event
@@ -75,9 +75,8 @@ def scale_shape(
     with _opened(source, storage) as found:
         grows, training = _baseline(found, baseline), train and found.table is None
         run = runner(workers=workers, device=device, on_event=on_event) if training else None
-        name = part_name(found.study, "shape", grows)
         asked = begun(found, device=device) if training else found
-        return ask_shape(asked, grows, name=name, levels=levels, seeds=seeds, kind=cost_kind(cost), run=run)
+        return ask_shape(asked, grows, levels=levels, seeds=seeds, kind=cost_kind(cost), run=run)
 
 
 def scale_search(
@@ -111,9 +110,8 @@ def scale_search(
     with _opened(source, storage) as found:
         grows, training = _baseline(found, baseline), train and found.table is None
         run = runner(workers=workers, device=device, on_event=on_event) if training else None
-        name = part_name(found.study, "search", grows)
         asked = begun(found, device=device) if training else found
-        return ask_doubling(asked, grows, name=name, networks=networks, seeds=seeds, run=run)
+        return ask_doubling(asked, grows, networks=networks, seeds=seeds, run=run)
 
 
 def scale_compare(
@@ -148,8 +146,7 @@ def scale_compare(
     with _opened(study, storage) as found:
         grows = _baseline(found, baseline)
         run = runner(workers=workers, device=device, on_event=on_event)
-        name = part_name(found.study, "compare", grows)
-        return ask_comparison(begun(found, device=device), grows, meant, phis, name=name, seeds=seeds, run=run)
+        return ask_comparison(begun(found, device=device), grows, meant, phis, seeds=seeds, run=run)
 
 
 def scale_trust(

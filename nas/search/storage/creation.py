@@ -13,17 +13,19 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import optuna
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from optuna.storages._rdb import models
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.schema import CreateColumn
 
 from nas.search.storage.schema import METADATA, SCHEMA, SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
 _OPTUNAS = models.BaseModel.metadata
 _VERSION_INFO = _OPTUNAS.tables[models.VersionInfoModel.__tablename__]
@@ -132,14 +134,28 @@ class _Stamps(NamedTuple):
     revision: str | None
 
 
+def _context(connection: Connection) -> MigrationContext:
+    from alembic.migration import (
+        MigrationContext,
+    )  # a third of a second, and a whole database needs it not
+
+    return MigrationContext.configure(connection)
+
+
+def _scripts() -> ScriptDirectory:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(_MIGRATIONS))
+
+
 def _wanted_stamps() -> _Stamps:
-    return _Stamps(models.SCHEMA_VERSION, ScriptDirectory(str(_MIGRATIONS)).get_current_head())
+    return _Stamps(models.SCHEMA_VERSION, _scripts().get_current_head())
 
 
 def _stamps(connection: Connection) -> _Stamps:
     there = sa.inspect(connection).has_table(_VERSION_INFO.name)
     schema = connection.execute(sa.select(_VERSION_INFO.c.schema_version)).scalar() if there else None
-    return _Stamps(schema, MigrationContext.configure(connection).get_current_revision())
+    return _Stamps(schema, _context(connection).get_current_revision())
 
 
 def _is_another_optunas(connection: Connection) -> bool:
@@ -154,4 +170,4 @@ def _stamp(connection: Connection) -> None:
         versions = {"schema_version": models.SCHEMA_VERSION, "library_version": optuna.__version__}
         connection.execute(_VERSION_INFO.insert().values(versions))
     if has.revision is None:
-        MigrationContext.configure(connection).stamp(ScriptDirectory(str(_MIGRATIONS)), "head")
+        _context(connection).stamp(_scripts(), "head")
