@@ -23,6 +23,7 @@ from nas.search.opening import open_study
 from nas.search.run.start import run_study
 
 TABLE = Path(__file__).parents[2] / "studies/results/scaling_table/table_cifar10.csv.gz"
+COMPARED = TABLE.parents[1] / "scaling/compare_cifar10.csv.gz"
 SEARCHED = 20
 
 
@@ -150,6 +151,15 @@ def test_the_found_rule_is_a_file_that_other_commands_take(
     near = {one["rule"] for one in networks if one["phi"] == 2 and one["within_noise"]}
     assert "depth" not in near
     assert all(len(one["accuracies"]) == 2 for one in networks)
+
+
+def test_rules_are_compared_by_a_table_without_training(nas_command: Callable[..., Any], instant: list[Task]) -> None:
+    asked = ("scale", "compare", COMPARED, "--width", "0.5", "--depth", "1", "--resolution", "16", "--json")
+    networks = json.loads(nas_command(*asked).out)["networks"]
+    assert [one["rule"] for one in networks if one["best"] and one["phi"]] == ["resolution"] * 3
+    assert not instant
+    refused = nas_command(*asked, "--seeds", "2")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
 
 
 def test_the_triangle_of_shares_is_searched(study: Path, nas_command: Callable[..., Any]) -> None:

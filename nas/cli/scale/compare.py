@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Device, Storage, StudyArgument, parsed, print_json, split_integers
+from nas.cli.options import AsJson, Device, Storage, StudyArgument, parsed, print_json, refuse_typed, split_integers
 from nas.cli.output import say
 from nas.cli.scale.running import (
+    TRAINING,
     Baseline,
     Depth,
     Resolution,
     Seeds,
+    Source_,
     Space,
+    Train,
     Width,
     Workers,
     chosen_baseline,
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    study: StudyArgument,
+    source: Source_,
     rules: Annotated[
         str,
         typer.Option(
@@ -48,6 +51,7 @@ def compare(
     seeds: Seeds = 3,
     workers: Workers = 1,
     device: Device = "auto",
+    train: Train = True,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML file to write the figure to.")] = None,
     storage: Storage = None,
     as_json: AsJson = False,
@@ -68,15 +72,18 @@ def compare(
     if output is not None:
         refuse_folder(output)
     console = make_console(stderr=as_json)
-    with open_source(study, storage=storage) as opened:
+    with open_source(source, storage=storage) as opened:
         grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
-        run = make_run(console, workers=workers, device=device)
-        found = ask_comparison(begun(opened, device=device), grows, chosen, phis, seeds=seeds, run=run)
+        training = train and opened.table is None
+        refuse_typed(*TRAINING, unless=training, reason="nothing is trained")
+        run = make_run(console, workers=workers, device=device) if training else None
+        opened = begun(opened, device=device) if training else opened
+        found = ask_comparison(opened, grows, chosen, phis, seeds=seeds, run=run)
     if output is not None:
         from nas import plots
         from nas.plots.pages import write_figures
 
-        write_figures([plots.comparison(found)], output, title=f"{study}: rules compared")
+        write_figures([plots.comparison(found)], output, title=f"{source}: rules compared")
     if as_json:
         print_json(_comparison_document(found))
         return
