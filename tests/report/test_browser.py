@@ -247,7 +247,7 @@ def test_printed_everything_is_there(report: Opened) -> None:
     )
     assert shown and all(width <= 700 and paper == "#ffffff" for width, paper in shown)
     assert page.locator("table.trials tbody tr").count() == 60
-    assert not any(one.is_visible() for one in page.locator("form, button:not(.open), .modebar").all())
+    assert not any(one.is_visible() for one in page.locator("form, .no-print, .modebar").all())
     assert page.locator("pre").is_visible() and page.evaluate("document.scrollingElement.scrollWidth") <= 700
     pdf = page.pdf(prefer_css_page_size=True)
     assert pdf.startswith(b"%PDF") and len(re.findall(rb"/Type\s*/Page\b", pdf)) > 3
