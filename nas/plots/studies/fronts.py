@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.analysis.costs import CostFront, StudyCost, front_against
 from nas.errors import StudyError
-from nas.plots.costs import cost_axis, cost_line
+from nas.plots.costs import cost_axis, cost_line, cost_words
 from nas.plots.hover import POINT, point_data
 from nas.plots.looks import family_look
 from nas.plots.marks import dots, front_line, percent
@@ -61,7 +61,7 @@ def alt(info: FrontsInfo) -> str:
             parts.append(f"{name} has no trained network")
             continue
         best = found.points[-1]
-        cost = info.cost.write(found.value(best.trial))
+        cost = cost_words(info.cost, found.value(best.trial))
         parts.append(
             f"{name} reaches {expected_words(best)} at {cost}, {counted(len(found.points), 'network')} on its front"
         )
