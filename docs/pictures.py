@@ -17,6 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
+import nas
 from nas import plots
 from nas.analysis.laws import family_laws, short_names
 from nas.fronts.growth import Growth
@@ -25,6 +26,7 @@ from nas.plots.axes import log_axis
 from nas.plots.looks import QUIET, Look, family_look
 from nas.plots.pages import laid_out
 from nas.records import Epoch, Reference, Repeat, TrialRecord
+from nas.search.lab.compare import Comparison
 from nas.search.storage.database import Database
 from nas.search.study import Study
 from nas.tables import Table, read_table
@@ -32,6 +34,7 @@ from nas.units import format_count
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "studies" / "results"
+RULES = "4,000 training images, 8 epochs, 2 seeds: means, and bars of one standard deviation."
 SHORT = "4,000 training images, 8 epochs. Bars: ± 1 standard error."
 WIDTH, SCALE, COLORS = 900, 2, 128
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -56,12 +59,20 @@ def main() -> None:
         "front_cifar10": renamed(plots.front(table), "CIFAR-10: 260 networks and their front", SHORT),
         "shares_cifar10": renamed(plots.shares(table), "CIFAR-10: what the split of compute buys"),
         "laws_cifar10": plots.law(laws, title="CIFAR-10: error against FLOPs"),
+        "rules_cifar10": renamed(plots.comparison(compared()), "CIFAR-10: how should a small ResNet grow?", RULES),
         "searches": searches(pd.read_csv(RESULTS / "search" / "search.csv")),
     }
     for name, figure in pictures.items():
         path = FOLDER / f"{name}.png"
         picture(figure, path)
         print(f"{path}  {path.stat().st_size / 1000:.0f} kB  {figure.layout.meta['alt']}")
+
+
+def compared() -> Comparison:
+    """Return rules that let one network grow, by a table of their trainings."""
+    baseline = nas.Point(nas.load_space("resnet_small"), 0.5, 1.0, 16, num_classes=10)
+    rules = ("width", "depth", "resolution", "compound", "fast")
+    return nas.scale_compare(RESULTS / "scaling" / "compare_cifar10.csv.gz", rules, baseline)
 
 
 class TableStudy(Study):

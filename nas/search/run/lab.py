@@ -115,12 +115,13 @@ def scale_search(
 
 
 def scale_compare(
-    study: Named,
+    source: Named,
     rules: Sequence[Rule | str],
     baseline: Point | int | None = None,
     *,
     phis: Sequence[float] = (1, 2, 3),
     seeds: int = 3,
+    train: bool = True,
     workers: int = 1,
     device: str = "auto",
     storage: str | None = None,
@@ -129,11 +130,12 @@ def scale_compare(
     """Compare scaling rules at matched measured cost, over several seeds.
 
     Args:
-        study: A study.
+        source: A study, or the file of a table of trainings, to which none is added.
         rules: As ``scaling_rule`` knows them.
         baseline: Network that grows, as for ``scale_shape``.
         phis: Numbers of doublings.
         seeds: Trainings of each network.
+        train: Whether to train what is missing.
         workers: Number of trainings at the same time.
         device: On which.
         storage: Database URL.
@@ -143,10 +145,11 @@ def scale_compare(
         UserError: No rule makes a network that the space allows.
     """
     meant = [rule if isinstance(rule, Rule) else scaling_rule(rule) for rule in rules]
-    with _opened(study, storage) as found:
-        grows = _baseline(found, baseline)
-        run = runner(workers=workers, device=device, on_event=on_event)
-        return ask_comparison(begun(found, device=device), grows, meant, phis, seeds=seeds, run=run)
+    with _opened(source, storage) as found:
+        grows, training = _baseline(found, baseline), train and found.table is None
+        run = runner(workers=workers, device=device, on_event=on_event) if training else None
+        asked = begun(found, device=device) if training else found
+        return ask_comparison(asked, grows, meant, phis, seeds=seeds, run=run)
 
 
 def scale_trust(
