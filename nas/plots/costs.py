@@ -26,7 +26,17 @@ def cost_line(cost: StudyCost) -> str:
     """Return how a template writes the cost of a point."""
     if cost.unit in ("ms", "s"):
         return f"%{{x:.3g}} {cost.unit} of {cost.label}"
-    return f"%{{x:.3s}}B of {cost.label}" if cost.unit == "bytes" else f"%{{x:.3s}} {cost.label}"
+    return f"%{{x:.3s}}B of {thing(cost)}" if cost.unit == "bytes" else f"%{{x:.3s}} {cost.label}"
+
+
+def cost_words(cost: StudyCost, value: float) -> str:
+    """Return a value of a cost in a sentence: ``2M FLOPs``, ``75 kB of weights``, ``3 ms of latency``."""
+    return f"{cost.write(value)} of {thing(cost)}" if cost.unit else f"{cost.write(value)} {cost.label}"
+
+
+def thing(cost: StudyCost) -> str:
+    """Return what a cost with a unit is of."""
+    return cost.label.removeprefix("bytes of the ")
 
 
 def stored_cost(one: TrialRecord | Reference, name: str) -> float | None:

@@ -52,6 +52,13 @@ def texts(figure: Any) -> str:
     return " ".join(note.text for note in figure.layout.annotations).replace("<br>", " ")
 
 
+def test_a_study_that_was_trained_is_drawn(finished_study: Study) -> None:
+    for name, draw in FIGURES.items():
+        figure = draw(finished_study)
+        assert figure.layout.meta["alt"], name
+    assert {trace.name for trace in plots.front(finished_study).data} >= {"ResNet", FRONT}
+
+
 @pytest.mark.parametrize("kind", DEGENERATE)
 @pytest.mark.parametrize("name", FIGURES)
 def test_whatever_a_study_holds_there_is_a_figure_that_says_what_it_shows(name: str, kind: str) -> None:
@@ -108,6 +115,8 @@ def test_the_front_marks_what_is_recommended_and_what_it_is_compared_with(made: 
 def test_a_front_over_a_cost_that_was_not_measured_says_how_to_measure_it(made: Study) -> None:
     with pytest.raises(StudyError, match="nas latency made"):
         plots.front(made, against="latency_ms")
+    by_size = front.alt(front.front_info(made, against="weight_bytes"))
+    assert "kB of weights to" in by_size and "bytes of the" not in by_size
     figure = plots.front(measured_study(), against="latency_ms")
     assert figure.layout.xaxis.title.text == "Latency (ms)" and "eager, batch 1" in figure.layout.title.subtitle.text
 

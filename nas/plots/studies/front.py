@@ -10,10 +10,10 @@ from nas.analysis.costs import COSTS, CostFront, StudyCost, front_against
 from nas.analysis.pareto import FrontPoint
 from nas.analysis.recommendation import Recommendation, recommend
 from nas.errors import StudyError
-from nas.plots.costs import cost_axis, cost_line, stored_cost
+from nas.plots.costs import cost_axis, cost_line, cost_words, stored_cost
 from nas.plots.hover import POINT, point_data
 from nas.plots.looks import INK, PAPER, QUIET, STATE_LOOKS, family_look
-from nas.plots.marks import CROWD, MANY, bars, dots, front_line, percent, rings, strip, without_accuracy
+from nas.plots.marks import CROWD, MANY, STATE_NAMES, bars, dots, front_line, percent, rings, strip, without_accuracy
 from nas.plots.pages import empty, escaped, laid_out
 from nas.plots.words import counted, expected_words, family_labels
 from nas.records import Reference, TrialRecord, metric_name
@@ -108,14 +108,14 @@ def front_info(
 def alt(info: FrontInfo) -> str:
     """Say what the front is, in a sentence or two."""
     if not info.front:
-        return f"{info.study}: no network is trained yet."
+        others = ", ".join(f"{len(trials):,} {STATE_NAMES[state]}" for state, trials in info.others.items())
+        return f"No network is trained to the end yet{f' ({others})' * bool(others)}."
     first, last = info.front[0], info.front[-1]
-    here = [info.cost.write(info.values[point.trial.number]) for point in (first, last)]
-    unit = f" {info.cost.label}" if not info.cost.unit else f" of {info.cost.label}"
-    ends = f"from {expected_words(first)} at {here[0]}{unit} to {expected_words(last)} at {here[1]}"
+    here = [cost_words(info.cost, info.values[point.trial.number]) for point in (first, last)]
+    ends = f"from {expected_words(first)} at {here[0]} to {expected_words(last)} at {here[1]}"
     which = f"{len(info.front)} of {counted(info.trained, 'trained network')}"
     are = "form the front" if len(info.front) > 1 else "is the front"
-    ends = ends if len(info.front) > 1 else f"{expected_words(first)} at {here[0]}{unit}"
+    ends = ends if len(info.front) > 1 else f"{expected_words(first)} at {here[0]}"
     perhaps = f" {len(info.contenders)} more may be on it." if info.contenders else ""
     told = f" {info.recommendation.sentence}" if info.recommendation is not None else ""
     return f"{which} {are}, {ends}.{perhaps}{told}"
@@ -155,8 +155,13 @@ def front(
     for row, (text, value) in enumerate(info.limits.items()):
         _add_limit(figure, text, value, row)
     figure.update_yaxes(title=f"Expected {info.metric} (%)")
+    figure.update_layout(showlegend=True)
     if not info.values:
-        empty(figure, "No network was trained, stopped or refused yet.")
+        empty(figure, "No network is trained, stopped or refused yet.")
+    elif not info.front:
+        figure.update_yaxes(showticklabels=False, range=[-3, 1])  # there are no accuracies to read
+        place = {"x": 0.5, "y": 0.6, "xref": "paper", "yref": "paper", "font": {"size": 15, "color": QUIET}}
+        figure.add_annotation(text="No network is trained to the end yet.", showarrow=False, **place)
     title = f"{info.study}: {info.metric} against {info.cost.label}"
     laid_out(figure, title, alt=alt(info), note=" ".join(info.notes))
     return figure.update_layout(margin={"t": figure.layout.margin.t + 15 * len(info.limits)})
