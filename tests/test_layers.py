@@ -100,6 +100,7 @@ def test_what_a_study_is_does_not_know_how_it_is_run(path: Path) -> None:
             "import nas; nas.scale_family('efficientnet_b0', 'compound', range(8))",
             ("torch", "optuna", "plotly", "pandas", "scipy", "sqlalchemy"),
         ),
+        ("import nas.cli.front, nas.analysis.recommendation, nas.analysis.costs", ("torch", "plotly", "pandas")),
         ("import nas.search.run.start", ("onnx_ir", "sympy", "plotly", "pandas", "sklearn")),  # memory of each worker
     ],
 )
