@@ -48,7 +48,9 @@ def main() -> int:
             used = measured([sys.executable, "-m", "nas", "report", "large.yaml", "-o", "report.html"], folder)
             size = (folder / "report.html").stat().st_size / 1e6
             opened = opening(folder / "report.html")
-            print(f"{trials:,} trials: {used.seconds:.2f} s of a core, {used.memory / 1e6:.0f} MB; {size:.2f} MB of disk")
+            print(
+                f"{trials:,} trials: {used.seconds:.2f} s of a core, {used.memory / 1e6:.0f} MB; {size:.2f} MB of disk"
+            )
             print(
                 f"  in the browser: tables after {opened.tables:.2f} s, the front after {opened.front:.2f} s, all plots"
                 f" after {opened.plots:.2f} s; filtered in {opened.filtered:.2f} s"

@@ -27,13 +27,14 @@ function dressed(entry) {
   const layout = {...figure.layout, width, autosize: false};
   if (printing) layout.height = 0.8 * layout.height;  // two on a page
   if (narrow.matches && !printing) layout.font = {...(layout.font || {}), size: 11};
-  if (width < 640) figure.data.filter(trace => trace.type === 'parcoords').forEach(trace => squeeze(trace, layout));
+  figure.data.filter(trace => trace.type === 'parcoords').forEach(trace => squeeze(trace, layout, width));
   return {data: figure.data, layout, config: {...figure.config, responsive: false}};
 }
 
 /** Give a plot of parallel axes room for the last axis' name, and shorten long names of ticks. */
-function squeeze(trace, layout) {
-  const short = text => text.length > 13 ? `${text.slice(0, 12)}…` : text;
+function squeeze(trace, layout, width) {
+  const most = Math.max(12, Math.floor(width / 30));
+  const short = text => text.length > most ? `${text.slice(0, most - 1)}…` : text;
   for (const axis of trace.dimensions) if (axis.ticktext) axis.ticktext = axis.ticktext.map(short);
   const longest = Math.max(2, ...(trace.dimensions[0].ticktext || []).map(text => text.length));
   layout.margin = {...layout.margin, l: 24 + 6.5 * longest, r: 72};
