@@ -113,7 +113,7 @@ def test_marks_stand_beside_the_trials_and_are_explained() -> None:
     front = front_of((0.81, 1, 1.0), (0.9, 1, 0.9), (0.95, 1, 0.5))
     marks = {102: (TAKE, KNEE), 100: (CHEAPEST,), 7: (KNEE,)}
     text = printed(front_table(front, title="", width=90, marks=marks), 90)
-    assert " 102 *^ " in text and " 100 ~  " in text and " 101    " in text
+    assert " 102  *^ " in text and " 100  ~  " in text and " 101     " in text
     assert "79-96 %" in text and "●" in text
     assert front_notes(front, marks, cost="latency")[0] == (
         "* recommended; ~ the cheapest within noise of it; ^ the knee, the network farthest above the straight line"
@@ -121,4 +121,4 @@ def test_marks_stand_beside_the_trials_and_are_explained() -> None:
     )
     assert front_notes(front, {102: (TAKE,)})[0] == "* recommended."
     narrow = printed(front_table(front, title="", width=60, marks=marks), 60)
-    assert "●" not in narrow and " 102 *^ " in narrow
+    assert "●" not in narrow and " 102  *^ " in narrow

@@ -62,8 +62,11 @@ def front_table(
     repeated = any(point.seeds > 1 for point in front.points)
     bars = _bars(front.points, width=16 if width >= _ROOMY else 8)
     costs = _cost_columns(front)
+    signs = {number: "".join(mark.sign for mark in given) for number, given in (marks or {}).items()}
     columns = [
-        *(Column(header) for header in ("trial", "expected")),
+        Column("trial"),
+        *([Column("", justify="left")] if signs else []),
+        Column("expected"),
         Column(bars.header, drop=4),
         Column("measured"),
         *([Column("seeds", drop=5)] if repeated else []),
@@ -77,7 +80,8 @@ def front_table(
     ]
     rows = [
         (
-            _number_cell(point.trial.number, marks or {}),
+            str(point.trial.number),
+            *([signs.get(point.trial.number, "")] if signs else []),
             f"{100 * point.shrunk_accuracy:.2f} %",
             bar,
             mean_and_std_cell(point),
@@ -115,11 +119,6 @@ def _cost_columns(front: NoisyFront | CostFront) -> list[tuple[Column, list[str]
     if own != "train_seconds":
         found.append((Column("trained in", drop=1), [f"{trial.train_seconds or 0:.1f} s" for trial in trials]))
     return found
-
-
-def _number_cell(number: int, marks: Mapping[int, Sequence[Mark]]) -> str:
-    signs = {one: "".join(mark.sign for mark in given) for one, given in marks.items()}
-    return f"{number} {signs.get(number, ''):<{max(map(len, signs.values()))}}" if signs else str(number)
 
 
 class _Bars(NamedTuple):
