@@ -103,10 +103,12 @@ def test_a_bar_is_as_long_as_its_share(value: int, largest: int, width: int) -> 
 
 @given(st.floats(0, 100), st.floats(0, 30), st.sampled_from((8, 16)))
 def test_an_interval_is_whole_and_lies_where_it_should(value: float, error: float, width: int) -> None:
-    drawn = interval_bar(value - error, value, value + error, axis=(0, 100), width=width)
-    assert len(drawn) == width and drawn.count("●") == 1
-    assert drawn.index("●") == round(value / 100 * (width - 1))
-    assert abs(len(drawn.strip()) - 1 - (min(value + error, 100) - max(value - error, 0)) / 100 * (width - 1)) <= 1
+    drawn = interval_bar(value, error, axis=(0, 100), width=width)
+    at, half = round(value / 100 * (width - 1)), round(error / 100 * (width - 1))
+    assert len(drawn) == width and drawn.index("●") == at and drawn.count("●") == 1
+    left, right = drawn[:at].lstrip(), drawn[at + 1 :].rstrip()
+    assert (len(left), len(right)) == (min(half, at), min(half, width - 1 - at))
+    assert set(left[:1]) <= {"├"} and set(right[-1:]) <= {"┤"} and set(left[1:] + right[:-1]) <= {"─"}
 
 
 def test_marks_stand_beside_the_trials_and_are_explained() -> None:

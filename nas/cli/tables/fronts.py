@@ -128,21 +128,18 @@ class _Bars(NamedTuple):
 
 def _bars(points: Sequence[FrontPoint], *, width: int) -> _Bars:
     """Return an interval for each point on one axis of whole percents, whose ends the header names."""
-    lows = [100 * (point.shrunk_accuracy - point.standard_error) for point in points]
-    highs = [100 * (point.shrunk_accuracy + point.standard_error) for point in points]
-    low, high = max(0, int(min(lows, default=0))), min(100, int(max(highs, default=0)) + 1)
-    drawn = [
-        interval_bar(first, 100 * point.shrunk_accuracy, last, axis=(low, high), width=width)
-        for first, point, last in zip(lows, points, highs, strict=True)
-    ]
+    values = [(100 * point.shrunk_accuracy, 100 * point.standard_error) for point in points]
+    low = max(0, int(min((value - error for value, error in values), default=0)))
+    high = min(100, int(max((value + error for value, error in values), default=0)) + 1)
+    drawn = [interval_bar(value, error, axis=(low, high), width=width) for value, error in values]
     return _Bars(f"{low}-{high} %", drawn)
 
 
-def interval_bar(low: float, value: float, high: float, *, axis: tuple[float, float], width: int) -> str:
-    """Return a value and the ends of its interval as one line of ``width`` characters on an axis: ``  ├─●─┤ ``."""
-    first, at, last = (
-        round((min(max(x, axis[0]), axis[1]) - axis[0]) / (axis[1] - axis[0]) * (width - 1)) for x in (low, value, high)
-    )
+def interval_bar(value: float, error: float, *, axis: tuple[float, float], width: int) -> str:
+    """Return a value and its error to both sides as one line of ``width`` characters on an axis: ``  ├─●─┤ ``."""
+    cell = (axis[1] - axis[0]) / (width - 1)
+    at, half = round((value - axis[0]) / cell), round(error / cell)
+    first, last = max(0, at - half), min(width - 1, at + half)
     cells = [" "] * width
     cells[first : last + 1] = "─" * (last + 1 - first)
     cells[first], cells[last] = "├", "┤"
