@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from nas.models.backends import Backend, Latency
     from nas.search.run.events import Event
+    from nas.search.study import Study
 
 ValueT = TypeVar("ValueT")
 
@@ -105,24 +106,31 @@ def split_names(option: str, text: str, known: Iterable[str] | None, *, what: st
 
 @contextmanager
 def shown_search(
-    console: Console, *, epochs: int | None, planned: int | None, command: str
+    console: Console, study: Study, *, planned: int | None, command: str, quiet: bool = False
 ) -> Iterator[Callable[[Event], None]]:
     """Show a search while it runs: yield a function to call with each of its events.
 
     Args:
-        console: Where to print.
-        epochs: Epochs of one training, if the recipe counts in epochs.
+        console: Where to print: on a terminal a view that changes, else a line for each trial.
+        study: That is searched.
         planned: Number of trials to come; None if it is not known.
         command: The command that continues the search.
+        quiet: Print what went wrong, and no more.
 
     Raises:
         Interrupted: Ctrl-C was pressed; the message says how to continue.
     """
-    from nas.cli.progress import SearchProgress
+    from nas.cli.live.search import LiveSearch, OnlyWhatMatters, SearchLines, is_live
+    from nas.cli.live.tally import Tally
 
     try:
-        with SearchProgress(console, total=planned, epochs=epochs) as progress:
-            yield progress
+        if quiet:
+            yield SearchLines(console, wanted=OnlyWhatMatters())
+        elif not is_live(console):
+            yield SearchLines(console)
+        else:
+            with LiveSearch(console, Tally(study, planned=planned)) as shown:
+                yield shown
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept. Continue with: {command}") from None
 

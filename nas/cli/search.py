@@ -145,6 +145,7 @@ def search(
     patience: Annotated[
         str, typer.Option(help="How long to wait for a database that does not answer, such as 90s, 10m or 1h.")
     ] = "1h",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only what went wrong, and the end.")] = False,
     device: Device = "auto",
     storage: Storage = None,
     as_json: AsJson = False,
@@ -164,8 +165,8 @@ def search(
         found = find_study(study, storage=storage)
         planned = trials if trials is not None or until else found.missing_trials()
     with found:
-        epochs, command = found.config.recipe.epochs, command_line("search", study)
-        with shown_search(console, epochs=epochs, planned=planned, command=command) as show:
+        command = command_line("search", study)
+        with shown_search(console, found, planned=planned, command=command, quiet=quiet) as show:
             ran = run_study(
                 found,
                 trials=trials,
