@@ -174,9 +174,7 @@ def closing_line(snapshot: Snapshot) -> str:
     """Return what a search leaves behind; empty where it has done nothing."""
     if not snapshot.done and not snapshot.last:
         return ""
-    states = ", ".join(
-        f"{count:,} {state}" for state, count in sorted(snapshot.states.items(), key=lambda one: -one[1])
-    )
+    states = ", ".join(f"{count:,} {state}" for state, count in Counter(snapshot.states).most_common())
     saved = "" if snapshot.saved is None else f"; halving saved {format_share(snapshot.saved.share)} of the compute"
     further = f"; {snapshot.further:,} further trainings" if snapshot.further else ""
     return f"{snapshot.study}: {states}{further}{saved}; {format_seconds(snapshot.seconds or 0.0)}"
