@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
     *("errors", "files", "units", "schema", "documents", "records", "processes"),
     *("architecture", "data", "models", "training", "config", "tables", "fronts", "scaling", "sampling"),
-    *("executors", "search", "replay", "analysis", "export", "cli", "__main__"),
+    *("executors", "search", "replay", "analysis", "export", "trackers", "dashboard", "cli", "__main__"),
 )
 """From the ground up: a room imports only from rooms that stand before it."""
 ONLY = {
@@ -27,7 +27,8 @@ ONLY = {
 """Rooms that stand alone: all that they may import of the package."""
 KNOW = {
     "sqlalchemy": ("search/storage",),
-    "optuna": ("sampling", "search", "replay"),
+    "optuna": ("sampling", "search", "replay", "dashboard"),
+    "optuna_dashboard": ("dashboard",),
     "rich": ("cli",),
     "typer": ("cli",),
     "plotly": ("analysis",),

@@ -177,4 +177,5 @@ def closing_line(snapshot: Snapshot) -> str:
     states = ", ".join(f"{count:,} {state}" for state, count in Counter(snapshot.states).most_common())
     saved = "" if snapshot.saved is None else f"; halving saved {format_share(snapshot.saved.share)} of the compute"
     further = f"; {snapshot.further:,} further trainings" if snapshot.further else ""
-    return f"{snapshot.study}: {states}{further}{saved}; {format_seconds(snapshot.seconds or 0.0)}"
+    took = "" if snapshot.seconds is None else f"; {format_seconds(snapshot.seconds)}"
+    return f"{snapshot.study}: {states}{further}{saved}{took}"
