@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -133,6 +133,28 @@ def shown_search(
                 yield shown
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept. Continue with: {command}") from None
+
+
+@contextmanager
+def tracked(study: Study, trackers: Sequence[str]) -> Iterator[Callable[[Event], None]]:
+    """Tell experiment trackers of a search: yield a function to call with each of its events."""
+    if not trackers:
+        yield lambda event: None
+        return
+    from nas.trackers.tracking import track
+
+    with track(study, *trackers, note=lambda line: say(line, err=True)) as tell:
+        yield tell
+
+
+def both(first: Callable[[Event], None], second: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Return a function that calls two with each event."""
+
+    def listen(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return listen
 
 
 def split_integers(option: str, text: str) -> list[int]:

@@ -12,11 +12,13 @@ from nas.cli.options import (
     Device,
     Storage,
     StudyArgument,
+    both,
     command_line,
     parsed,
     print_json,
     refuse_typed,
     shown_search,
+    tracked,
 )
 from nas.cli.output import say
 from nas.cli.study import front_document, held_up, plural, show_front
@@ -145,6 +147,13 @@ def search(
     patience: Annotated[
         str, typer.Option(help="How long to wait for a database that does not answer, such as 90s, 10m or 1h.")
     ] = "1h",
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TRACKER[:PROJECT]",
+            help="Also tell trackio, wandb or mlflow of each training; may be given more than once.  [default: none]",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only what went wrong, and the end.")] = False,
     device: Device = "auto",
     storage: Storage = None,
@@ -166,7 +175,10 @@ def search(
         planned = trials if trials is not None or until else found.missing_trials()
     with found:
         command = command_line("search", study)
-        with shown_search(console, found, planned=planned, command=command, quiet=quiet) as show:
+        with (
+            tracked(found, track or []) as tell,
+            shown_search(console, found, planned=planned, command=command, quiet=quiet) as show,
+        ):
             ran = run_study(
                 found,
                 trials=trials,
@@ -180,7 +192,7 @@ def search(
                 checkpoints=checkpoints,
                 executor=executor,  # type: ignore[arg-type]  # another word is refused there
                 patience=seconds,
-                on_event=show,
+                on_event=both(show, tell),
             )
         front = front_with_noise(ran)
         advice = findings(ran, front)

@@ -26,6 +26,7 @@ class Copy:
 
     def __init__(self, study: Study) -> None:
         """Copy a study that has been run."""
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study, self.storage = study, InMemoryStorage()
         self._id, self._unfinished = self._begin(), dict[int, int]()
         self.refresh()

@@ -32,7 +32,7 @@ def told_trial(trial: FrozenTrial, record: TrialRecord | None, curve: Sequence[E
         curve: Accuracies after each epoch, which become intermediate values.
     """
     infeasible = record is not None and record.state == "infeasible" and trial.state.is_finished()
-    return create_trial(
+    told = create_trial(
         state=TrialState.COMPLETE if infeasible else trial.state,
         values=list(NO_RESULT) if infeasible else trial.values,
         params=trial.params,
@@ -41,6 +41,8 @@ def told_trial(trial: FrozenTrial, record: TrialRecord | None, curve: Sequence[E
         user_attrs={} if record is None else attributes(trial, record),
         system_attrs={CONSTRAINTS: violations(trial, infeasible=infeasible)},
     )
+    told.datetime_start, told.datetime_complete = trial.datetime_start, trial.datetime_complete
+    return told
 
 
 def violations(trial: FrozenTrial, *, infeasible: bool) -> list[float]:
