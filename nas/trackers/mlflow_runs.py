@@ -28,6 +28,7 @@ class Mlflow:
         self._experiment = self._client.create_experiment(project) if found is None else found.experiment_id
         run = self._find(TRAINING, "study")
         self._parent = self._create("study", study, {}) if run is None else run.info.run_id
+        self._client.update_run(self._parent, status="RUNNING")
 
     def training(self, entry: Entry) -> None:
         """Write a training as a run within the study's."""

@@ -1,4 +1,4 @@
-"""trackio: a run for each training, in a group for the study; on this machine, unless its own variables say otherwise."""
+"""trackio: a run for each training, in a group for the study; where it writes to, its own variables say."""
 
 from __future__ import annotations
 
