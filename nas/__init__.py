@@ -9,9 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nas.analysis.frames import curves_frame, front_frame, to_frame, trials_frame
     from nas.analysis.laws import family_laws
-    from nas.analysis.pareto import front_with_noise, pareto_front, to_frame
+    from nas.analysis.pareto import front_with_noise, pareto_front
     from nas.analysis.plots import plot_curves, plot_front
+    from nas.analysis.recommendation import Recommendation, recommend
     from nas.analysis.report import write_report
     from nas.analysis.scaling_plots import plot_law
     from nas.analysis.shape_plots import plot_shape
@@ -50,6 +52,7 @@ _HOMES = {
     "NasError": "nas.errors",
     "ParetoSampler": "nas.sampling.pareto",
     "Point": "nas.architecture.point",
+    "Recommendation": "nas.analysis.recommendation",
     "SearchSpace": "nas.architecture.space",
     "Study": "nas.search.study",
     "StudyConfig": "nas.config.study",
@@ -58,11 +61,13 @@ _HOMES = {
     "build_model": "nas.models.build",
     "check_study": "nas.search.check",
     "count_cost": "nas.architecture.cost",
+    "curves_frame": "nas.analysis.frames",
     "export_network": "nas.export.bundle",
     "export_training": "nas.export.bundle",
     "family_laws": "nas.analysis.laws",
     "fit_joint_law": "nas.scaling.laws",
     "fit_law": "nas.scaling.laws",
+    "front_frame": "nas.analysis.frames",
     "front_with_noise": "nas.analysis.pareto",
     "load_architecture": "nas.architecture.serialization",
     "load_data": "nas.data.sources",
@@ -80,6 +85,7 @@ _HOMES = {
     "preset": "nas.architecture.presets",
     "preset_point": "nas.architecture.presets",
     "realised_networks": "nas.scaling.realised",
+    "recommend": "nas.analysis.recommendation",
     "run_study": "nas.search.run.start",
     "scale_compare": "nas.search.run.lab",
     "scale_data": "nas.search.run.lab",
@@ -90,8 +96,9 @@ _HOMES = {
     "scale_trust": "nas.search.run.lab",
     "scaling_prior": "nas.search.priors",
     "scaling_rule": "nas.scaling.rules",
-    "to_frame": "nas.analysis.pareto",
+    "to_frame": "nas.analysis.frames",
     "train": "nas.training.loop",
+    "trials_frame": "nas.analysis.frames",
     "write_report": "nas.analysis.report",
 }
 
@@ -101,6 +108,7 @@ __all__ = [
     "NasError",
     "ParetoSampler",
     "Point",
+    "Recommendation",
     "SearchSpace",
     "Study",
     "StudyConfig",
@@ -109,11 +117,13 @@ __all__ = [
     "build_model",
     "check_study",
     "count_cost",
+    "curves_frame",
     "export_network",
     "export_training",
     "family_laws",
     "fit_joint_law",
     "fit_law",
+    "front_frame",
     "front_with_noise",
     "load_architecture",
     "load_data",
@@ -131,6 +141,7 @@ __all__ = [
     "preset",
     "preset_point",
     "realised_networks",
+    "recommend",
     "run_study",
     "scale_compare",
     "scale_data",
@@ -143,6 +154,7 @@ __all__ = [
     "scaling_rule",
     "to_frame",
     "train",
+    "trials_frame",
     "write_report",
 ]
 

@@ -205,6 +205,40 @@ class TestLook:
     looked_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A network that ``nas train`` trained on the images of a study: what a search has to be better than.
+
+    Attributes:
+        name: Of the preset, the space or the file.
+        digest: Of the network.
+        flops: FLOPs of one image, as fvcore counts them.
+        params: Number of trainable parameters.
+        activations: Number of output elements of all convolutions and linear layers for one image.
+        resolution: In pixels.
+        accuracies: On the validation images of the study after the last epoch, in 0 to 1, one for each seed.
+        pretrained: Whether it began from given weights.
+        epochs: That it was trained.
+        command: By which it was trained.
+    """
+
+    name: str
+    digest: str
+    flops: int
+    params: int
+    activations: int
+    resolution: int
+    accuracies: tuple[float, ...]
+    pretrained: bool
+    epochs: int
+    command: str = ""
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean over the seeds, in 0 to 1."""
+        return sum(self.accuracies) / len(self.accuracies)
+
+
 def metric_name(metric: Metric) -> str:
     """Return a metric in words."""
     return {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}[metric]

@@ -94,3 +94,18 @@ Count = Annotated[int, BeforeValidator(parse_count)]
 def format_share(share: float) -> str:
     """Write a share of 0 to 1 in whole percent; only 0 and 1 themselves are 0 % and 100 %."""
     return ">99 %" if 0.995 <= share < 1 else "<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+
+
+def format_percent(value: float, error: float | None = None) -> str:
+    """Write a share of 0 to 1 in percent, to a tenth or as finely as its error asks for: ``91.2 ± 0.3 %``.
+
+    Args:
+        value: The share.
+        error: Its standard error, in the same unit.
+    """
+    if error is None:
+        return f"{100 * value:.1f} %"
+    digits = 1
+    while digits < 4 and round(100 * error, digits) == 0:
+        digits += 1
+    return f"{100 * value:.{digits}f} ± {100 * error:.{digits}f} %"

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nas.architecture.space import DIMENSIONS
-from nas.fronts.judged import Judged
+from nas.fronts.judged import Judged, Judgement
 from nas.fronts.noise import WORTH_REPEATING, Noise
 from nas.records import TrialRecord
 from nas.search.study import Study
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +77,11 @@ def pareto_front(study: Study) -> list[TrialRecord]:
 
 def front_with_noise(study: Study) -> NoisyFront:
     """Return the Pareto front of a study, and how far the noise of training lets you trust it."""
-    judgement = study.judgement()
+    return front_of(study.judgement())
+
+
+def front_of(judgement: Judgement) -> NoisyFront:
+    """Return the Pareto front of networks that have been judged."""
     points, others = ([_point(one) for one in judgement.networks if one.on_front is member] for member in (True, False))
     return NoisyFront(tuple(points), tuple(others), judgement.noise)
 
@@ -99,28 +98,3 @@ def _point(judged: Judged) -> FrontPoint:
         front_probability=network.probability,
         within_noise_of=judged.before if judged.near else None,
     )
-
-
-def to_frame(trials: Iterable[TrialRecord]) -> pd.DataFrame:
-    """Return trials as a table: one row each, with the attributes of ``TrialRecord`` as columns.
-
-    ``choices`` is replaced by one column for each dimension that a trial has a choice for.
-    """
-    import pandas as pd  # a third of a second, for those who want a table
-
-    columns = [field.name for field in dataclasses.fields(TrialRecord) if field.name != "choices"]
-    rows = [{**dataclasses.asdict(trial), **trial.choices} for trial in trials]
-    chosen = [name for name in DIMENSIONS if any(name in row for row in rows)]
-    frame = pd.DataFrame(rows, columns=[*columns, *chosen])
-    whole = {name: "Int64" for name in ("kernel", "expansion", "cardinality") if name in chosen}
-    return frame.astype(whole)
-
-
-def points_to_frame(points: Iterable[FrontPoint]) -> pd.DataFrame:
-    """Return points as a table: their trials as ``to_frame`` has them, then the attributes of ``FrontPoint``."""
-    import pandas as pd
-
-    listed = list(points)
-    columns = [field.name for field in dataclasses.fields(FrontPoint) if field.name != "trial"]
-    facts = pd.DataFrame([point.facts() for point in listed], columns=columns).astype({"within_noise_of": "Int64"})
-    return pd.concat([to_frame(point.trial for point in listed), facts], axis=1)

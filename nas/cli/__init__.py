@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import cost, dashboard, export, latency, search, study, table, train
+from nas.cli import cost, dashboard, export, front, latency, search, study, table, train
 from nas.cli.options import complain
 from nas.cli.output import Output, say
 from nas.cli.scale import scale
@@ -30,7 +30,7 @@ for command in (
     search.check,
     search.search,
     study.status,
-    study.front,
+    front.front,
     study.prune,
     latency.latency,
     study.report,

@@ -23,6 +23,9 @@ def export(
     max_flops: Annotated[
         str | None, typer.Option(help="Export the most accurate network with at most this many FLOPs, such as 20M.")
     ] = None,
+    knee: Annotated[
+        bool, typer.Option("--knee", help="Export the knee of the front: nas front --knee shows it.")
+    ] = False,
     opset: Annotated[int, typer.Option(help="Version of ONNX's operators, 18 to 23.")] = 20,
     storage: Storage = None,
     as_json: AsJson = False,
@@ -35,7 +38,8 @@ def export(
     from nas.export.bundle import export_network, export_training
     from nas.export.trained import is_training
 
-    given = [option for option, value in (("--trial", trial), ("--max-flops", max_flops)) if value is not None]
+    options = (("--trial", trial), ("--max-flops", max_flops), ("--knee", knee or None))
+    given = [option for option, value in options if value is not None]
     trained, named = is_training(network), "#" in network
     if given and (trained or named):
         raise ConfigError(f"{given[0]} does not apply: {network} is {'what nas train wrote' if trained else 'a trial'}")
@@ -46,7 +50,7 @@ def export(
         with (
             named_trial(network, storage)
             if named
-            else chosen_trial(network, storage, number=trial, max_flops=max_flops)
+            else chosen_trial(network, storage, number=trial, max_flops=max_flops, knee=knee)
         ) as (opened, chosen):
             exported = export_network(opened, chosen, output, opset=opset)
             warning, changes = warn_of_test_looks(opened), opened.image_changes()

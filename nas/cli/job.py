@@ -10,6 +10,8 @@ from nas.cli.trial import named_trial
 from nas.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
     from nas.architecture.spec import Architecture
@@ -29,7 +31,7 @@ class Job(NamedTuple):
         recipe: How.
         notes: What to know of the images.
         selecting: The trial that named the network, whose training chose it.
-        study: The study whose test images these are, if it has been run.
+        study: The study whose images these are, if it has been run.
         storage: URL of its database, if that is not in its folder.
     """
 
@@ -49,6 +51,48 @@ class Job(NamedTuple):
         if self.study is not None:
             with open_study(self.study, storage=self.storage) as opened:
                 opened.add_test_look(self.architecture.digest, accuracy, command="train")
+
+    def keep_reference(self, accuracies: Sequence[float], *, epochs: int, pretrained: bool, command: str) -> str | None:
+        """Keep the network as a reference of the study whose images it was trained on; return what to say of it.
+
+        A network that the study has found itself is none, nor one that another metric was measured of or that was
+        trained on images which have changed since the study was run.
+
+        Args:
+            accuracies: On the validation images, one for each seed.
+            epochs: That it was trained.
+            pretrained: Whether it began from given weights.
+            command: By which it was trained.
+        """
+        from nas.architecture.cost import count_cost
+        from nas.records import Reference, metric_name
+        from nas.search.opening import open_study
+        from nas.search.storage.images import require_same_images
+
+        if self.study is None or self.selecting is not None:
+            return None
+        cost, network = count_cost(self.architecture), self.architecture
+        reference = Reference(
+            name=network.name or network.digest,
+            digest=network.digest,
+            flops=cost.flops,
+            params=cost.params,
+            activations=cost.activations,
+            resolution=network.resolution,
+            accuracies=tuple(accuracies),
+            pretrained=pretrained,
+            epochs=epochs,
+            command=command,
+        )
+        with open_study(self.study, storage=self.storage) as opened:
+            if (metric := opened.config.recipe.metric) != self.recipe.metric:
+                return f"Not kept as a reference of {self.study}: that compares networks by {metric_name(metric)}"
+            try:
+                require_same_images(opened.name, then=opened.image_digests(), now=self.dataset.identity)
+            except StudyError as error:
+                return f"Not kept as a reference of {self.study}: {error}"
+            opened.add_reference(reference)
+        return f"Kept as a reference of {self.study}: nas front {self.study} shows it"
 
     def warn_of_looks(self) -> str | None:
         """Return what to say once the study's test images were looked at with more than one network."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.front import front_document, seen_front, show_front
 from nas.cli.options import (
     AsJson,
     Device,
@@ -21,7 +22,7 @@ from nas.cli.options import (
     tracked,
 )
 from nas.cli.output import say
-from nas.cli.study import front_document, held_up, plural, show_front
+from nas.cli.study import held_up, plural
 from nas.errors import ConfigError
 
 ShareGpu = Annotated[
@@ -164,8 +165,6 @@ def search(
 
     console = make_console(stderr=as_json)
     with console.status("loading"):
-        from nas.analysis.findings import findings
-        from nas.analysis.pareto import front_with_noise
         from nas.search.opening import find_study
         from nas.search.run.start import run_study
         from nas.units import parse_seconds
@@ -194,16 +193,14 @@ def search(
                 patience=seconds,
                 on_event=both(show, tell),
             )
-        front = front_with_noise(ran)
-        advice = findings(ran, front)
+        seen = seen_front(ran)
     if planned == 0:
         console.print(f"{found.name} has all its trials. To run N more: {command} --trials N")
     if as_json:
-        print_json(front_document(ran.name, front, advice))
+        print_json(front_document(seen))
         return
-    show_front(console, ran, front, advice)
+    show_front(console, seen)
     console.print(f"Next: {command_line('report', study)}", soft_wrap=True)
-    if front.points:
-        number = front.points[-1].trial.number
-        exporting = command_line("export", study, "--trial", number, "-o", "my-network")
+    if seen.answer is not None:
+        exporting = command_line("export", study, "--trial", seen.answer.best.trial.number, "-o", "my-network")
         console.print(f"      {exporting}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Commands that look at a study: status, front, report; and prune, which tidies it up."""
+"""Commands that look at a study: status, report; and prune, which tidies it up."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ import typer
 
 from nas.cli.options import AsJson, Storage, StudyArgument, parsed, print_json, refuse_typed
 from nas.cli.output import say
-from nas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from nas.analysis.pareto import FrontPoint, NoisyFront
     from nas.fronts.growth import Growth
     from nas.search.study import Study
 
@@ -187,31 +183,6 @@ def _files(count: int, bytes: int) -> str:
     return f"{plural(count, 'file')}, {format_bytes(bytes)}"
 
 
-def front(
-    study: StudyArgument,
-    storage: Storage = None,
-    as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print the front as CSV.")] = False,
-) -> None:
-    """Show the Pareto front of accuracy against FLOPs."""
-    from nas.analysis.findings import findings
-    from nas.analysis.pareto import front_with_noise, points_to_frame
-    from nas.cli.progress import make_console
-    from nas.search.opening import open_study
-
-    if as_json and as_csv:
-        raise ConfigError("--json and --csv cannot be used together")
-    with open_study(study, storage=storage) as opened:
-        found = front_with_noise(opened)
-        advice = findings(opened, found)
-    if as_json:
-        print_json(front_document(opened.name, found, advice))
-    elif as_csv:
-        say(points_to_frame(found.points).to_csv(index=False), end="")
-    else:
-        show_front(make_console(), opened, found, advice)
-
-
 def report(
     study: StudyArgument,
     output: Annotated[
@@ -231,30 +202,3 @@ def report(
         print_json({"report": str(path)})
     else:
         say(f"Report: {path}  (open it in a browser)")
-
-
-def show_front(console: Console, study: Study, front: NoisyFront, found: list[str]) -> None:
-    """Print a study's front, and what there is to say of it."""
-    from nas.cli.tables.studies import front_notes, front_table
-    from nas.records import metric_name
-
-    by = f" by {metric_name(study.config.recipe.metric)}"
-    console.print(front_table(front, title=f"Pareto front of {study.name}{by}", width=console.width))
-    for note in (*front_notes(front), *found):
-        console.print(note, soft_wrap=True)
-
-
-def front_document(study: str, front: NoisyFront, found: list[str]) -> dict[str, Any]:
-    """Return a front as ``--json`` prints it."""
-    from dataclasses import asdict
-
-    def rows(points: tuple[FrontPoint, ...]) -> list[dict[str, Any]]:
-        return [{**asdict(point.trial), **point.facts()} for point in points]
-
-    return {
-        "study": study,
-        "noise": {**asdict(front.noise), "assumed": front.noise.assumed},
-        "front": rows(front.points),
-        "contenders": rows(front.contenders),
-        "findings": found,
-    }

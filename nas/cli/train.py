@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from nas.cli.job import Job, initial_weights, make_job
-from nas.cli.options import AsJson, Device, Storage, print_json, refuse_typed
+from nas.cli.options import AsJson, Device, Storage, command_line, print_json, refuse_typed
 from nas.errors import ConfigError, Interrupted, StudyError
 from nas.processes.interrupts import interruptible
 
@@ -85,10 +85,17 @@ def train(
         raise Interrupted(f"interrupted; progress is kept in {folder}. Continue with the same command") from None
     document = _document(job, trained, f"{describe_device(chosen)}; {describe_versions()}")
     _write(folder, job, trained, document)
+    typed = {"data": data, "epochs": epochs, "seeds": seeds, "weights": weights, "set": setting, **coefficients}
+    kept = job.keep_reference(
+        [result.val_accuracy for result in trained.results],
+        epochs=len(trained.results[0].curve),
+        pretrained=initial is not None,
+        command=_command(network, typed),
+    )
     if as_json:
-        print_json(document)
+        print_json({**document, "reference": kept})
     else:
-        _print_results(console, job, trained, folder)
+        _print_results(console, job, trained, folder, kept)
 
 
 class _Trained(NamedTuple):
@@ -154,12 +161,23 @@ def _train(
         return _Trained(results, diverged)
 
 
-def _print_results(console: Console, job: Job, trained: _Trained, folder: Path) -> None:
+def _command(network: str, options: dict[str, Any]) -> str:
+    """Return the command that trains a network as it was, without where it keeps things."""
+    words = [
+        (f"--{name}", value)
+        for name, given in options.items()
+        for value in (given if isinstance(given, list) else [given])
+        if value is not None
+    ]
+    return command_line("train", network, *(word for pair in words for word in pair))
+
+
+def _print_results(console: Console, job: Job, trained: _Trained, folder: Path, kept: str | None) -> None:
     from nas.cli.tables.studies import seeds_table
 
     title = f"{job.architecture.name} on {job.dataset.name}"
     console.print(seeds_table(trained.results, title=title, width=console.width))
-    for line in (*_remarks(job, trained), f"Weights and results are in {folder}"):
+    for line in (*_remarks(job, trained), *([] if kept is None else [kept]), f"Weights and results are in {folder}"):
         console.print(line, soft_wrap=True)
 
 

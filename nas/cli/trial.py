@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from nas.cli.options import parsed
 from nas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,16 +26,18 @@ def named_trial(text: str, storage: str | None) -> Iterator[tuple[Study, TrialRe
 
 @contextmanager
 def chosen_trial(
-    study: str, storage: str | None, *, number: int | None = None, max_flops: str | None = None
+    study: str,
+    storage: str | None,
+    *,
+    number: int | None = None,
+    max_flops: str | None = None,
+    knee: bool = False,
 ) -> Iterator[tuple[Study, TrialRecord]]:
-    """Open a study and give it and the trial of a number, or the best one within a limit on the FLOPs."""
+    """Open a study and give it and the trial of a number, the best within a limit on the FLOPs, or the knee."""
     from nas.export.bundle import choose_trial
     from nas.search.opening import open_study
     from nas.units import parse_count
 
-    try:
-        limit = None if max_flops is None else parse_count(max_flops)
-    except ValueError as error:
-        raise ConfigError(f"--max-flops: {error}") from None
+    limit = None if max_flops is None else parsed("--max-flops", max_flops, parse_count)
     with open_study(study, storage=storage) as opened:
-        yield opened, choose_trial(opened, number=number, max_flops=limit)
+        yield opened, choose_trial(opened, number=number, max_flops=limit, knee=knee)

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from jinja2 import Environment, FileSystemLoader
 
-from nas.analysis.pareto import pareto_front
+from nas.analysis.pareto import front_with_noise, pareto_front
+from nas.analysis.recommendation import knee as knee_of
+from nas.analysis.recommendation import points_within, require_knee
 from nas.architecture.cost import count_cost
 from nas.architecture.serialization import architecture_to_json
 from nas.data import preprocess
@@ -52,28 +54,28 @@ class ExportedNetwork:
     onnx_difference: float
 
 
-def choose_trial(study: Study, *, number: int | None = None, max_flops: int | None = None) -> TrialRecord:
+def choose_trial(
+    study: Study, *, number: int | None = None, max_flops: int | None = None, knee: bool = False
+) -> TrialRecord:
     """Return one trial of a study.
 
     Args:
         study: A study that has been run.
         number: Number of the trial. A repeated trial stands for the one it repeats.
-        max_flops: Alternatively, take the most accurate network on the front with at most this many FLOPs.
+        max_flops: Alternatively, take the network that ``recommend`` takes within this many FLOPs.
+        knee: Alternatively, take the knee of the front, within ``max_flops`` if that is given.
 
     Raises:
         StudyError: Neither or both are given, or there is no such trained network.
     """
-    if (number is None) == (max_flops is None):
-        raise StudyError("give either a trial or a limit on the FLOPs (--trial N or --max-flops N)")
-    if max_flops is not None:
-        front = pareto_front(study)
-        within = [trial for trial in front if trial.flops <= max_flops]
-        if not within:
-            cheapest = f"the cheapest has {format_count(front[0].flops)}" if front else "there is none yet"
-            raise StudyError(
-                f"no trained network of {study.name!r} has at most {format_count(max_flops)} FLOPs; {cheapest}"
-            )
-        return within[-1]
+    if (number is None) == (max_flops is None and not knee):
+        raise StudyError(
+            "give either a trial, a limit on the FLOPs or the knee of the front (--trial N, --max-flops N or --knee)"
+        )
+    if number is None:
+        points = points_within(study.name, front_with_noise(study), max_flops)
+        found = require_knee(study.name, knee_of(points), networks=len(points)) if knee else points[-1]
+        return found.trial
     trials = {trial.number: trial for trial in study.trials()}
     if number not in trials:
         known = number_ranges(t.number for t in trials.values() if t.state in ("trained", "repeated"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +11,8 @@ import numpy as np
 from nas.fronts.geometry import Array
 from nas.fronts.images import image_noise, sampling_error, shares
 from nas.fronts.noise import Measured, Noise, NoiseGuess, binomial_error, least_error, over_seeds
-from nas.fronts.posterior import ImageNoise, Trainings
-from nas.fronts.shrinkage import expected, shrink
+from nas.fronts.posterior import ImageNoise, Posterior, Trainings
+from nas.fronts.shrinkage import expected, fitted, front_chances, front_places, shrink
 from nas.records import ClassNumbers, Metric, Repeat, TrialRecord
 
 _SURE = 0.977
@@ -37,21 +38,75 @@ class Judged(NamedTuple):
     near: bool
 
 
+class Model(NamedTuple):
+    """What is given to the model of ``nas/fronts/shrinkage.py``."""
+
+    known: Mapping[TrialRecord, tuple[float, ...]]
+    networks: tuple[Trainings, ...]
+    guess: NoiseGuess
+    images: ImageNoise
+
+    def posterior(self) -> Posterior:
+        """Return what the trainings leave possible; the networks are in the order of ``known``."""
+        return fitted(self.networks, self.guess, self.images)
+
+
 class Judgement(NamedTuple):
     """What is known of all networks of a study.
 
     Attributes:
         networks: By FLOPs and, of equals, the most accurate first.
         noise: Of one training.
+        model: What they were judged by.
     """
 
     networks: tuple[Judged, ...]
     noise: Noise
+    model: Model
 
     @property
     def front(self) -> list[TrialRecord]:
         """The front, cheapest first."""
         return [judged.network.trial for judged in self.networks if judged.on_front]
+
+    def near(self, pairs: Sequence[tuple[int, int]]) -> list[bool]:
+        """Tell of pairs of networks, by the numbers of their trials, whether each is within noise.
+
+        It is where it is not sure, to two standard deviations of the difference, which of the two is more accurate.
+        """
+        if not pairs:
+            return []
+        places = {trial.number: index for index, trial in enumerate(self.model.known)}
+        first, second = (np.array([places[pair[side]] for pair in pairs]) for side in (0, 1))
+        return [_unsure(chance) for chance in self.model.posterior().above(first, second)]
+
+    def over(self, costs: Mapping[int, float]) -> Judgement:
+        """Return the front over another cost than FLOPs: what accuracies are expected to be stays as it is.
+
+        Args:
+            costs: By the numbers of trials; networks without one are left out.
+        """
+        listed = [one.network for one in self.networks if one.network.trial.number in costs]
+        if not listed:
+            return self._replace(networks=())
+        order = [network.trial.number for network in listed]
+        values, means = np.array([costs[number] for number in order]), np.array([one.shrunk for one in listed])
+        before, on_front = front_places(values, means)
+        known = np.array([costs.get(trial.number, np.nan) for trial in self.model.known])
+        chances = dict(zip(self.model.known, front_chances(self.model.posterior(), known), strict=True))
+        pairs = [(order[index], order[other]) for index, other in enumerate(before.tolist()) if other >= 0]
+        near = dict(zip(pairs, self.near(pairs), strict=True))
+        judged = [
+            Judged(
+                replace(network, probability=float(chances[network.trial])),
+                on_front=bool(on_front[index]),
+                before=None if before[index] < 0 else (other := order[before[index]]),
+                near=before[index] >= 0 and near[order[index], other],
+            )
+            for index, network in enumerate(listed)
+        ]
+        judged.sort(key=lambda one: (costs[one.network.trial.number], -one.network.shrunk, one.network.trial.number))
+        return self._replace(networks=tuple(judged))
 
 
 def judge(
@@ -87,12 +142,12 @@ def judge(
             ),
             on_front=bool(found.on_front[index]),
             before=listed[before].number if (before := int(found.before[index])) >= 0 else None,
-            near=before >= 0 and bool(1 - _SURE < found.better[index] < _SURE),
+            near=before >= 0 and _unsure(found.better[index]),
         )
         for index, trial in enumerate(listed)
     ]
     judged.sort(key=lambda one: (one.network.trial.flops, -one.network.shrunk, one.network.trial.number))
-    return Judgement(tuple(judged), Noise(guess.std, guess.further, val_images))
+    return Judgement(tuple(judged), Noise(guess.std, guess.further, val_images), model)
 
 
 def best_expected(
@@ -110,15 +165,6 @@ def best_expected(
     return float(found.max()) if len(found) else None
 
 
-class _Model(NamedTuple):
-    """What is given to the model of ``nas/fronts/shrinkage.py``."""
-
-    known: Mapping[TrialRecord, tuple[float, ...]]
-    networks: tuple[Trainings, ...]
-    guess: NoiseGuess
-    images: ImageNoise
-
-
 def _model(
     trials: Sequence[TrialRecord],
     repeats: Sequence[Repeat],
@@ -127,13 +173,18 @@ def _model(
     answers: Answers | None,
     labels: ClassNumbers | None,
     metric: Metric,
-) -> _Model:
+) -> Model:
     known = over_seeds(trials, repeats)
     given = {} if labels is None or answers is None else answers
     seen = {key: shares(given[key], labels, metric=metric) for key in given} if labels is not None else {}
     guess = guess_noise(known.values(), seen, val_images=val_images)
     networks = tuple(Trainings(trial.flops, trial.space, values) for trial, values in known.items())
-    return _Model(known, networks, guess, _image_noise(known, repeats, trials, seen))
+    return Model(known, networks, guess, _image_noise(known, repeats, trials, seen))
+
+
+def _unsure(chance: float) -> bool:
+    """Tell whether it is not sure that a network is more accurate than another, nor that it is less."""
+    return bool(1 - _SURE < chance < _SURE)
 
 
 def guess_noise(

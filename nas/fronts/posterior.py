@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtr
 
 from nas.fronts.geometry import Array
 from nas.fronts.noise import NoiseGuess, mean
@@ -192,6 +192,24 @@ class Posterior:
             first += weight * mean
             second += weight * (mean**2 + left + (half**2).sum(axis=0))
         return data.center + first, np.sqrt(np.maximum(second - first**2, 1e-12))
+
+    def above(self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Array:
+        """Return the probabilities, (pairs,), that the networks ``first`` are truly more accurate than ``second``.
+
+        Args:
+            first: Indices of networks, (pairs,).
+            second: Indices of other networks, (pairs,): what the two share is no doubt about their difference.
+        """
+        chances = np.zeros(len(first))
+        for index, weight in enumerate(self._shares):
+            kept, left = self._kept(index)
+            slopes, drawn_back = self._slopes(kept), kept * self._data.means
+            apart = slopes[first] - slopes[second]
+            mean = drawn_back[first] - drawn_back[second] + apart @ self._weights[index]
+            half = np.linalg.solve(self._factors[index], apart.T)
+            variance = left[first] + left[second] + (half**2).sum(axis=0)
+            chances += weight * ndtr(mean / np.sqrt(np.maximum(variance, 1e-12)))
+        return chances
 
     def draw(self, generator: np.random.Generator) -> Iterator[Array]:
         """Draw true accuracies, less the center, a few draws at a time, (draws, networks): all would not fit a cache.

@@ -89,26 +89,40 @@ def shrink(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNois
     if not networks:
         none = np.zeros(0)
         return Shrunk(none, none, none, none.astype(np.int64), none.astype(np.bool_), none, 0.0)
-    posterior = _fitted(networks, guess, images)
+    posterior = fitted(networks, guess, images)
     means, errors = posterior.moments()
     means = means.clip(0, 1)
     costs = np.array([network.cost for network in networks], float)
-    before, on_front = _front(costs, means)
-    times, above = np.zeros((2, len(costs)))
+    before, on_front = front_places(costs, means)
+    better, others = np.ones(len(costs)), np.flatnonzero(before >= 0)
+    better[others] = posterior.above(others, before[others])
+    return Shrunk(means, errors, front_chances(posterior, costs), before, on_front, better, posterior.spread)
+
+
+@blas_threads(1)
+def front_chances(posterior: Posterior, costs: Array) -> Array:
+    """Return the probabilities, (networks,), of being on the front of the true accuracies over some costs.
+
+    Args:
+        posterior: What is known of the networks.
+        costs: Of each, (networks,), in any order; not a number where it is not known: such a network is left out.
+    """
+    known = np.argsort(costs, kind="stable")[: np.count_nonzero(np.isfinite(costs))]
+    times = np.zeros(len(costs))
     for drawn in posterior.draw(np.random.default_rng(0)):
-        times += times_on_front(costs, drawn)
-        above += np.count_nonzero(drawn > drawn.take(before, axis=1), axis=0)
-    better = np.where(before >= 0, above / DRAWS, 1.0)
-    return Shrunk(means, errors, times / DRAWS, before, on_front, better, posterior.spread)
+        times[known] += times_on_front(costs[known], drawn[:, known])
+    return times / DRAWS
 
 
 def expected(networks: Sequence[Trainings], guess: NoiseGuess, images: ImageNoise = NO_IMAGE_NOISE) -> Array:
     """Return the expected true accuracies alone, (networks,), as ``shrink`` does, without drawing."""
     with blas_threads(1):
-        return _fitted(networks, guess, images).moments()[0].clip(0, 1) if networks else np.zeros(0)
+        return fitted(tuple(networks), guess, images).moments()[0].clip(0, 1) if networks else np.zeros(0)
 
 
-def _fitted(networks: Sequence[Trainings], guess: NoiseGuess, images: ImageNoise) -> Posterior:
+@lru_cache(maxsize=4)
+@blas_threads(1)
+def fitted(networks: tuple[Trainings, ...], guess: NoiseGuess, images: ImageNoise = NO_IMAGE_NOISE) -> Posterior:
     """Return what the networks leave possible, without those far below the trend."""
     data = Data.of(networks, images)
     for number in range(_PASSES):
@@ -120,7 +134,7 @@ def _fitted(networks: Sequence[Trainings], guess: NoiseGuess, images: ImageNoise
     return posterior
 
 
-def _front(costs: Array, means: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def front_places(costs: Array, means: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return the front's member before each network, and who is a member; of equals the first."""
     before, on_front = np.full(len(costs), -1), np.zeros(len(costs), np.bool_)
     last = -1

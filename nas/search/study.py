@@ -21,7 +21,7 @@ from nas.fronts.growth import Ended, Growth
 from nas.fronts.judged import Judgement
 from nas.models.backends import Latency
 from nas.processes.owners import process_is_gone
-from nas.records import UNFINISHED, ClassNumbers, Epoch, ImageDigests, Purpose, Repeat, TestLook, TrialRecord
+from nas.records import UNFINISHED, ClassNumbers, Epoch, ImageDigests, Purpose, Reference, Repeat, TestLook, TrialRecord
 from nas.search.disk import weights_folder
 from nas.search.storage.coordinators import Coordinator, Coordinators
 from nas.search.storage.database import Database
@@ -35,6 +35,7 @@ from nas.search.storage.reading import (
     read_judgement,
     stored_ends,
 )
+from nas.search.storage.references import add_reference, read_references
 from nas.search.storage.store import Store
 from nas.search.storage.study_row import studies_like
 
@@ -114,11 +115,14 @@ class Study:
             DataError: They are missing or cannot be read.
             StudyError: They have changed since.
         """
-        now, then = self.dataset.identity, ImageDigests(self.fingerprint)
-        if self.was_run():
-            with self.database.errors():
-                then = replace(self.store.images(), fingerprint=self.fingerprint)
-        return require_same_images(self.name, then=then, now=now)
+        return require_same_images(self.name, then=self.image_digests(), now=self.dataset.identity)
+
+    def image_digests(self) -> ImageDigests:
+        """Return what told the images from others when the study was run."""
+        if not self.was_run():
+            return ImageDigests(self.fingerprint)
+        with self.database.errors():
+            return replace(self.store.images(), fingerprint=self.fingerprint)
 
     def image_notes(self) -> list[str]:
         """Return what was told of the images when the study was run, one line each."""
@@ -279,6 +283,19 @@ class Study:
         """Keep that a network was tried on the test images, and by which command."""
         with self.database.errors():
             self.store.add_test_look(digest, accuracy, command=command)
+
+    def references(self) -> list[Reference]:
+        """Return the reference networks that were trained on the study's images, cheapest first."""
+        with self.database.errors():
+            return read_references(self.database.engine, self.name)
+
+    def add_reference(self, reference: Reference) -> None:
+        """Keep a network that was trained on the study's images beside the search.
+
+        One of the same network, trained for as many epochs and from the same start, gives way to it.
+        """
+        with self.database.errors():
+            add_reference(self.database.engine, self.name, reference)
 
     def weights(self, trial: TrialRecord) -> Path:
         """Return the path of a trained trial's weights."""

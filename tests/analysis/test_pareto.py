@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.analysis.pareto import FrontPoint, front_with_noise, pareto_front, points_to_frame, to_frame
+from nas.analysis.frames import points_frame, records_frame
+from nas.analysis.pareto import FrontPoint, front_with_noise, pareto_front
 from nas.export.bundle import choose_trial
 from nas.fronts.judged import judge
 from nas.fronts.noise import WORTH_REPEATING, over_seeds
@@ -55,10 +56,10 @@ def test_of_equal_trials_the_first_stands_for_all() -> None:
 def test_a_study_has_a_front_and_a_table(finished_study: Study) -> None:
     front = pareto_front(finished_study)
     assert front and all(trial.state == "trained" for trial in front)
-    frame = to_frame(finished_study.trials())
+    frame = records_frame(finished_study.trials())
     assert frame.shape == (8, len(TrialRecord.__dataclass_fields__) - 1)  # this study opens no further dimension
     assert frame.loc[frame.state == "infeasible", "accuracy"].isna().all()
-    assert to_frame([]).columns.tolist() == frame.columns.tolist()
+    assert records_frame([]).columns.tolist() == frame.columns.tolist()
 
 
 class KnownStudy:
@@ -157,11 +158,11 @@ def test_raw_means_stand_beside_the_accuracies_that_the_front_goes_by(study: Stu
 def test_points_as_a_table_have_plain_columns() -> None:
     trials = trained((10, 0.60), (20, 0.61))
     front = front_with_noise(known(trials, further(1, 0.62)))
-    frame = points_to_frame(front.points)
+    frame = points_frame(front.points)
     facts = [name for name in FrontPoint.__dataclass_fields__ if name != "trial"]
-    assert frame.columns.tolist() == [*to_frame(trials).columns, *facts]
+    assert frame.columns.tolist() == [*records_frame(trials).columns, *facts]
     assert frame.seeds.tolist() == [1, 2] and frame.accuracy.tolist() == [0.60, 0.61]
     assert frame.mean_accuracy.tolist() == pytest.approx([0.60, 0.615])
     assert frame.within_noise_of.dtype == "Int64" and frame.within_noise_of[1] == 0
-    assert points_to_frame([]).columns.tolist() == frame.columns.tolist()
+    assert points_frame([]).columns.tolist() == frame.columns.tolist()
     assert asdict(front.points[1])["std_accuracy"] == pytest.approx(0.01 / 2**0.5)

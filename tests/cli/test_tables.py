@@ -14,9 +14,9 @@ from nas.analysis.latency import FrontLatency, Orders, RankedTrial
 from nas.analysis.pareto import FrontPoint, NoisyFront
 from nas.architecture.cost import count_cost
 from nas.architecture.presets import PRESETS, preset
+from nas.cli.tables.fronts import front_notes, front_table
 from nas.cli.tables.latency import front_latency_table
 from nas.cli.tables.networks import bar, compare_table, stage_table
-from nas.cli.tables.studies import front_notes, front_table
 from nas.fronts.noise import Noise
 from nas.models.backends import Latency
 from nas.records import TrialRecord
@@ -75,7 +75,7 @@ def test_a_front_with_noise_fits_eighty_columns() -> None:
     for cell in ("87.55 %", "87.65 ± 1.23 %", ">99 %", " 5 %", "#101", "123M", "efficientnet_small", "near"):
         assert cell in text
     assert "width" not in text and "depth" not in text and "px" not in text  # all three or none
-    wide = printed(front_table(front, title="Pareto front", width=130), 130)
+    wide = printed(front_table(front, title="Pareto front", width=150), 150)
     assert all(header in wide for header in ("seeds", "width", "depth", "px", "params", "trained in"))
     once = printed(front_table(front_of((0.5, 1, 1.0), (0.6, 1, 0.4)), title="", width=100), 100)
     assert "seeds" not in once and "±" not in once and "width" in once

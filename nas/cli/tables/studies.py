@@ -1,4 +1,4 @@
-"""Fronts, seeds and replays as tables."""
+"""Seeds and replays as tables."""
 
 from __future__ import annotations
 
@@ -9,52 +9,11 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from nas.cli.tables.fitted import Column, fitted_table
-from nas.units import format_count, format_seconds, format_share
+from nas.units import format_seconds
 
 if TYPE_CHECKING:
-    from nas.analysis.pareto import FrontPoint, NoisyFront
     from nas.analysis.replays import ReplaySummary
     from nas.training.repeat import SeedResult
-
-
-_CONTENDERS = 5
-"""Networks off the front that are named, at most."""
-
-
-def front_table(front: NoisyFront, *, title: str, width: int) -> Table:
-    """Return the Pareto front as a table, cheapest first."""
-    repeated = any(point.seeds > 1 for point in front.points)
-    columns = [
-        *(Column(header) for header in ("trial", "expected", "measured")),
-        *([Column("seeds", drop=4)] if repeated else []),
-        *(Column(header) for header in ("P(front)", "FLOPs")),
-        Column("params", drop=2),
-        Column("width", drop=3),
-        Column("depth", drop=3),
-        Column("px", drop=3),
-        Column("trained in", drop=1),
-        Column("near"),
-        Column("space", justify="left", folds=True),
-    ]
-    rows = [
-        (
-            str(point.trial.number),
-            f"{100 * point.shrunk_accuracy:.2f} %",
-            mean_and_std_cell(point),
-            *([str(point.seeds)] if repeated else []),
-            format_share(point.front_probability),
-            format_count(point.trial.flops),
-            format_count(point.trial.params),
-            f"{point.trial.width:g}",
-            f"{point.trial.depth:g}",
-            str(point.trial.resolution),
-            f"{point.trial.train_seconds or 0:.1f} s",
-            "" if point.within_noise_of is None else f"#{point.within_noise_of}",
-            f"{point.trial.space} {point.trial.chosen}".rstrip(),
-        )
-        for point in front.points
-    ]
-    return fitted_table(columns, rows, width=width, title=title)
 
 
 def replay_table(summaries: Sequence[ReplaySummary], *, title: str, width: int) -> Table:
@@ -83,27 +42,6 @@ def replay_table(summaries: Sequence[ReplaySummary], *, title: str, width: int) 
         for summary in summaries
     ]
     return fitted_table(columns, rows, width=width, title=title)
-
-
-def mean_and_std_cell(point: FrontPoint) -> str:
-    """Return a network's mean accuracy in percent, with the deviation over its seeds where it has several."""
-    std = "" if point.std_accuracy is None else f" ± {100 * point.std_accuracy:.2f}"
-    return f"{100 * point.mean_accuracy:.2f}{std} %"
-
-
-def front_notes(front: NoisyFront) -> list[str]:
-    """Return what a table of the front has no room for: the noise, what is near, and who may be on the front too."""
-    if not front.points:
-        return []
-    expected = (
-        "expected: on new images, over all seeds; measured means, without the luck that brought them to the front."
-    )
-    near = ["near: within noise (two standard deviations) of that trial, the one before it on the front."]
-    near = near if any(point.within_noise_of is not None for point in front.points) else []
-    some = ", ".join(f"#{p.trial.number} ({format_share(p.front_probability)})" for p in front.contenders[:_CONTENDERS])
-    more = len(front.contenders) - _CONTENDERS
-    also = [f"May be on the front too: {some}{f' and {more} more' if more > 0 else ''}."] if some else []
-    return [expected, str(front.noise), *near, *also]
 
 
 def seeds_table(results: Sequence[SeedResult], *, title: str, width: int) -> Table:

@@ -17,6 +17,7 @@ VERSIONS = {
     5: "answers, looks at test images, what the images of a study were, noisy latencies",
     6: "trainings that are wanted and under which attempt they are made, who works on a study and who leads it",
     7: "how long networks train on a device, as nas check found it",
+    8: "reference networks that nas train trained on a study's images",
 }
 """What each version has more. One is added when a reader of an earlier version could misread newer tables."""
 SCHEMA_VERSION = max(VERSIONS)
@@ -182,4 +183,21 @@ SECONDS = sa.Table(  # since version 7; how long a network of a study trains, by
     sa.Column("largest_error", sa.Double, nullable=False),
     sa.Column("images", sa.Double, nullable=False),  # of a training
     sa.Column("measured_at", sa.String(40), nullable=False),
+)
+REFERENCE = sa.Table(  # since version 8; what nas train trained on the images of a study, to be compared with it
+    "nas_reference",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("study", sa.String(200), nullable=False, index=True),
+    sa.Column("digest", sa.String(16), nullable=False),
+    sa.Column("name", LONG_TEXT, nullable=False),
+    sa.Column("flops", sa.BigInteger, nullable=False),
+    sa.Column("params", sa.BigInteger, nullable=False),
+    sa.Column("activations", sa.BigInteger, nullable=False),
+    sa.Column("resolution", sa.Integer, nullable=False),
+    sa.Column("accuracies", LONG_TEXT, nullable=False),  # JSON, one for each seed
+    sa.Column("pretrained", sa.Boolean, nullable=False),
+    sa.Column("epochs", sa.Integer, nullable=False),
+    sa.Column("command", LONG_TEXT, nullable=False),
+    sa.Column("trained_at", sa.String(40), nullable=False),
 )
