@@ -9,14 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nas import plots
     from nas.analysis.frames import curves_frame, front_frame, to_frame, trials_frame
     from nas.analysis.laws import family_laws
     from nas.analysis.pareto import front_with_noise, pareto_front
-    from nas.analysis.plots import plot_curves, plot_front
     from nas.analysis.recommendation import Recommendation, recommend
     from nas.analysis.report import write_report
-    from nas.analysis.scaling_plots import plot_law
-    from nas.analysis.shape_plots import plot_shape
     from nas.architecture.cost import Cost, count_cost
     from nas.architecture.point import Point
     from nas.architecture.presets import preset, preset_point
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from nas.models.latency import measure_latency
     from nas.models.measure import measure_cost
     from nas.models.reference_weights import load_reference_weights
+    from nas.plots.old import plot_curves, plot_front, plot_law, plot_shape
     from nas.records import TrialRecord
     from nas.sampling.pareto import ParetoSampler
     from nas.scaling.family import scale_family
@@ -77,10 +76,11 @@ _HOMES = {
     "measure_latency": "nas.models.latency",
     "open_study": "nas.search.opening",
     "pareto_front": "nas.analysis.pareto",
-    "plot_curves": "nas.analysis.plots",
-    "plot_front": "nas.analysis.plots",
-    "plot_law": "nas.analysis.scaling_plots",
-    "plot_shape": "nas.analysis.shape_plots",
+    "plot_curves": "nas.plots.old",
+    "plot_front": "nas.plots.old",
+    "plot_law": "nas.plots.old",
+    "plot_shape": "nas.plots.old",
+    "plots": "nas.plots",
     "predicted_seconds": "nas.search.seconds",
     "preset": "nas.architecture.presets",
     "preset_point": "nas.architecture.presets",
@@ -137,6 +137,7 @@ __all__ = [
     "plot_front",
     "plot_law",
     "plot_shape",
+    "plots",
     "predicted_seconds",
     "preset",
     "preset_point",
@@ -162,7 +163,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'nas' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    home = importlib.import_module(_HOMES[name])
+    return home if home.__name__ == f"nas.{name}" else getattr(home, name)
 
 
 def __dir__() -> list[str]:

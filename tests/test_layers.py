@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
     *("errors", "files", "units", "schema", "documents", "records", "processes"),
     *("architecture", "data", "models", "training", "config", "tables", "fronts", "scaling", "sampling"),
-    *("executors", "search", "replay", "analysis", "export", "trackers", "dashboard", "cli", "__main__"),
+    *("executors", "search", "replay", "analysis", "plots", "report", "export", "trackers", "dashboard"),
+    *("cli", "__main__"),
 )
 """From the ground up: a room imports only from rooms that stand before it."""
 ONLY = {
@@ -34,7 +35,7 @@ KNOW = {
     "mlflow": ("trackers",),
     "rich": ("cli",),
     "typer": ("cli",),
-    "plotly": ("analysis",),
+    "plotly": ("plots",),
     "ray": ("executors",),
     "fsspec": ("executors",),
 }

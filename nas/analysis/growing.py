@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from nas import plots
 from nas.analysis.law_sentences import crossing_text, law_text
 from nas.analysis.laws import crossings, laws_of
-from nas.analysis.pages import as_html
 from nas.errors import UserError
+from nas.plots.pages import as_html
 from nas.search.lab.source import Source
 from nas.search.lab.stored import (
     scaling_studies,
@@ -97,42 +98,35 @@ def _answered(title: str, tell: Callable[[], Told]) -> Told:
 
 
 def _shape(source: Source, scaling: Study) -> Told:
-    from nas.analysis.shape_plots import plot_shape
-
     answer = stored_shape(source, scaling)
     networks, trainings = len(answer.evidence.networks), int(answer.evidence.trainings.sum())
     by = (
         f"It grows from {answer.baseline.architecture().name}. By {networks} networks and {trainings} trainings;"
         " intervals hold with a probability of 90 %."
     )
-    figure = plot_shape(answer.best, replace(answer.evidence, source=source.name))
+    figure = plots.shape(answer.best, replace(answer.evidence, source=source.name))
     return Told("", (sentence(answer.sentence), by), as_html(figure))
 
 
 def _shares(source: Source, scaling: Study) -> Told:
-    from nas.analysis.shape_plots import plot_simplex
     from nas.search.lab.shape import known_rules
 
     answer = stored_doubling(source, scaling)
-    return Told("", (sentence(answer.sentence),), as_html(plot_simplex(answer, known_rules())))
+    return Told("", (sentence(answer.sentence),), as_html(plots.simplex(answer, known_rules())))
 
 
 def _comparison(source: Source, scaling: Study) -> Told:
-    from nas.analysis.comparison_plot import plot_comparison
-
     found = stored_comparison(source, scaling)
     left_out = (f"Left out: {line}." for line in found.left_out)
-    figure = as_html(plot_comparison(found))
+    figure = as_html(plots.comparison(found))
     return Told("", (*found.verdicts, *left_out, str(found.noise)), figure, grown=found.rows)
 
 
 def _laws(source: Source) -> Told:
-    from nas.analysis.scaling_plots import plot_law
-
     laws = laws_of(source.evidence())
     sentences = [law_text(law, "flops") for law in laws]
     sentences += [crossing_text(*pair, "flops") for pair in crossings(laws) if pair[2].answer != "cannot tell"]
-    figure = plot_law(laws).update_layout(showlegend=True)  # it says what the points are, of one family too
+    figure = plots.law(laws).update_layout(showlegend=True)  # it says what the points are, of one family too
     return Told("", tuple(sentences), as_html(figure))
 
 

@@ -1,42 +1,16 @@
-"""Figures of replayed searches: hypervolume against proposals, and against what training them cost."""
+"""Replayed searches in figures: how much of the hypervolume each rule had, and what that took."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from nas.analysis.pages import PALETTE, laid_out, write_figures
-from nas.fronts.geometry import Array
 from nas.replay.problem import Problem
-from nas.replay.rules import Course, Rule, Spent, median_spent
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from nas.replay.rules import Course, Rule, median_spent
 
 ENOUGH = 0.95
 """Share of the hypervolume that a search is measured by."""
-
-_MARKS = 120
-_AXES: dict[Spent, str] = {
-    "proposals": "Proposals",
-    "trainings": "Networks trained to the end",
-    "compute": "Compute: epochs × FLOPs of the network, 1 = the whole table (log scale)",
-    "seconds": "Simulated seconds",
-}
-
-
-class Band(NamedTuple):
-    """Median and quartiles over seeds of a rule's share of the hypervolume, at some marks; each of shape (marks,)."""
-
-    rule: Rule
-    marks: Array
-    low: Array
-    median: Array
-    high: Array
 
 
 class ReplaySummary(NamedTuple):
@@ -72,68 +46,3 @@ def replay_summaries(problem: Problem, courses: Mapping[Rule, Sequence[Course]])
         )
         for rule, runs in courses.items()
     ]
-
-
-def replay_bands(courses: Mapping[Rule, Sequence[Course]], spent: Spent, *, unit: float = 1.0) -> list[Band]:
-    """Collect what ``plot_replays`` draws.
-
-    Args:
-        courses: By rule.
-        spent: What the shares are shown against.
-        unit: What counts as one of it.
-    """
-    ends = [getattr(course.moments[-1], spent) for runs in courses.values() for course in runs]
-    first = min(getattr(course.moments[0], spent) for runs in courses.values() for course in runs)
-    if spent == "compute":
-        marks = np.geomspace(max(first, max(ends) / 1e4), max(ends), _MARKS)
-    else:
-        marks = np.unique(np.linspace(0, max(ends), _MARKS).round())
-    bands = []
-    for rule, runs in courses.items():
-        shares = np.array([course.shares(spent, marks) for course in runs])
-        low, median, high = np.quantile(shares, (0.25, 0.5, 0.75), axis=0)
-        longest = max(getattr(course.moments[-1], spent) for course in runs)
-        shown = marks <= longest * 1.001
-        bands.append(Band(rule, marks[shown] / unit, low[shown], median[shown], high[shown]))
-    return bands
-
-
-def plot_replays(courses: Mapping[Rule, Sequence[Course]], spent: Spent, *, title: str, unit: float = 1.0) -> go.Figure:
-    """Draw the share of the table's hypervolume against what was spent: median, and quartiles shaded."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    for color, band in zip(PALETTE * 9, replay_bands(courses, spent, unit=unit), strict=False):
-        edge = {
-            "x": np.concatenate([band.marks, band.marks[::-1]]),
-            "y": 100 * np.concatenate([band.high, band.low[::-1]]),
-        }
-        figure.add_trace(
-            go.Scatter(
-                **edge, fill="toself", fillcolor=color, opacity=0.15, line={"width": 0}, hoverinfo="skip",
-                showlegend=False, legendgroup=str(band.rule), mode="lines",
-            )
-        )  # fmt: skip
-        line = {"color": color, "width": 2.5, "dash": "solid" if band.rule.halving is None else "dash"}
-        figure.add_trace(
-            go.Scatter(
-                x=band.marks, y=100 * band.median, mode="lines", line=line, name=str(band.rule),
-                legendgroup=str(band.rule),
-            )
-        )  # fmt: skip
-    figure.update_xaxes(title=_AXES[spent], type="log" if spent == "compute" else "linear")
-    figure.update_yaxes(title="Share of the table's hypervolume (%)", range=[50, 101])
-    return laid_out(figure, title)
-
-
-def write_replays(problem: Problem, courses: Mapping[Rule, Sequence[Course]], path: Path, *, name: str) -> None:
-    """Write the figures of replays as one HTML file that needs no network.
-
-    Raises:
-        ExportError: The file cannot be written.
-    """
-    figures = [
-        plot_replays(courses, "proposals", title=f"{name}: hypervolume against proposals"),
-        plot_replays(courses, "compute", title=f"{name}: hypervolume against compute", unit=problem.compute),
-    ]
-    write_figures(figures, path, title=f"{name}: replays")

@@ -6,13 +6,13 @@ import shlex
 from importlib.metadata import version
 from pathlib import Path
 
+from nas import plots
 from nas.analysis.findings import findings
 from nas.analysis.growing import told_growth, told_trust
 from nas.analysis.latency import stored_front_latency
 from nas.analysis.looks import tested_networks
-from nas.analysis.pages import as_html, write_page
 from nas.analysis.pareto import front_with_noise
-from nas.analysis.plots import plot_curves, plot_front, plot_latency, plot_progress
+from nas.plots.pages import as_html, write_page
 from nas.records import metric_name
 from nas.search.study import Study
 from nas.training.recipe import Recipe
@@ -69,11 +69,11 @@ def render_report(study: Study) -> str:
         "budget": str(study.config.budget).replace("<=", "≤"),
     }
     latency = stored_front_latency(study)
-    figures = {"front_plot": plot_front(study), "curves_plot": plot_curves(study)}
+    figures = {"front_plot": plots.front(study), "curves_plot": plots.curves(study)}
     if latency is not None:
-        figures["latency_plot"] = plot_latency(study, latency)
+        figures["latency_plot"] = plots.latency(study, latency)
     if front.points:
-        figures["progress_plot"] = plot_progress(study)
+        figures["progress_plot"] = plots.progress(study)
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template("report.html.jinja").render(
         study=study,

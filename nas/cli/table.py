@@ -126,7 +126,8 @@ def replay(
             status.update(f"replayed {done} of {len(rules) * seeds} searches")
 
         courses = replay_rules(load, rules, seeds=seeds, proposals=proposals, workers=workers, on_course=count)
-    from nas.analysis.replays import replay_summaries, write_replays
+    from nas.analysis.replays import replay_summaries
+    from nas.plots.figures.replays import write_replays
 
     summaries = replay_summaries(problem, courses)
     if output is not None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas import plots
 from nas.analysis import latency
 from nas.analysis.latency import Timed, compare_orders, measure_front, stored_front_latency
 from nas.analysis.pareto import front_with_noise, pareto_front
-from nas.analysis.plots import plot_latency
 from nas.analysis.report import render_report
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
@@ -161,7 +161,7 @@ def test_the_report_shows_the_latency_once_it_was_measured(
     text = render_report(study)
     assert "How long inference takes" in text and "expected accuracy against latency" in text
     assert f"no, #{front[-1].number} beats it" in text
-    figure = plot_latency(study, found)
+    figure = plots.latency(study, found)
     line = next(trace for trace in figure.data if trace.name == "front by latency")
     assert list(line.x) == [1.0] and list(line.y) == [100 * front_with_noise(study).points[-1].shrunk_accuracy]
     assert sum(len(trace.x) for trace in figure.data) == len(front) + 1

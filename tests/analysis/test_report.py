@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.analysis.pareto import front_with_noise, pareto_front
-from nas.analysis.plots import curves_info, front_info, plot_curves, plot_front, plot_progress, progress_info
+from nas.analysis.pareto import pareto_front
 from nas.analysis.report import render_report, write_report
 from nas.config.study import StudyConfig
 from nas.data.sources import DataConfig
@@ -16,55 +15,16 @@ from nas.records import TestLook
 from nas.search.run.start import run_study
 from nas.search.study import Study
 
-FRONT, PERHAPS = "Pareto front (± 1 standard error)", "may be on the front"
-
-
-def test_the_front_plot_shows_every_trial_the_front_and_the_budget(finished_study: Study) -> None:
-    info, trials = front_info(finished_study), finished_study.trials()
-    assert info.front == front_with_noise(finished_study).points
-    assert sum(map(len, info.trained.values())) == sum(trial.state == "trained" for trial in trials)
-    assert [t.number for t in info.infeasible] == [t.number for t in trials if t.state == "infeasible"]
-    assert info.limits == {"largest allowed": 1_000_000}
-    figure = plot_front(finished_study)
-    traces = {trace.name: trace for trace in figure.data}
-    assert set(traces) == {"resnet_small", "efficientnet_small", FRONT, PERHAPS, "outside the budget (not trained)"}
-    assert list(traces[FRONT].x) == [trial.flops for trial in pareto_front(finished_study)]
-    assert "width" in traces["resnet_small"].text[0] and "FLOPs" in traces["resnet_small"].text[0]
-    assert figure.layout.shapes[0].x0 == 1_000_000
-    assert "FLOPs" in figure.layout.xaxis.title.text and "(%)" in figure.layout.yaxis.title.text
-    for name, points in ((FRONT, info.front), (PERHAPS, info.contenders)):
-        assert list(traces[name].y) == [100 * point.shrunk_accuracy for point in points]
-        assert list(traces[name].error_y.array) == [100 * point.standard_error for point in points]
-    below = min(y for name in info.trained for y in traces[name].y)
-    assert max(traces["outside the budget (not trained)"].y) < below
-
-
-def test_the_curve_plot_has_a_line_per_trained_network(finished_study: Study) -> None:
-    info = curves_info(finished_study)
-    assert len(plot_curves(finished_study).data) == len(info.curves) > 0
-    assert info.front == {trial.number for trial in pareto_front(finished_study)}
-
 
 def test_no_figure_offers_to_send_its_data_anywhere(finished_study: Study) -> None:
     page = render_report(finished_study)
     figures = page.count('class="plotly-graph-div"')
     assert figures >= 3 and page.count('"showSendToCloud": false') == figures
-    for figure in (plot_front(finished_study), plot_curves(finished_study)):  # shown without the report, too
-        assert figure.layout.modebar.remove == ("sendChartToCloud",)
 
 
-def test_the_progress_plot_rises_to_the_last_front(finished_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = progress_info(finished_study)
-    trained = [trial for trial in finished_study.trials() if trial.state == "trained"]
-    assert [trial for trial, _ in info.moments] == trained and info.growth is None
-    assert info.compute == info.moments[-1][1].compute == sum(2 * trial.flops for trial in trained)
-    figure = plot_progress(finished_study)
-    assert figure.data[0].y[-1] == 100 and list(figure.data[0].y) == sorted(figure.data[0].y)
-    assert not figure.layout.shapes and "trial 0" in figure.data[0].text[0] and "of training" in figure.data[0].text[0]
+def test_the_report_tells_what_the_compute_bought(finished_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "The search is too short to tell" in render_report(finished_study)
     monkeypatch.setattr(Study, "growth", lambda study: Growth(10, 30, compute=0.4, gain=0.004))
-    (shade,) = plot_progress(finished_study).layout.shapes
-    assert shade.x0 == pytest.approx(0.6 * info.compute) and shade.x1 == info.compute
     text = " ".join(render_report(finished_study).split())
     assert "added 0.4 % of the hypervolume, not counting noise. The search is stagnant." in text
 

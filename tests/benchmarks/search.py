@@ -38,8 +38,9 @@ from searching import studies
 from searching.kept import kept
 from searching.problems import TABLE, categorical, interactions, public, scaling_table
 
-from nas.analysis.replays import ENOUGH, plot_replays
+from nas.analysis.replays import ENOUGH
 from nas.config.search import Halving
+from nas.plots.figures.replays import replays
 from nas.processes.threads import cpu_threads
 from nas.replay.problem import Problem
 from nas.replay.rules import Course, Rule, median_spent, replay_rules
@@ -161,10 +162,10 @@ def draw(name: str, problem: Problem, courses: dict[Rule, list[Course]], folder:
     stem = name.replace(" ", "_").replace("-", "").lower()
     plain = {rule: runs for rule, runs in courses.items() if rule.halving is None}
     title = f"{name}: hypervolume against proposals (median and quartiles)"
-    plot_replays(plain, "proposals", title=title).write_image(folder / f"{stem}_proposals.png", width=1000, height=600)
+    replays(plain, "proposals", title=title).write_image(folder / f"{stem}_proposals.png", width=1000, height=600)
     if problem.epochs > 1:
         title = f"{name}: hypervolume against compute (median and quartiles)"
-        figure = plot_replays(courses, "compute", title=title, unit=problem.compute)
+        figure = replays(courses, "compute", title=title, unit=problem.compute)
         figure.write_image(folder / f"{stem}_compute.png", width=1000, height=600)
 
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import Outcome
 
 from nas.analysis.laws import family_laws
-from nas.analysis.scaling_plots import law_info, plot_law
+from nas.plots.figures.law import law, law_info
 
 Command = Callable[..., Outcome]
 TABLE = Path(__file__).parents[2] / "studies" / "results" / "scaling_table" / "table_cifar10.csv.gz"
@@ -107,7 +107,7 @@ def test_the_figure_shows_points_law_band_and_what_was_held_out() -> None:
     (info,) = law_info(laws)
     assert info.held_out.tolist() == [False] * 6 + [True] * 6
     assert info.marks[0] == info.cost[0] and info.marks[-1] == pytest.approx(10 * info.cost[-1])
-    figure = plot_law(laws)
+    figure = law(laws)
     band, inside, beyond, points, rings = figure.data
     assert (inside.line.dash, beyond.line.dash, band.fill) == ("solid", "dash", "toself")
     assert inside.x[-1] == beyond.x[0] <= info.dearest * 1.0001

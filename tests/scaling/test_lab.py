@@ -14,9 +14,9 @@ import yaml
 from pretended import STUDY, pretend
 
 import nas
-from nas.analysis.comparison_plot import comparison_info, plot_comparison
 from nas.executors import inline
 from nas.executors.task import Task
+from nas.plots.figures.comparison import comparison, comparison_info
 from nas.search.opening import open_study
 from nas.search.run.start import run_study
 
@@ -241,7 +241,7 @@ def test_the_lab_as_functions(study: Path, instant: list[Task], nas_command: Cal
     lines = comparison_info(compared)
     assert [line.rule for line in lines] == ["depth", "compound"]
     assert all([one.member.phi for one in line.networks] == [0, 1] for line in lines)
-    figure = plot_comparison(compared)
+    figure = comparison(compared)
     assert [trace.name for trace in figure.data] == ["depth", "compound"]
     assert list(figure.data[0].y) == [100 * one.mean for one in lines[0].networks]
     assert min(figure.data[0].error_y.array) > 0

@@ -75,10 +75,10 @@ def compare(
         name = part_name(opened.opened, "compare", grows)
         found = ask_comparison(begun(opened, device=device), grows, chosen, phis, name=name, seeds=seeds, run=run)
     if output is not None:
-        from nas.analysis.comparison_plot import plot_comparison
-        from nas.analysis.pages import write_figures
+        from nas import plots
+        from nas.plots.pages import write_figures
 
-        write_figures([plot_comparison(found)], output, title=f"{study}: rules compared")
+        write_figures([plots.comparison(found)], output, title=f"{study}: rules compared")
     if as_json:
         print_json(_comparison_document(found))
         return
@@ -122,10 +122,10 @@ def trust(
         run = make_run(console, workers=workers, device=device)
         answers = ask_trust(opened, times=factors, networks=networks, seeds=seeds, run=run)
     if output is not None:
-        from nas.analysis.pages import write_figures
-        from nas.analysis.shape_plots import plot_trust
+        from nas import plots
+        from nas.plots.pages import write_figures
 
-        figures = [plot_trust(answer) for answer in answers if answer.bands]
+        figures = [plots.trust(answer) for answer in answers if answer.bands]
         write_figures(figures, output, title=f"{study}: short trainings against long ones")
     if as_json:
         print_json([_trust_document(answer) for answer in answers])

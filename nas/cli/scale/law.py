@@ -65,11 +65,11 @@ def law(
         found = short_names(family_laws(sources, cost=kind, storage=storage, chance=chance, seed=seed))
         crossed = crossings(found)
     if output is not None:
-        from nas.analysis.pages import write_figures
-        from nas.analysis.scaling_plots import plot_law
+        from nas import plots
+        from nas.plots.pages import write_figures
 
         title = f"{', '.join(Path(s).name for s in sources)}: error against cost"
-        write_figures([plot_law(found, cost=kind, title=title)], output, title=title)
+        write_figures([plots.law(found, cost=kind, title=title)], output, title=title)
     if as_json:
         print_json(_document(kind, found, crossed, costs))
         return

@@ -87,10 +87,10 @@ def shape(
         name = part_name(opened.study, "shape", grows)
         answer = ask_shape(opened, grows, name=name, levels=multiples, seeds=seeds, kind=kind, run=run)
     if output is not None:
-        from nas.analysis.pages import write_figures
-        from nas.analysis.shape_plots import plot_shape
+        from nas import plots
+        from nas.plots.pages import write_figures
 
-        write_figures([plot_shape(answer.best, answer.evidence)], output, title=f"{source}: the best shape")
+        write_figures([plots.shape(answer.best, answer.evidence)], output, title=f"{source}: the best shape")
     if rule is not None:
         _write_rule(answer, rule)
     if as_json:
@@ -142,10 +142,10 @@ def search(
         name = part_name(opened.study, "search", grows)
         answer = ask_doubling(opened, grows, name=name, networks=networks, seeds=seeds, run=run)
     if output is not None:
-        from nas.analysis.pages import write_figures
-        from nas.analysis.shape_plots import plot_simplex
+        from nas import plots
+        from nas.plots.pages import write_figures
 
-        write_figures([plot_simplex(answer, known_rules())], output, title=f"{source}: shares of twice the FLOPs")
+        write_figures([plots.simplex(answer, known_rules())], output, title=f"{source}: shares of twice the FLOPs")
     if as_json:
         print_json(_shares_document(answer))
         return

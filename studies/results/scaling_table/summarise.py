@@ -12,8 +12,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from scipy.stats import spearmanr
 
-from nas.analysis.pages import PALETTE, laid_out
 from nas.fronts.geometry import front_members
+from nas.plots.looks import FAMILIES
+from nas.plots.pages import laid_out
 from nas.tables import Table, read_table
 from nas.units import format_count
 
@@ -102,7 +103,7 @@ def page(table: Table, last: pd.DataFrame, once: pd.DataFrame, front: pd.DataFra
 def draw(once: pd.DataFrame, front: pd.DataFrame) -> go.Figure:
     """Return accuracy against FLOPs, and the front."""
     figure = go.Figure()
-    for color, (name, rows) in zip(PALETTE, once.groupby("space"), strict=False):
+    for color, (name, rows) in zip(FAMILIES, once.groupby("space"), strict=False):
         marker = {"color": color, "size": 7, "opacity": 0.85}
         figure.add_scatter(x=rows["flops"], y=100 * rows["val_accuracy"], mode="markers", name=str(name), marker=marker)
     line = {"color": "#1f2430", "width": 2, "shape": "hv"}

@@ -20,12 +20,12 @@ from conftest import Outcome, scaled
 from halved import EPOCHS, FACTOR, RUNGS, document, essence, halved, told
 
 from nas.analysis.pareto import pareto_front
-from nas.analysis.plots import curves_info, plot_curves
 from nas.analysis.report import render_report
 from nas.config.study import StudyConfig
 from nas.errors import StudyError, TrainingDiverged
 from nas.export.bundle import choose_trial
 from nas.fronts.halving import Reached, promotable
+from nas.plots.figures.curves import curves, curves_info
 from nas.records import Epoch, TrialRecord
 from nas.search.disk import CHECKPOINTS, FilesOnDisk
 from nas.search.opening import find_study, open_study
@@ -332,8 +332,8 @@ def test_looking_at_a_halved_study(nas_command: Callable[..., Outcome], whole: S
     text = re.sub(r"<script.*?</script>", "", render_report(whole), flags=re.DOTALL)
     assert f"<dt>stopped early</dt><dd>{counts['stopped']}</dd>" in re.sub(r"\s*\n\s*", "", text)
     assert f"{100 * best:.2f} %" in text and "of networks that were stopped early end there" in text
-    assert len(plot_curves(whole).data) == len(curves_info(whole).curves) == counts["stopped"] + counts["trained"]
-    assert any("stopped after epoch 1" in (line.hovertemplate or "") for line in plot_curves(whole).data)
+    assert len(curves(whole).data) == len(curves_info(whole).curves) == counts["stopped"] + counts["trained"]
+    assert any("stopped after epoch 1" in (line.hovertemplate or "") for line in curves(whole).data)
 
 
 def test_a_stopped_trial_cannot_be_exported(nas_command: Callable[..., Outcome], whole: Study) -> None:

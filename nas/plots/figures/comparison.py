@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nas.analysis.pages import FLOPS_AXIS, PALETTE, laid_out
+from nas.plots.looks import FAMILIES
+from nas.plots.pages import FLOPS_AXIS, laid_out
 from nas.search.lab.compare import Comparison, Grown
 from nas.units import format_count
 
@@ -20,7 +21,7 @@ class RuleLine(NamedTuple):
 
 
 def comparison_info(found: Comparison) -> list[RuleLine]:
-    """Collect what ``plot_comparison`` draws: one line for each rule that has a trained network beside the baseline."""
+    """Collect what ``comparison`` draws: one line for each rule that has a trained network beside the baseline."""
     rules = dict.fromkeys(one.rule for one in found.grown)
     trained = {rule: [one for one in found.grown if one.rule == rule and one.trained is not None] for rule in rules}
     lines = [
@@ -29,13 +30,13 @@ def comparison_info(found: Comparison) -> list[RuleLine]:
     return [line for line in lines if len(line.networks) > 1]
 
 
-def plot_comparison(found: Comparison) -> go.Figure:
+def comparison(found: Comparison) -> go.Figure:
     """Draw accuracy against FLOPs, a line for each rule; bars are the standard deviation over the seeds."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
     for index, line in enumerate(comparison_info(found)):
-        color = PALETTE[index % len(PALETTE)]
+        color = FAMILIES[index % len(FAMILIES)]
         stds = [one.std for one in line.networks]
         figure.add_trace(
             go.Scatter(

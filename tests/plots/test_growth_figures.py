@@ -14,8 +14,10 @@ sys.path.append(str(Path(__file__).parent.parent / "scaling"))  # pytest adds it
 
 from worlds import BASELINE, CHEAPEST, LEVELS, World, star
 
-from nas.analysis.shape_plots import plot_shape, plot_simplex, plot_trust, shape_info, simplex_info
+from nas import plots
 from nas.architecture.space import COEFFICIENTS
+from nas.plots.figures.shape import shape_info
+from nas.plots.figures.simplex import simplex_info
 from nas.scaling.evidence import Evidence
 from nas.scaling.shape import BestShape, best_shape
 from nas.scaling.simplex import Simplex, simplex
@@ -66,7 +68,7 @@ def test_networks_of_other_costs_belong_to_no_curve(evidence: Evidence) -> None:
 
 
 def test_the_shape_is_drawn(shape: BestShape, evidence: Evidence) -> None:
-    figure = plot_shape(shape, evidence)
+    figure = plots.shape(shape, evidence)
     assert [trace.name for trace in figure.data if trace.mode == "lines" and trace.name] == [
         name for _ in COEFFICIENTS for name in ("2M FLOPs", "4M FLOPs", "8M FLOPs")
     ]
@@ -74,26 +76,26 @@ def test_the_shape_is_drawn(shape: BestShape, evidence: Evidence) -> None:
     assert titles == ["Width coefficient", "Depth coefficient", "Resolution (px)"]
     vague = World(exponents=(0.25, -3.0, 0.15)).train(star())
     unsure = best_shape(fit_surface(vague), levels=shape.levels)
-    assert "cannot tell" in plot_shape(unsure, vague).layout.xaxis2.title.text
+    assert "cannot tell" in plots.shape(unsure, vague).layout.xaxis2.title.text
 
 
 def test_the_triangle_is_drawn(answer: Simplex) -> None:
     info = simplex_info(answer, RULES)
     assert max(info.accuracies) == pytest.approx(100 * (1 - answer.errors.min()))
     assert list(info.rules) == list(RULES)
-    names = [trace.name for trace in plot_simplex(answer, RULES).data]
+    names = [trace.name for trace in plots.simplex(answer, RULES).data]
     assert names[:3] == ["expected accuracy", "the best is here (90 %)", "best"]
     assert names[4].startswith("width (loses ") and names[4].endswith(" points)")
-    star_trace = plot_simplex(answer, {}).data[2]
+    star_trace = plots.simplex(answer, {}).data[2]
     assert star_trace.a[0] + star_trace.b[0] + star_trace.c[0] == pytest.approx(1)
 
 
 def test_trust_is_drawn(evidence: Evidence) -> None:
-    names = [trace.name for trace in plot_trust(trust(evidence, evidence)).data]
+    names = [trace.name for trace in plots.trust(trust(evidence, evidence)).data]
     assert names == ["the order holds"]
     turned = evidence.only(replace(n, accuracies={0: 1 - n.accuracy}) for n in evidence.networks)
-    figure = plot_trust(trust(turned, evidence))
+    figure = plots.trust(trust(turned, evidence))
     assert [trace.name for trace in figure.data] == ["not known to hold"]
     assert figure.layout.yaxis.range[0] < -1
-    assert plot_trust(trust(turned.only([]), evidence)).data == ()
+    assert plots.trust(trust(turned.only([]), evidence)).data == ()
     assert np.isfinite(figure.layout.xaxis.range).all()

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.analysis.laws import FamilyLaw
-from nas.analysis.pages import FLOPS_AXIS, PALETTE, laid_out
 from nas.fronts.geometry import Array
+from nas.plots.looks import FAMILIES
+from nas.plots.pages import FLOPS_AXIS, laid_out
 from nas.scaling.intervals import Prediction
 from nas.scaling.laws import Law
 from nas.scaling.refusal import HORIZON
@@ -50,7 +51,7 @@ class LawInfo(NamedTuple):
 
 
 def law_info(laws: Sequence[FamilyLaw]) -> list[LawInfo]:
-    """Collect what ``plot_law`` draws."""
+    """Collect what ``law`` draws."""
     found = list[LawInfo]()
     for family in laws:
         costs, errors = family.cost, family.law.points.errors
@@ -71,7 +72,7 @@ def law_info(laws: Sequence[FamilyLaw]) -> list[LawInfo]:
     return found
 
 
-def plot_law(laws: Sequence[FamilyLaw], *, cost: str = "flops", title: str = "Error against cost") -> go.Figure:
+def law(laws: Sequence[FamilyLaw], *, cost: str = "flops", title: str = "Error against cost") -> go.Figure:
     """Draw error against cost: points, laws with their 90 % bands, dashed where they go beyond the points.
 
     Points in rings were held out when the forms of law were compared.
@@ -86,7 +87,7 @@ def plot_law(laws: Sequence[FamilyLaw], *, cost: str = "flops", title: str = "Er
     figure = go.Figure()
     shown = law_info(laws)
     first = next((info.name for info in shown if info.held_out.any()), "")
-    for color, info in zip(PALETTE * (1 + len(shown)), shown, strict=False):
+    for color, info in zip(FAMILIES * (1 + len(shown)), shown, strict=False):
         for trace in _traces(info, color, ring_named=info.name == first):
             figure.add_trace(trace)
     figure.update_xaxes(title=COST_AXES[cost], type="log", dtick="D2", exponentformat="SI", minorloglabels="complete")

@@ -1,0 +1,1 @@
+"""One module for each figure: what it shows, without plotly, and then its drawing."""
