@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import cost, dashboard, export, front, latency, search, study, table, train
+from nas.cli import compare, cost, dashboard, export, front, latency, search, study, table, train
 from nas.cli.options import complain
 from nas.cli.output import Output, say
 from nas.cli.scale import scale
@@ -35,6 +35,7 @@ for command in (
     latency.latency,
     study.report,
     dashboard.dashboard,
+    compare.compare,
     train.train,
     export.export,
 ):

@@ -9,6 +9,7 @@ import typer
 
 from nas.cli.options import AsJson, Storage, StudyArgument, parsed, print_json, refuse_typed
 from nas.cli.output import say
+from nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from nas.fronts.growth import Growth

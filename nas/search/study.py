@@ -124,6 +124,11 @@ class Study:
         with self.database.errors():
             return replace(self.store.images(), fingerprint=self.fingerprint)
 
+    def stored_images(self) -> ImageDigests:
+        """Return what the images were when the study was run, as far as it was noted."""
+        with self.database.errors():
+            return self.store.images()
+
     def image_notes(self) -> list[str]:
         """Return what was told of the images when the study was run, one line each."""
         with self.database.errors():
