@@ -26,7 +26,7 @@ from nas.search.run.events import (
 )
 from nas.units import format_seconds, format_share
 
-REFRESHES_PER_SECOND = 1.0
+REFRESHES_PER_SECOND = 2.0
 """Few, for each draws all lines anew in the process that searches."""
 FAILED = ("failed", "diverged")
 
