@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # the tests start many processes, and each would compile nas anew
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help install quickstart test lint style types tests coverage endurance mutants benchmark clean
+.PHONY: help install quickstart test lint style types tests coverage endurance mutants benchmark pictures clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ mutants: install  ## find small changes of the code that no test notices (an hou
 	rm -rf mutants
 	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2
 	$(BIN)/mutmut results
+
+pictures: install  ## draw the pictures of the README from committed results (needs Chromium)
+	$(BIN)/python docs/pictures.py
 
 benchmark: install  ## measure the performance claims, one after another
 	set -e; for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

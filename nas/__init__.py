@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from nas.analysis.laws import family_laws
     from nas.analysis.pareto import front_with_noise, pareto_front
     from nas.analysis.recommendation import Recommendation, recommend
-    from nas.analysis.report import write_report
     from nas.architecture.cost import Cost, count_cost
     from nas.architecture.point import Point
     from nas.architecture.presets import preset, preset_point
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from nas.models.reference_weights import load_reference_weights
     from nas.plots.old import plot_curves, plot_front, plot_law, plot_shape
     from nas.records import TrialRecord
+    from nas.report.page import write_report
     from nas.sampling.pareto import ParetoSampler
     from nas.scaling.family import scale_family
     from nas.scaling.laws import fit_joint_law, fit_law
@@ -104,7 +104,7 @@ _HOMES = {
     "track": "nas.trackers.tracking",
     "train": "nas.training.loop",
     "trials_frame": "nas.analysis.frames",
-    "write_report": "nas.analysis.report",
+    "write_report": "nas.report.page",
 }
 
 __all__ = [

@@ -106,6 +106,6 @@ def format_percent(value: float, error: float | None = None) -> str:
     if error is None:
         return f"{100 * value:.1f} %"
     digits = 1
-    while digits < 4 and round(100 * error, digits) == 0:
+    while digits < 4 and 0 < round(100 * error, 4) < 0.5 * 0.1**digits:
         digits += 1
     return f"{100 * value:.{digits}f} ± {100 * error:.{digits}f} %"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.units import format_count, format_share, parse_count
+from nas.units import format_count, format_percent, format_share, parse_count
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,19 @@ def test_counts_are_written_without_exponents() -> None:
 )
 def test_only_what_is_certain_is_written_as_certain(share: float, text: str) -> None:
     assert format_share(share) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.91234, 0.0031, "91.2 ± 0.3 %"),
+        (0.91234, 0.0004, "91.23 ± 0.04 %"),
+        (0.91234, 0.0005, "91.2 ± 0.1 %"),
+        (0.5, 0.09, "50.0 ± 9.0 %"),
+        (1, 0, "100.0 ± 0.0 %"),
+        (0.912, 1e-9, "91.2 ± 0.0 %"),
+        (0.912, None, "91.2 %"),
+    ],
+)
+def test_shares_are_written_as_finely_as_their_error_asks_for(value: float, error: float | None, text: str) -> None:
+    assert format_percent(value, error) == text

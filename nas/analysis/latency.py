@@ -10,7 +10,6 @@ from typing import NamedTuple
 from nas.analysis.pareto import pareto_front
 from nas.errors import MeasurementError, StudyError
 from nas.models.backends import Backend, Latency
-from nas.models.latency import measure_latency
 from nas.records import TrialRecord
 from nas.search.study import Study
 
@@ -132,6 +131,8 @@ def measure_front(
         StudyError: The front is empty.
         MeasurementError: The backend does not run here; what was measured before is kept.
     """
+    from nas.models.latency import measure_latency  # loads torch, for those who measure
+
     front = pareto_front(study)
     if not front:
         raise StudyError(f"study {study.name!r} has no trained network yet")

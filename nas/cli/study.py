@@ -185,7 +185,10 @@ def _files(count: int, bytes: int) -> str:
 
 
 def report(
-    study: StudyArgument,
+    studies: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY...", help="Study files or names of shipped studies, of the same images."),
+    ],
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="HTML file to write.  [default: report.html in the study's folder]"),
@@ -193,12 +196,14 @@ def report(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a report of a study: one HTML file that works offline."""
-    from nas.analysis.report import write_report
+    """Write a report of a study, or of several: one HTML file that works offline."""
+    from contextlib import ExitStack
+
+    from nas.report.page import write_report
     from nas.search.opening import open_study
 
-    with open_study(study, storage=storage) as opened:
-        path = write_report(opened, output)
+    with ExitStack() as opened:
+        path = write_report([opened.enter_context(open_study(name, storage=storage)) for name in studies], output)
     if as_json:
         print_json({"report": str(path)})
     else:

@@ -13,25 +13,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nas.plots.figures.comparison import comparison
     from nas.plots.figures.curves import curves
+    from nas.plots.figures.errors import errors
     from nas.plots.figures.front import front
+    from nas.plots.figures.fronts import fronts
+    from nas.plots.figures.importance import importance
     from nas.plots.figures.latency import latency
     from nas.plots.figures.law import law
+    from nas.plots.figures.parallel import parallel
     from nas.plots.figures.progress import progress
     from nas.plots.figures.replays import replays
     from nas.plots.figures.shape import shape
+    from nas.plots.figures.shares import shares
     from nas.plots.figures.simplex import simplex
+    from nas.plots.figures.times import times
     from nas.plots.figures.trust import trust
 
 __all__ = [
     "comparison",
     "curves",
+    "errors",
     "front",
+    "fronts",
+    "importance",
     "latency",
     "law",
+    "parallel",
     "progress",
     "replays",
     "shape",
+    "shares",
     "simplex",
+    "times",
     "trust",
 ]
 

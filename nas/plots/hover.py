@@ -1,32 +1,69 @@
-"""What is told of a trial when one points at it."""
+"""What is told of a trial when one points at it: ``customdata``, whose first column is the trial's number."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from nas.analysis.pareto import FrontPoint
+from nas.plots.pages import escaped
 from nas.records import TrialRecord
 from nas.units import format_count, format_share
 
+POINT = (
+    "<b>trial %{customdata[0]}</b>, %{fullData.name}<br>%{customdata[1]}<br>expected %{y:.2f} ± %{customdata[2]} %"
+    "<br>measured %{customdata[3]}<br>P(front) %{customdata[4]}<br>"
+)
+"""Template for ``point_data``; the cost and ``<extra></extra>`` follow."""
+TRIAL = "<b>trial %{customdata[0]}</b>, %{fullData.name}<br>%{customdata[1]}<br>%{customdata[2]}<extra></extra>"
+"""Template for ``trial_data``."""
 
-def hover_point(point: FrontPoint) -> str:
-    """Return what is known of a trained network."""
-    std = "" if point.std_accuracy is None else f" ± {100 * point.std_accuracy:.2f}"
-    measured = f"measured {100 * point.mean_accuracy:.2f}{std} % ({point.seeds} seed{'s' * (point.seeds > 1)})"
-    expected = f"expected {100 * point.shrunk_accuracy:.2f} ± {100 * point.standard_error:.2f} %, {measured}"
-    chance = f"{format_share(point.front_probability)} likely to be on the front"
-    return f"{hover(point.trial, accuracy=expected)}<br>{chance}"
 
-
-def hover(trial: TrialRecord, *, accuracy: str | None = None) -> str:
-    """Return what is known of a trial."""
-    if accuracy is None:
-        accuracy = "outside the budget" if trial.accuracy is None else f"accuracy {100 * trial.accuracy:.2f} %"
-    stopped = f", stopped after epoch {trial.epochs}" if trial.state == "stopped" else ""
-    coefficients = f"width {trial.width:g}, depth {trial.depth:g}, resolution {trial.resolution} px"
-    counts = zip((trial.flops, trial.params, trial.activations), ("FLOPs", "parameters", "activations"), strict=True)
-    lines = [
-        f"<b>trial {trial.number}: {trial.space}</b>",
-        accuracy + stopped,
-        ", ".join((coefficients, *(f"{key} {value}" for key, value in trial.choices.items()))),
-        ", ".join(f"{format_count(count)} {name}" for count, name in counts),
+def point_data(points: Iterable[FrontPoint]) -> list[list[Any]]:
+    """Return number, network, standard error, what was measured, and P(front) of networks."""
+    return [
+        [
+            point.trial.number,
+            network_line(point.trial),
+            round(100 * point.standard_error, 2),
+            measured_line(point),
+            format_share(point.front_probability),
+        ]
+        for point in points
     ]
-    return "<br>".join(lines)
+
+
+def trial_data(trials: Iterable[TrialRecord]) -> list[list[Any]]:
+    """Return number, network and what became of it."""
+    return [[trial.number, network_line(trial), outcome_line(trial)] for trial in trials]
+
+
+def network_line(trial: TrialRecord) -> str:
+    """Return coefficients and choices in one short line."""
+    coefficients = f"{trial.width:.3g} wide × {trial.depth:.3g} deep, {trial.resolution} px"
+    chosen = [f"{key.replace('_', ' ')} {choice_word(value)}" for key, value in trial.choices.items()]
+    return escaped(", ".join([coefficients, *chosen]))
+
+
+def choice_word(value: object) -> str:
+    """Return the value of a dimension: yes or no for switches."""
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+
+
+def measured_line(point: FrontPoint) -> str:
+    """Return the mean over the seeds, their spread and their number."""
+    if point.std_accuracy is None:
+        return f"{100 * point.mean_accuracy:.2f} % (1 seed)"
+    return f"{100 * point.mean_accuracy:.2f} ± {100 * point.std_accuracy:.2f} % ({point.seeds} seeds)"
+
+
+def outcome_line(trial: TrialRecord) -> str:
+    """Return what became of a trial."""
+    flops = f"{format_count(trial.flops)} FLOPs"
+    if trial.state == "infeasible":
+        return f"{flops}; outside the budget: {escaped(trial.error or 'not trained')[:80]}"
+    if trial.state in ("failed", "diverged"):
+        return f"{flops}; {trial.state}: {escaped(trial.error or '')[:80]}"
+    accuracy = "" if trial.accuracy is None else f"; {100 * trial.accuracy:.2f} %"
+    stopped = f" when stopped after epoch {trial.epochs}" if trial.state == "stopped" else ""
+    return f"{flops}{accuracy}{stopped}"

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 FAMILIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#999933")
 SYMBOLS = ("circle", "square", "triangle-up", "pentagon", "triangle-down", "hexagon2", "triangle-left")
-INK, QUIET, FAINT, GRID, PAPER = "#1f2430", "#59616f", "#868d99", "#e4e7eb", "#ffffff"
-"""Text and lines that count; marks that count less; rings and other lines; the grid; the paper."""
-DARK = {INK: "#e9ebef", QUIET: "#a8b0bc", FAINT: "#7c8491", GRID: "#2f353f", PAPER: "#15181e"}
+INK, QUIET, FAINT, PALE, GRID, PAPER = "#1f2430", "#59616f", "#868d99", "#c3c8d0", "#e4e7eb", "#ffffff"
+"""Text and lines that count; marks that count less; rings and lines; what is in the background; the grid; the paper."""
+DARK = {INK: "#e9ebef", QUIET: "#a8b0bc", FAINT: "#7c8491", PALE: "#474e5a", GRID: "#2f353f", PAPER: "#15181e"}
 """What stands for each colour on a dark page. A figure is data: replace these strings in its JSON and draw it anew."""
 
 

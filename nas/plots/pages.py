@@ -20,8 +20,10 @@ CONFIG = {"displaylogo": False, "showSendToCloud": False, "responsive": True}
 """Plotly's options for every figure: it fills its place, and offers to send its data nowhere."""
 HEIGHT = 540
 """Of a figure in pixels, without the lines of its title and legend; its width is that of the page."""
-_TITLE, _NOTE = 44, 58
-"""Characters of a line that a telephone has room for (390 px)."""
+_TITLE, _NOTE = 36, 58
+"""Characters of a line that a telephone (390 px) has room for, beside the buttons or below them."""
+_BUTTONS = ["sendChartToCloud", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]
+"""Of plotly's that are taken out: the first sends the figure away, the others have no use here and hide the title."""
 
 
 def laid_out(figure: go.Figure, title: str, *, alt: str = "", note: str = "") -> go.Figure:
@@ -34,15 +36,16 @@ def laid_out(figure: go.Figure, title: str, *, alt: str = "", note: str = "") ->
         note: What is left out, thinned or assumed; below the title.
     """
     named, noted = wrapped(title, _TITLE), wrapped(note, _NOTE)
-    top = 34 + 20 * (1 + named.count("<br>")) + (6 + 16 * (1 + noted.count("<br>")) if note else 0)
+    lines = 1 + named.count("<br>")
+    top = 24 + 19 * lines + (6 + 15 * (1 + noted.count("<br>")) if note else 0)
     small = {"size": 12, "color": QUIET}
     figure.update_layout(
         template=_template(),
-        title={"text": named, "subtitle": {"text": noted, "font": small}, "y": 0.985, "yanchor": "top"},
-        height=HEIGHT + top - 54,
+        title={"text": named, "subtitle": {"text": noted, "font": small}, "pad": {"t": 10 + 19 * (lines - 1)}},
+        height=HEIGHT + top - 43,
         margin={"t": top},
         meta={"alt": alt},
-        modebar={"remove": ["sendChartToCloud"]},  # nothing that you look at sends your data anywhere
+        modebar={"remove": _BUTTONS},
     )
     return figure
 
@@ -132,12 +135,19 @@ def _template() -> dict[str, object]:
         "tickcolor": QUIET,
         "ticklen": 4,
         "automargin": True,
-        "title": {"standoff": 12},
+        "title": {"standoff": 12, "font": {"size": 13}},
     }
     return {
         "layout": {
             "font": {"family": "system-ui, sans-serif", "size": 13, "color": INK},
-            "title": {"font": {"size": 16}, "x": 0.01, "xanchor": "left"},
+            "title": {
+                "font": {"size": 15},
+                "y": 1,
+                "yanchor": "top",
+                "yref": "container",
+                "x": 0.01,
+                "xanchor": "left",
+            },
             "colorway": list(FAMILIES),
             "paper_bgcolor": PAPER,
             "plot_bgcolor": PAPER,

@@ -12,10 +12,10 @@ import pytest
 from conftest import TINY, Outcome
 
 from nas.analysis.findings import findings
-from nas.analysis.report import render_report
 from nas.config.study import StudyConfig
 from nas.fronts.judged import judge
 from nas.records import ClassNumbers, Epoch, TrialRecord
+from nas.report.page import render_report
 from nas.search.run.start import run_study
 from nas.search.study import Study
 

@@ -77,6 +77,41 @@ def test_the_selecting_training_is_shown_apart_and_every_look_is_kept(nas_comman
     assert own.code == 0 and len(open_study(own_finished).test_looks()) == before + 5
 
 
+def test_what_is_trained_on_a_study_s_images_is_kept_as_its_reference(nas_command: Command, own_finished: Path) -> None:
+    own = ("--data", own_finished, "--epochs", 1, "-o")
+    first = nas_command("train", *SMALL, *own, "a", "--seeds", 2)
+    assert first.code == 0 and f"Kept as a reference of {own_finished}: nas front" in " ".join(first.out.split())
+    document = json.loads(Path("a/result.json").read_text())
+    with open_study(own_finished) as study:
+        (kept,) = study.references()
+    assert kept.accuracies == tuple(document["val_accuracy"]["values"]) and not kept.pretrained
+    assert (kept.digest, kept.flops, kept.epochs, kept.resolution) == (document["digest"], document["flops"], 1, 8)
+    assert kept.params > 0 and kept.activations > 0 and kept.name == document["network"]
+    assert kept.command == (
+        f"nas train resnet_small --data {own_finished} --epochs 1 --seeds 2 --width 0.25 --depth 0.25 --resolution 8"
+    )
+    tuned = nas_command("train", *SMALL, *own, "b", "--seeds", 1, "--weights", "a/weights-0.safetensors", "--json")
+    assert json.loads(tuned.out)["reference"].startswith("Kept as a reference")
+    nas_command("train", *SMALL, *own, "c", "--seeds", 1)  # takes the place of the first
+    with open_study(own_finished) as study:
+        assert [(one.pretrained, len(one.accuracies)) for one in study.references()] == [(True, 1), (False, 1)]
+    shown = " ".join(nas_command("front", own_finished).out.split())
+    assert f"Reference {kept.name}: " in shown and "(one seed) at" in shown and "begun from given weights." in shown
+
+
+def test_what_cannot_be_compared_is_no_reference(nas_command: Command, own_finished: Path) -> None:
+    own = ("--data", own_finished, "--epochs", 1, "--seeds", 1, "-o")
+    other = nas_command("train", *SMALL, *own, "m", "--set", "metric=macro_f1")
+    assert "Not kept as a reference" in other.out and "compares networks by accuracy" in " ".join(other.out.split())
+    plain = nas_command("train", *SMALL, "--data", "digits", "--epochs", 1, "--seeds", 1, "-o", "d", "--json")
+    assert json.loads(plain.out)["reference"] is None
+    own_finished.write_text(own_finished.read_text().replace("limit: 400", "limit: 300"))
+    changed = nas_command("train", *SMALL, *own, "i")
+    assert "Not kept as a reference" in changed.out and "have changed since it was run" in " ".join(changed.out.split())
+    with open_study(own_finished) as study:
+        assert study.references() == []
+
+
 def test_seeds_that_diverge_are_told_and_not_counted(nas_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     real, count = repeat.train, iter(range(9))
 

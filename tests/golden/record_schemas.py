@@ -1,8 +1,8 @@
 """Record a small study in a database of the schema version that a checkout writes, for a test that opens it later.
 
 Writes ``schema_N.sql.gz`` beside this script, N being the version. Weights are not kept. Recorded with the commits
-5f90c64 (version 1), 1ace219 (2), 70a43c7 (3), 25c459f (4), 7dcf0c1 (5), 0b84610 (6) and f6399cc (7), torch 2.13.0
-(CPU), optuna 5.0.0 and Python 3.11. Whoever adds a version records it::
+5f90c64 (version 1), 1ace219 (2), 70a43c7 (3), 25c459f (4), 7dcf0c1 (5), 0b84610 (6), f6399cc (7) and 76e10ea (8),
+torch 2.13.0 (CPU), optuna 5.0.0 and Python 3.11. Whoever adds a version records it::
 
     PYTHONPATH=path/to/checkout python tests/golden/record_schemas.py
 """
@@ -19,6 +19,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from nas.records import Reference
+
 HERE = Path(__file__).parent
 DEFINITION: dict[str, Any] = {
     "name": "small",
@@ -34,6 +36,10 @@ DEFINITION: dict[str, Any] = {
     },
     "recipe": {"epochs": 2, "batch_size": 32, "learning_rate": 0.02},
 }
+
+REFERENCE = Reference(
+    "resnet18", "0123456789abcdef", 150_000, 11_000, 900, 8, (0.5, 0.75), True, 2, "nas train resnet18"
+)
 
 
 def unpack(version: int, folder: Path) -> Path:
@@ -58,8 +64,9 @@ def main() -> None:
         os.chdir(name)
         path = Path("small.yaml")
         path.write_text(json.dumps(DEFINITION))
-        run_study(path)
-        check_study(path)  # since version 7 it keeps what it measures
+        with run_study(path) as study:
+            check_study(path)  # since version 7 it keeps what it measures
+            study.add_reference(REFERENCE)  # since version 8
         with closing(sqlite3.connect("small/study.db")) as database:
             (version,) = database.execute("SELECT version FROM nas_schema").fetchone()
             text = "\n".join(database.iterdump())

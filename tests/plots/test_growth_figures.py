@@ -73,7 +73,7 @@ def test_the_shape_is_drawn(shape: BestShape, evidence: Evidence) -> None:
         name for _ in COEFFICIENTS for name in ("2M FLOPs", "4M FLOPs", "8M FLOPs")
     ]
     titles = [figure.layout[axis].title.text for axis in ("xaxis", "xaxis2", "xaxis3")]
-    assert titles == ["Width coefficient", "Depth coefficient", "Resolution (px)"]
+    assert titles == ["Width", "Depth", "Resolution (px)"]
     vague = World(exponents=(0.25, -3.0, 0.15)).train(star())
     unsure = best_shape(fit_surface(vague), levels=shape.levels)
     assert "cannot tell" in plots.shape(unsure, vague).layout.xaxis2.title.text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nas.plots.looks import FAMILIES
-from nas.plots.pages import FLOPS_AXIS, laid_out
+from nas.plots.looks import family_look
+from nas.plots.pages import FLOPS_AXIS, empty, escaped, laid_out
 from nas.search.lab.compare import Comparison, Grown
 from nas.units import format_count
 
@@ -36,7 +36,7 @@ def comparison(found: Comparison) -> go.Figure:
 
     figure = go.Figure()
     for index, line in enumerate(comparison_info(found)):
-        color = FAMILIES[index % len(FAMILIES)]
+        color, symbol = family_look(index)
         stds = [one.std for one in line.networks]
         figure.add_trace(
             go.Scatter(
@@ -44,10 +44,11 @@ def comparison(found: Comparison) -> go.Figure:
                 y=[100 * one.mean for one in line.networks],
                 error_y={"type": "data", "array": [100 * (std or 0.0) for std in stds], "color": color},
                 mode="lines+markers",
-                name=line.rule,
+                name=escaped(line.rule),
                 line={"color": color},
-                marker={"symbol": index, "size": 9},
-                hovertext=[one.member.architecture.name for one in line.networks],
+                marker={"symbol": symbol, "size": 9},
+                customdata=[[escaped(one.member.architecture.name), one.accuracy] for one in line.networks],
+                hovertemplate="%{fullData.name}<br>%{customdata[0]}<br>%{customdata[1]}, %{x:.3s} FLOPs<extra></extra>",
             )
         )
     first = found.grown[0].member.cost.flops / found.grown[0].member.growth
@@ -55,4 +56,12 @@ def comparison(found: Comparison) -> go.Figure:
     figure.update_xaxes(title=FLOPS_AXIS, type="log")
     figure.update_xaxes(tickvals=promised, ticktext=[format_count(cost) for cost in promised])
     figure.update_yaxes(title="Validation accuracy (%)")
-    return laid_out(figure, f"From {found.baseline.architecture().name}, bars ± std over seeds")
+    if not figure.data:
+        empty(figure, "No network of a rule is trained yet.")
+    title = f"Rules compared, from {found.baseline.architecture().name}"
+    return laid_out(figure, title, alt=alt(found), note="Means over seeds; bars ± standard deviation.")
+
+
+def alt(found: Comparison) -> str:
+    """Say which rule is best at each cost."""
+    return " ".join(found.verdicts) or "No network of a rule is trained yet."

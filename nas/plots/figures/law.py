@@ -1,4 +1,4 @@
-"""Figures of the scaling lab. ``plot_x(...)`` is ``x_info(...)``, which needs no plotly, and then the drawing of it."""
+"""Error against cost: points, and the laws fitted to them with their intervals."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nas.analysis.law_sentences import law_text
 from nas.analysis.laws import FamilyLaw
 from nas.fronts.geometry import Array
-from nas.plots.looks import FAMILIES
-from nas.plots.pages import FLOPS_AXIS, laid_out
+from nas.plots.axes import log_axis, seconds_axis
+from nas.plots.looks import Look, family_look
+from nas.plots.pages import FLOPS_AXIS, empty, escaped, laid_out
 from nas.scaling.intervals import Prediction
 from nas.scaling.laws import Law
 from nas.scaling.refusal import HORIZON
+from nas.units import format_count
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 COST_AXES = {
     "flops": FLOPS_AXIS,
-    "params": "Parameters (log scale)",
-    "activations": "Activations per image (log scale)",
-    "seconds": "Seconds of one training (log scale)",
+    "params": "Parameters",
+    "activations": "Activations per image",
+    "seconds": "Seconds of one training",
 }
 _MARKS = 120
 
@@ -87,19 +90,33 @@ def law(laws: Sequence[FamilyLaw], *, cost: str = "flops", title: str = "Error a
     figure = go.Figure()
     shown = law_info(laws)
     first = next((info.name for info in shown if info.held_out.any()), "")
-    for color, info in zip(FAMILIES * (1 + len(shown)), shown, strict=False):
-        for trace in _traces(info, color, ring_named=info.name == first):
+    for index, info in enumerate(shown):
+        for trace in _traces(info, family_look(index), ring_named=info.name == first):
             figure.add_trace(trace)
-    figure.update_xaxes(title=COST_AXES[cost], type="log", dtick="D2", exponentformat="SI", minorloglabels="complete")
+    costs = [value for info in shown for value in (*info.cost, *info.marks)]
+    figure.update_layout(xaxis=seconds_axis(costs, COST_AXES[cost]) if cost == "seconds" else _axis(costs, cost))
     figure.update_yaxes(title="Error (%)")
-    return laid_out(figure, title)
+    if not shown:
+        empty(figure, "There are no points to fit a law to.")
+    dashed = any(len(info.marks) for info in shown)
+    note = "Shaded: 90 % intervals. Dashed: beyond what was measured." if dashed else ""
+    return laid_out(figure, title, alt=alt(laws, cost=cost), note=note)
 
 
-def _traces(info: LawInfo, color: str, *, ring_named: bool) -> list[go.Scatter]:
+def alt(laws: Sequence[FamilyLaw], *, cost: str = "flops") -> str:
+    """Say what the laws tell, a sentence for each."""
+    return " ".join(law_text(one, cost) for one in laws) or "There are no points to fit a law to."
+
+
+def _axis(costs: Sequence[float], cost: str) -> dict[str, object]:
+    return log_axis(costs, format_count, COST_AXES[cost])
+
+
+def _traces(info: LawInfo, look: Look, *, ring_named: bool) -> list[go.Scatter]:
     """Return band, line within the points, line beyond them, points and rings of one law."""
     import plotly.graph_objects as go
 
-    group, hover = {"legendgroup": info.name}, "%{x:.3s}: %{y:.2f} %<extra></extra>"
+    color, group, hover = look.color, {"legendgroup": info.name}, "%{x:.3s}: %{y:.2f} %<extra></extra>"
     traces = []
     if len(info.marks):
         edge = {"x": np.concatenate([info.marks, info.marks[::-1]])}
@@ -112,9 +129,11 @@ def _traces(info: LawInfo, color: str, *, ring_named: bool) -> list[go.Scatter]:
             line = {"color": color, "width": 2.5, "dash": dash}
             at = {"x": info.marks[part], "y": 100 * info.curve.mean[part]}
             traces.append(go.Scatter(**at, mode="lines", line=line, hovertemplate=hover, showlegend=False, **group))
-    marker = {"color": color, "size": 8}
+    marker = {"color": color, "symbol": look.symbol, "size": 8}
     at = {"x": info.cost, "y": 100 * info.error}
-    traces.append(go.Scatter(**at, mode="markers", marker=marker, name=info.name, hovertemplate=hover, **group))
+    traces.append(
+        go.Scatter(**at, mode="markers", marker=marker, name=escaped(info.name), hovertemplate=hover, **group)
+    )
     if info.held_out.any():
         ring = {"color": "rgba(0,0,0,0)", "size": 15, "line": {"color": color, "width": 1.5}}
         at = {"x": info.cost[info.held_out], "y": 100 * info.error[info.held_out]}

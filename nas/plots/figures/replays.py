@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nas.fronts.geometry import Array
-from nas.plots.looks import FAMILIES
+from nas.plots.axes import log_axis, write_number
+from nas.plots.looks import family_look
 from nas.plots.pages import laid_out, write_figures
 from nas.replay.problem import Problem
 from nas.replay.rules import Course, Rule, Spent
@@ -21,8 +22,15 @@ _MARKS = 120
 _AXES: dict[Spent, str] = {
     "proposals": "Proposals",
     "trainings": "Networks trained to the end",
-    "compute": "Compute: epochs × FLOPs of the network, 1 = the whole table (log scale)",
+    "compute": "Compute, 1 = training the whole table",
     "seconds": "Simulated seconds",
+}
+
+_WORDS: dict[Spent, str] = {
+    "proposals": "proposals",
+    "trainings": "networks trained",
+    "compute": "compute",
+    "seconds": "simulated seconds",
 }
 
 
@@ -65,7 +73,9 @@ def replays(courses: Mapping[Rule, Sequence[Course]], spent: Spent, *, title: st
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for color, band in zip(FAMILIES * 9, replay_bands(courses, spent, unit=unit), strict=False):
+    bands = replay_bands(courses, spent, unit=unit)
+    for index, band in enumerate(bands):
+        color = family_look(index).color
         edge = {
             "x": np.concatenate([band.marks, band.marks[::-1]]),
             "y": 100 * np.concatenate([band.high, band.low[::-1]]),
@@ -83,9 +93,20 @@ def replays(courses: Mapping[Rule, Sequence[Course]], spent: Spent, *, title: st
                 legendgroup=str(band.rule),
             )
         )  # fmt: skip
-    figure.update_xaxes(title=_AXES[spent], type="log" if spent == "compute" else "linear")
-    figure.update_yaxes(title="Share of the table's hypervolume (%)", range=[50, 101])
-    return laid_out(figure, title)
+    if spent == "compute":
+        marks = [mark for band in bands for mark in band.marks]
+        figure.update_layout(xaxis=log_axis(marks, write_number, _AXES[spent]))
+    figure.update_xaxes(title=_AXES[spent])
+    figure.update_yaxes(title="Hypervolume (% of the table's)", range=[50, 101])
+    note = "Medians over seeds; shaded: quartiles. Dashed: with halving."
+    return laid_out(figure, title, alt=alt(bands, spent), note=note)
+
+
+def alt(bands: Sequence[Band], spent: Spent) -> str:
+    """Say what each rule had in the end, the best first."""
+    ranked = sorted(bands, key=lambda band: -band.median[-1])
+    told = [f"{band.rule} {100 * band.median[-1]:.1f} % after {write_number(band.marks[-1])}" for band in ranked]
+    return f"Median share of the table's hypervolume against {_WORDS[spent]}: {', '.join(told)}."
 
 
 def write_replays(problem: Problem, courses: Mapping[Rule, Sequence[Course]], path: Path, *, name: str) -> None:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nas.architecture.space import COEFFICIENTS
-from nas.plots.looks import FAINT, FAMILIES, INK, PAPER, faint
+from nas.plots.axes import log_axis, write_number
+from nas.plots.looks import FAINT, INK, PAPER, faint, family_look
 from nas.plots.pages import laid_out
 from nas.scaling.evidence import Evidence, TrainedNetwork
 from nas.scaling.intervals import Interval
 from nas.scaling.shape import BestShape, Profile, cost_name, profile
-from nas.units import format_count
+from nas.units import format_count, sentence
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_TITLES = {"width": "Width coefficient", "depth": "Depth coefficient", "resolution": "Resolution (px)"}
+_TITLES = {"width": "Width", "depth": "Depth", "resolution": "Resolution (px)"}
 
 
 class ShapeCurve(NamedTuple):
@@ -69,19 +69,27 @@ def shape(shape: BestShape, evidence: Evidence) -> go.Figure:
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03)
-    colors = dict(zip(shape.levels, FAMILIES * len(shape.levels), strict=False))
+    colors = {level: family_look(index).color for index, level in enumerate(shape.levels)}
     unit = cost_name(shape.surface.cost.name)
     for curve in shape_info(shape, evidence):
         place = {"row": 1, "col": COEFFICIENTS.index(curve.dimension) + 1}
         for trace in _shape_traces(curve, f"{format_count(curve.cost)} {unit}", colors[curve.cost]):
             figure.add_trace(trace, **place)
     for column, name in enumerate(COEFFICIENTS, 1):
-        told = "" if shape.determined[name] else ": cannot tell"
-        figure.update_xaxes(title=f"{_TITLES[name]}{told}", type="log", dtick=math.log10(2), row=1, col=column)
+        told = "" if shape.determined[name] else ":<br>cannot tell"
+        values = [getattr(network, name) for network in evidence.networks]
+        axis = log_axis(values, write_number, f"{_TITLES[name]}{told}", most=3)
+        figure.update_xaxes(axis, row=1, col=column)
     figure.update_yaxes(title="Validation accuracy (%)", row=1, col=1)
     marked = go.Scatter(x=[None], y=[None], mode="markers", name="best, with 90 % interval", marker=_best_marker(INK))
     figure.add_trace(marked, row=1, col=1)
-    return laid_out(figure, f"{evidence.source}: the best shape at each cost")
+    note = "Curves: the best network of each value, with 90 % bands. Points: trained networks."
+    return laid_out(figure, f"{evidence.source}: the best shape at each cost", alt=alt(shape), note=note)
+
+
+def alt(shape: BestShape) -> str:
+    """Say how the best shape grows."""
+    return sentence(shape.sentence)
 
 
 def _shape_traces(curve: ShapeCurve, name: str, color: str) -> list[go.Scatter]:

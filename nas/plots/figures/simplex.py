@@ -9,15 +9,23 @@ import numpy as np
 
 from nas.architecture.space import COEFFICIENTS
 from nas.fronts.geometry import Array
-from nas.plots.looks import FAMILIES, INK, PAPER
-from nas.plots.pages import laid_out
+from nas.plots.looks import GRID, INK, PAPER, family_look
+from nas.plots.pages import escaped, laid_out
 from nas.scaling.intervals import Interval
 from nas.scaling.shape import Factors, cost_name
 from nas.scaling.simplex import OnSimplex, Simplex
+from nas.units import sentence
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+_BAR = {
+    "title": {"text": "Expected accuracy (%)", "side": "top"},
+    "orientation": "h",
+    "thickness": 12,
+    "y": -0.08,
+    "yanchor": "top",
+}
 _EDGE = {"color": INK, "width": 1.5}
 
 
@@ -37,7 +45,7 @@ class SimplexInfo(NamedTuple):
 
 def simplex_info(answer: Simplex, rules: Mapping[str, Factors]) -> SimplexInfo:
     """Collect what ``simplex`` draws."""
-    title = f"Which share of {answer.times:g} times the {cost_name(answer.surface.cost.name)} each dimension should get"
+    title = f"The shares of {answer.times:g} times the {cost_name(answer.surface.cost.name)}"
     placed = {name: answer.place(rule) for name, rule in rules.items()}
     return SimplexInfo([100 * (1 - float(error)) for error in answer.errors], placed, title)
 
@@ -48,7 +56,7 @@ def simplex(answer: Simplex, rules: Mapping[str, Factors]) -> go.Figure:
 
     info = simplex_info(answer, rules)
     figure = go.Figure()
-    scale = {"colorscale": "Viridis", "showscale": True, "colorbar": {"title": "Expected<br>accuracy (%)"}}
+    scale = {"colorscale": "Cividis", "showscale": True, "colorbar": _BAR}
     cells = _ternary(answer.shares, name="expected accuracy", showlegend=False)
     hover = "width %{a:.2f}, depth %{b:.2f}, resolution %{c:.2f}: %{text}<extra></extra>"
     cells.update(marker={"color": info.accuracies, "size": 13, "symbol": "hexagon", **scale})
@@ -60,15 +68,25 @@ def simplex(answer: Simplex, rules: Mapping[str, Factors]) -> go.Figure:
     figure.add_trace(
         _ternary(best, name="best").update(marker={"color": PAPER, "size": 18, "symbol": "star", "line": _EDGE})
     )
-    for color, (name, rule) in zip(FAMILIES[1:] * 9, info.rules.items(), strict=False):
-        point = _ternary(np.array([rule.shares]), name=f"{name} ({_penalty(rule.penalty)})")
-        figure.add_trace(point.update(marker={"color": color, "size": 13, "symbol": "diamond", "line": _EDGE}))
+    for index, (name, rule) in enumerate(info.rules.items(), 1):
+        point = _ternary(np.array([rule.shares]), name=f"{escaped(name)} ({_penalty(rule.penalty)})")
+        figure.add_trace(
+            point.update(marker={"color": family_look(index).color, "size": 13, "symbol": "diamond", "line": _EDGE})
+        )
     axes = {
-        f"{axis}axis": {"title": f"{name}", "tickformat": ".0%", "gridcolor": "rgba(0,0,0,0.15)"}
+        f"{axis}axis": {"title": f"{name}", "tickformat": ".0%", "gridcolor": GRID, "nticks": 5}
         for axis, name in zip("abc", COEFFICIENTS, strict=True)
     }
     figure.update_layout(ternary={"sum": 1, "bgcolor": PAPER, **axes})
-    return laid_out(figure, info.title).update_layout(margin={"t": 110}, height=640)
+    note = "Which share width, depth and resolution should get, each corner all of it."
+    laid_out(figure, info.title, alt=alt(answer), note=note)
+    top = figure.layout.margin.t + 30
+    return figure.update_layout(margin={"t": top, "l": 60, "r": 60}, height=680, legend={"y": -0.28})
+
+
+def alt(answer: Simplex) -> str:
+    """Say which shares are best."""
+    return sentence(answer.sentence)
 
 
 def _ternary(shares: Array, **options: object) -> go.Scatterternary:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from nas.plots.looks import FAINT, FAMILIES, QUIET
-from nas.plots.pages import FLOPS_AXIS, laid_out
+from nas.plots.axes import log_axis
+from nas.plots.looks import FAINT, QUIET, Look, family_look
+from nas.plots.pages import FLOPS_AXIS, empty, laid_out
 from nas.scaling.trust import HOLDS, Band, Trust
+from nas.units import format_count
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -18,10 +20,10 @@ def trust(found: Trust) -> go.Figure:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for name, bands, color in (("the order holds", True, FAMILIES[2]), ("not known to hold", False, FAMILIES[1])):
+    for name, bands, look in (("the order holds", True, family_look(2)), ("not known to hold", False, family_look(1))):
         shown = [band for band in found.bands if band.holds == bands]
         if shown:
-            figure.add_trace(_bands(shown, name, color))
+            figure.add_trace(_bands(shown, name, look))
     figure.add_hline(
         y=HOLDS,
         line={"color": QUIET, "width": 1.5, "dash": "dash"},
@@ -36,18 +38,24 @@ def trust(found: Trust) -> go.Figure:
             annotation_text=text,
             annotation_position="top right",
         )
-    figure.update_xaxes(title=FLOPS_AXIS, type="log", dtick="D2")
-    ends = [math.log10(flops) for band in found.bands for flops in band.flops]
-    room = {"range": [min(ends, default=0) - 0.1, max(ends, default=1) + 0.3]}
-    figure.update_xaxes(exponentformat="SI", minorloglabels="complete", **room)
+    ends = [flops for band in found.bands for flops in band.flops]
+    figure.update_layout(xaxis=log_axis(ends, format_count, FLOPS_AXIS, room=0.2))
     figure.update_yaxes(
         title="Kendall's τ, with 90 % interval",
         range=[-1.05 if any(band.tau.low < 0 for band in found.bands) else -0.05, 1.05],
     )
-    return laid_out(figure, f"{found.short} against {found.long}: is the order of networks the same?")
+    if not found.bands:
+        empty(figure, "No networks were trained both short and long.")
+    title = f"Do {found.short} tell the order of {found.long}?"
+    return laid_out(figure, title, alt=alt(found))
 
 
-def _bands(bands: list[Band], name: str, color: str) -> go.Scatter:
+def alt(found: Trust) -> str:
+    """Say whether the order holds."""
+    return f"Against {found.long}: {found.sentence}."
+
+
+def _bands(bands: list[Band], name: str, look: Look) -> go.Scatter:
     import plotly.graph_objects as go
 
     middles = [math.sqrt(band.flops[0] * band.flops[1]) for band in bands]
@@ -67,10 +75,9 @@ def _bands(bands: list[Band], name: str, color: str) -> go.Scatter:
         },
         mode="markers+text",
         name=name,
-        marker={"color": color, "size": 11},
-        text=[
-            f" {band.networks} networks,<br> its choice loses {100 * band.regret.value:.1f} points" for band in bands
-        ],
-        textposition="bottom right",
+        marker={"color": look.color, "symbol": look.symbol, "size": 11},
+        text=[f"{band.networks} networks,<br>choice loses<br>{100 * band.regret.value:.1f} points" for band in bands],
+        textposition="bottom center",
+        textfont={"size": 11},
         hovertemplate="τ %{y:.2f}<extra></extra>",
     )

@@ -20,13 +20,13 @@ from conftest import Outcome, scaled
 from halved import EPOCHS, FACTOR, RUNGS, document, essence, halved, told
 
 from nas.analysis.pareto import pareto_front
-from nas.analysis.report import render_report
 from nas.config.study import StudyConfig
 from nas.errors import StudyError, TrainingDiverged
 from nas.export.bundle import choose_trial
 from nas.fronts.halving import Reached, promotable
 from nas.plots.figures.curves import curves, curves_info
 from nas.records import Epoch, TrialRecord
+from nas.report.page import render_report
 from nas.search.disk import CHECKPOINTS, FilesOnDisk
 from nas.search.opening import find_study, open_study
 from nas.search.run import proposing
@@ -332,8 +332,10 @@ def test_looking_at_a_halved_study(nas_command: Callable[..., Outcome], whole: S
     text = re.sub(r"<script.*?</script>", "", render_report(whole), flags=re.DOTALL)
     assert f"<dt>stopped early</dt><dd>{counts['stopped']}</dd>" in re.sub(r"\s*\n\s*", "", text)
     assert f"{100 * best:.2f} %" in text and "of networks that were stopped early end there" in text
-    assert len(curves(whole).data) == len(curves_info(whole).curves) == counts["stopped"] + counts["trained"]
-    assert any("stopped after epoch 1" in (line.hovertemplate or "") for line in curves(whole).data)
+    info = curves_info(whole)
+    assert len(info.front) + len(info.others) == counts["stopped"] + counts["trained"]
+    (stops,) = (trace for trace in curves(whole).data if trace.name.startswith("stopped by halving"))
+    assert len(stops.x) == counts["stopped"] and any("stopped after epoch 1" in row[2] for row in stops.customdata)
 
 
 def test_a_stopped_trial_cannot_be_exported(nas_command: Callable[..., Outcome], whole: Study) -> None:

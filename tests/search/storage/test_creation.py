@@ -30,7 +30,7 @@ from nas.search.storage.schema import METADATA, SCHEMA_VERSION, VERSIONS
 from nas.search.study import Study
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "golden"))
-from record_schemas import unpack  # noqa: E402
+from record_schemas import REFERENCE, unpack  # noqa: E402
 
 OPTUNAS = models.BaseModel.metadata
 TABLES = [*METADATA.sorted_tables, *OPTUNAS.sorted_tables]
@@ -225,6 +225,7 @@ def test_studies_of_each_version_open_and_lack_nothing(version: int, tmp_path: P
         assert len(before) == 3 and "trained" in {trial.state for trial in before}
         assert study.growth() is None and study.judgement().front
         assert len(checked_seconds(study)) == (version >= 7)
+        assert study.references() == ([REFERENCE] if version >= 8 else [])
     assert not missing(url)
     with run_study(path, trials=1) as study:
         assert study.trials()[:3] == before and len(study.trials()) == 4

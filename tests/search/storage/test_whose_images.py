@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from nas.analysis.report import render_report
 from nas.config.study import StudyConfig
 from nas.data.sources import DataConfig, load_data
 from nas.errors import StudyError
 from nas.export.bundle import export_network
 from nas.records import ImageDigests
+from nas.report.page import render_report
 from nas.search.opening import open_study
 from nas.search.run.events import Noted
 from nas.search.run.start import run_study

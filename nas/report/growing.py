@@ -11,7 +11,7 @@ from nas import plots
 from nas.analysis.law_sentences import crossing_text, law_text
 from nas.analysis.laws import crossings, laws_of
 from nas.errors import UserError
-from nas.plots.pages import as_html
+from nas.report.figures import Drawing, drawing
 from nas.search.lab.source import Source
 from nas.search.lab.stored import (
     scaling_studies,
@@ -19,7 +19,6 @@ from nas.search.lab.stored import (
     stored_data,
     stored_doubling,
     stored_shape,
-    stored_trust,
 )
 from nas.search.study import Study
 from nas.units import sentence
@@ -38,13 +37,13 @@ class Told:
     Attributes:
         title: Above it.
         sentences: The answer, one paragraph each.
-        figure: As HTML; empty where there is none.
+        figure: None where there is none.
         grown: Networks of rules, for a table.
     """
 
     title: str
     sentences: tuple[str, ...]
-    figure: str = ""
+    figure: Drawing | None = None
     grown: tuple[Grown, ...] = ()
 
 
@@ -65,17 +64,6 @@ def told_growth(study: Study) -> list[Told]:
     if asked["data"]:
         answers.append(("More images or a larger network?", partial(_images, source)))
     return [_answered(title, tell) for title, tell in answers]
-
-
-def told_trust(study: Study) -> list[str]:
-    """Return how far the short trainings of a study are known to tell the order of longer ones, a sentence each."""
-    if not any(scaling_studies(study, "trust")):
-        return []
-    try:
-        found = stored_trust(Source(study, None, study.name))
-    except UserError as error:  # nothing was trained longer yet
-        return [f"Cannot tell yet whether longer trainings have the same order: {error}."]
-    return [f"Against {answer.long}: {answer.sentence}." for answer in found]
 
 
 _TITLES = {
@@ -104,30 +92,30 @@ def _shape(source: Source, scaling: Study) -> Told:
         f"It grows from {answer.baseline.architecture().name}. By {networks} networks and {trainings} trainings;"
         " intervals hold with a probability of 90 %."
     )
-    figure = plots.shape(answer.best, replace(answer.evidence, source=source.name))
-    return Told("", (sentence(answer.sentence), by), as_html(figure))
+    evidence = replace(answer.evidence, source=source.name)
+    return Told("", (sentence(answer.sentence), by), drawing(lambda: plots.shape(answer.best, evidence)))
 
 
 def _shares(source: Source, scaling: Study) -> Told:
     from nas.search.lab.shape import known_rules
 
     answer = stored_doubling(source, scaling)
-    return Told("", (sentence(answer.sentence),), as_html(plots.simplex(answer, known_rules())))
+    return Told("", (sentence(answer.sentence),), drawing(lambda: plots.simplex(answer, known_rules())))
 
 
 def _comparison(source: Source, scaling: Study) -> Told:
     found = stored_comparison(source, scaling)
     left_out = (f"Left out: {line}." for line in found.left_out)
-    figure = as_html(plots.comparison(found))
-    return Told("", (*found.verdicts, *left_out, str(found.noise)), figure, grown=found.rows)
+    sentences = (*found.verdicts, *left_out, str(found.noise))
+    return Told("", sentences, drawing(lambda: plots.comparison(found)), grown=found.rows)
 
 
 def _laws(source: Source) -> Told:
     laws = laws_of(source.evidence())
     sentences = [law_text(law, "flops") for law in laws]
     sentences += [crossing_text(*pair, "flops") for pair in crossings(laws) if pair[2].answer != "cannot tell"]
-    figure = plots.law(laws).update_layout(showlegend=True)  # it says what the points are, of one family too
-    return Told("", tuple(sentences), as_html(figure))
+    # the legend says what the points are, of one family too
+    return Told("", tuple(sentences), drawing(lambda: plots.law(laws).update_layout(showlegend=True)))
 
 
 def _images(source: Source) -> Told:

@@ -1,0 +1,118 @@
+"""The report: one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nas import plots
+from nas.errors import StudyError
+from nas.plots.looks import DARK
+from nas.plots.pages import write_page
+from nas.records import metric_name
+from nas.report.chapter import chapter
+from nas.report.embedded import embedded, packed, plotly_script, policy, script
+from nas.report.figures import drawing
+from nas.report.origin import name_on_command_line
+from nas.report.trials import choices
+from nas.search.study import Study
+from nas.units import format_bytes, format_count, format_share
+
+_HERE = Path(__file__).parent
+_SCRIPTS = ("base", "figures", "table", "network", "card", "start")
+"""The page's own script, in the order of its parts."""
+
+
+def write_report(study: Study | Sequence[Study], path: str | Path | None = None) -> Path:
+    """Write the report of a study, or of several.
+
+    Args:
+        study: A study that has been run, or several of the same images and metric.
+        path: Path of the HTML file; default: ``report.html`` in the study's folder. Several studies need one.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        StudyError: The studies cannot be compared, or several are given and no path.
+        ExportError: The file cannot be written.
+    """
+    studies = _listed(study)
+    require_comparable(studies)
+    if path is None and len(studies) > 1:
+        raise StudyError("a report of several studies needs the path of a file (-o FILE.html)")
+    target = studies[0].directory / "report.html" if path is None else Path(path)
+    write_page(target, lambda: render_report(studies))
+    return target
+
+
+def require_comparable(studies: Sequence[Study]) -> None:
+    """Refuse studies whose accuracies say nothing of each other.
+
+    Raises:
+        StudyError: There is none, one is given twice, or two have other images or another metric; it names them.
+    """
+    if not studies:
+        raise StudyError("a report needs a study")
+    first = studies[0]
+    for place, other in enumerate(studies[1:], 1):
+        names = f"{first.name!r} and {other.name!r}"
+        if any((other.name, other.storage) == (known.name, known.storage) for known in studies[:place]):
+            raise StudyError(f"study {other.name!r} is given twice")
+        if other.fingerprint != first.fingerprint:
+            raise StudyError(f"{names} cannot be compared: they were run on other images")
+        metrics = [metric_name(study.config.recipe.metric) for study in (first, other)]
+        if metrics[0] != metrics[1]:
+            raise StudyError(f"{names} cannot be compared: one goes by {metrics[0]}, the other by {metrics[1]}")
+
+
+def render_report(study: Study | Sequence[Study]) -> str:
+    """Return the report of a study, or of several, as HTML."""
+    studies = _listed(study)
+    command = " ".join(("nas report", *map(name_on_command_line, studies)))
+    chapters = [chapter(study, f"study-{index}", command=command) for index, study in enumerate(studies)]
+    together = {"together": drawing(lambda: plots.fronts(studies))} if len(studies) > 1 else {}
+    own, library = script(_source()), plotly_script()
+    text: str = (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            chapters=chapters,
+            together=together,
+            together_data=embedded("together-figures", {key: one.figure for key, one in together.items()}),
+            title=", ".join(study.name for study in studies),
+            style=(_HERE / "style.css").read_text(encoding="utf-8"),
+            script=own.text,
+            policy=policy([own, library]),
+            library=packed("plotly", library.text.encode()),
+            version=version("nas-explorer"),
+        )
+    )
+    return text
+
+
+def _listed(study: Study | Sequence[Study]) -> list[Study]:
+    return [study] if isinstance(study, Study) else list(study)
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(_HERE)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(count=format_count, bytes=format_bytes, share=format_share, choices=choices)
+    return environment
+
+
+@cache
+def _source() -> str:
+    parts = ((_HERE / "script" / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
+    colors = f"const DARK = {json.dumps(DARK)};"
+    return "\n".join(["(() => {", "'use strict';", colors, *parts, "})();", ""])
