@@ -54,7 +54,7 @@ class Copy:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names(METRICS)
-        describe(study, self._study)
+        describe(study)
         return int(study._study_id)
 
     def _write(self, number: int, told: FrozenTrial) -> None:
@@ -90,24 +90,24 @@ def _update(storage: InMemoryStorage, identity: int, told: FrozenTrial) -> None:
     storage.set_trial_state_values(identity, told.state, told.values)
 
 
-def describe(copy: optuna.Study, study: Study) -> None:
+def describe(copy: optuna.Study) -> None:
     """Say on a copy's page that it is one."""
     from optuna_dashboard import save_note
 
     what = "A copy in memory. What you change here changes this copy alone, and is gone when nas dashboard ends."
     copy.set_user_attr("this page shows", what)
-    save_note(copy, note_of(study, what))
+    save_note(copy, note_of(what))
 
 
-def note_of(study: Study, what: str) -> str:
+def note_of(what: str) -> str:
     """Return what a copy's page says of it, in Markdown."""
     return (
         f"**{what}** It follows the study in the database while it is searched.\n\n"
         "- Accuracies are those of one training on the validation images, luck included. Fronts by expected accuracies:"
-        f" `nas front {study.name}`, `nas report {study.name}`.\n"
+        " `nas front STUDY`, `nas report STUDY`.\n"
         "- A network outside the budget is not trained. Here it is complete, with the values -inf and inf, because"
         " optuna-dashboard calls only complete trials infeasible; its outcome says which bound it misses.\n"
         "- A paused training that went on is two trials here: the one that paused, and the one that goes on from it."
         " The outcome names both.\n"
-        "- Curves are the trials' intermediate values.\n"
+        "- Curves are the intermediate values on each trial's own page.\n"
     )

@@ -114,7 +114,7 @@ def write_study() -> Path:
 @pytest.fixture
 def without_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what needs optuna-dashboard."""
-    monkeypatch.setattr(copying, "describe", lambda copy, study: None)
+    monkeypatch.setattr(copying, "describe", lambda copy: None)
 
 
 @pytest.mark.usefixtures("without_notes")
