@@ -148,7 +148,7 @@ def test_networks_far_below_the_front_are_counted_and_not_drawn() -> None:
     accuracies = [0.9 + 0.01 * index for index in range(8)]
     found = Cloud.of([1000 * (index + 1) for index in range(9)], [*accuracies, 0.1])
     assert below(found) == 1 and len(found.front) == 8
-    assert "1 below the chart" in "\n".join(shown(replace(FULL, cloud=found), width=100, height=40))
+    assert "against FLOPs; 1 below it" in "\n".join(shown(replace(FULL, cloud=found), width=100, height=40))
     assert "98" not in chart(found, width=60, height=10)[0].plain[9:]
 
 

@@ -81,7 +81,8 @@ def chart(cloud: Cloud, *, width: int, height: int, ascii_only: bool = False) ->
     labels = _accuracy_labels(ends, rows)
     lines = []
     for row in range(rows):
-        text = Text(f"{labels.get(row, ''):>{_LABEL - 1}}{'|' if ascii_only else '┤' if row in labels else '│'}", "dim")
+        axis = "|" if ascii_only else "┤" if row in labels else "│"
+        text = Text.assemble((f"{labels.get(row, ''):>{_LABEL - 1}}{axis}", "dim"))
         for column in range(columns):
             member = (row, column) in members
             text.append(*_cell(others[row, column], steps[row, column], member=member, ascii_only=ascii_only))

@@ -113,7 +113,7 @@ def _chart(snapshot: Snapshot, width: int, room: int, *, ascii_only: bool) -> li
     if snapshot.cloud is None or height < _LOWEST or width < 30:
         return []
     outside = below(snapshot.cloud)
-    hidden = f"; {outside:,} below the chart" if outside else ""
+    hidden = f"; {outside:,} below it" if outside else ""
     what = f"as measured, luck included: {snapshot.metric} against FLOPs{hidden}"
     drawn = chart(snapshot.cloud, width=min(_WIDEST, width), height=height, ascii_only=ascii_only)
     return [Text(f"front so far, {what}", "bold"), *drawn]
