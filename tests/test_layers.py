@@ -105,6 +105,8 @@ def test_what_a_study_is_does_not_know_how_it_is_run(path: Path) -> None:
             "import nas; nas.scale_family('efficientnet_b0', 'compound', range(8))",
             ("torch", "optuna", "plotly", "pandas", "scipy", "sqlalchemy"),
         ),
+        ("import nas; nas.plots", ("torch", "optuna", "plotly", "pandas")),
+        ("from nas.plots.studies.front import front_info", ("plotly", "sklearn")),  # figures are told without drawing
         ("import nas.search.run.start", ("onnx_ir", "sympy", "plotly", "pandas", "sklearn")),  # memory of each worker
     ],
 )

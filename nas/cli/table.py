@@ -127,7 +127,7 @@ def replay(
 
         courses = replay_rules(load, rules, seeds=seeds, proposals=proposals, workers=workers, on_course=count)
     from nas.analysis.replays import replay_summaries
-    from nas.plots.figures.replays import write_replays
+    from nas.plots.growth.replays import write_replays
 
     summaries = replay_summaries(problem, courses)
     if output is not None:

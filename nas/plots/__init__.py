@@ -1,8 +1,9 @@
 """Figures of studies and of how networks should grow: each function returns a plotly ``Figure``.
 
 ``nas.plots.front(study)`` is ``front_info(study)``, which needs no plotly, and then the drawing of it; both lie in
-``nas/plots/figures/front.py``, and so it is with every figure. What a figure shows is said in words in
-``figure.layout.meta["alt"]``. A name loads its module when you first use it.
+``nas/plots/studies/front.py``, and so it is with every figure of a study, and in ``nas/plots/growth/`` with those of
+growth. What a figure shows is said in words in ``figure.layout.meta["alt"]``. A name loads its module when you first
+use it.
 """
 
 from __future__ import annotations
@@ -11,22 +12,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.plots.figures.comparison import comparison
-    from nas.plots.figures.curves import curves
-    from nas.plots.figures.errors import errors
-    from nas.plots.figures.front import front
-    from nas.plots.figures.fronts import fronts
-    from nas.plots.figures.importance import importance
-    from nas.plots.figures.latency import latency
-    from nas.plots.figures.law import law
-    from nas.plots.figures.parallel import parallel
-    from nas.plots.figures.progress import progress
-    from nas.plots.figures.replays import replays
-    from nas.plots.figures.shape import shape
-    from nas.plots.figures.shares import shares
-    from nas.plots.figures.simplex import simplex
-    from nas.plots.figures.times import times
-    from nas.plots.figures.trust import trust
+    from nas.plots.growth.comparison import comparison
+    from nas.plots.growth.law import law
+    from nas.plots.growth.replays import replays
+    from nas.plots.growth.shape import shape
+    from nas.plots.growth.simplex import simplex
+    from nas.plots.growth.trust import trust
+    from nas.plots.studies.curves import curves
+    from nas.plots.studies.errors import errors
+    from nas.plots.studies.front import front
+    from nas.plots.studies.fronts import fronts
+    from nas.plots.studies.importance import importance
+    from nas.plots.studies.latency import latency
+    from nas.plots.studies.parallel import parallel
+    from nas.plots.studies.progress import progress
+    from nas.plots.studies.shares import shares
+    from nas.plots.studies.times import times
+
+_GROWTH = ("comparison", "law", "replays", "shape", "simplex", "trust")
 
 __all__ = [
     "comparison",
@@ -51,7 +54,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'nas.plots' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"nas.plots.figures.{name}"), name)
+    room = "growth" if name in _GROWTH else "studies"
+    return getattr(importlib.import_module(f"nas.plots.{room}.{name}"), name)
 
 
 def __dir__() -> list[str]:

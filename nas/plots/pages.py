@@ -20,7 +20,7 @@ CONFIG = {"displaylogo": False, "showSendToCloud": False, "responsive": True}
 """Plotly's options for every figure: it fills its place, and offers to send its data nowhere."""
 HEIGHT = 540
 """Of a figure in pixels, without the lines of its title and legend; its width is that of the page."""
-_TITLE, _NOTE = 36, 58
+_TITLE, _NOTE = 32, 58
 """Characters of a line that a telephone (390 px) has room for, beside the buttons or below them."""
 _BUTTONS = ["sendChartToCloud", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]
 """Of plotly's that are taken out: the first sends the figure away, the others have no use here and hide the title."""
@@ -39,8 +39,10 @@ def laid_out(figure: go.Figure, title: str, *, alt: str = "", note: str = "") ->
     lines = 1 + named.count("<br>")
     top = 24 + 19 * lines + (6 + 15 * (1 + noted.count("<br>")) if note else 0)
     small = {"size": 12, "color": QUIET}
+    import plotly.graph_objects as go
+
+    figure.layout.template = go.layout.Template(_template())  # in place of plotly's own, whose colours do not switch
     figure.update_layout(
-        template=_template(),
         title={"text": named, "subtitle": {"text": noted, "font": small}, "pad": {"t": 10 + 19 * (lines - 1)}},
         height=HEIGHT + top - 43,
         margin={"t": top},

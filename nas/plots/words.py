@@ -23,6 +23,12 @@ def expected_words(point: FrontPoint) -> str:
     return format_percent(point.shrunk_accuracy, point.standard_error)
 
 
+def percents(values: Sequence[float]) -> str:
+    """Return the range of some percentages, ``61.2 to 70.3 %``, or the one that they all are."""
+    low, high = f"{min(values):.1f}", f"{max(values):.1f}"
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
 def counted(number: int, what: str) -> str:
     """Return a number of things, ``1 network`` or ``2 networks``."""
     return f"{number:,} {what}{'s' * (number != 1)}"

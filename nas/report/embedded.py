@@ -75,12 +75,16 @@ def plotly_script() -> Script:
     return script(plotly_js())
 
 
-def policy(scripts: Sequence[Script]) -> str:
+def policy(scripts: Sequence[Script], *, webgl: bool) -> str:
     """Return a content-security policy: these scripts run and no others, and nothing is loaded or sent.
 
     Styles are free, because plotly writes them into its elements.
+
+    Args:
+        scripts: That may run.
+        webgl: Whether a figure is drawn by WebGL, for which plotly makes functions from text of its own.
     """
-    allowed = " ".join(one.digest for one in scripts)
+    allowed = " ".join([*(one.digest for one in scripts), *(["'unsafe-eval'"] if webgl else [])])
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:;"
         " base-uri 'none'; form-action 'none'"

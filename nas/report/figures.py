@@ -31,6 +31,12 @@ class Drawing:
     figure: dict[str, Any] | None
     alt: str
 
+    @property
+    def webgl(self) -> bool:
+        """Whether it is drawn by WebGL."""
+        kinds = [trace.get("type", "") for trace in self.figure["data"]] if self.figure else []
+        return any(kind == "parcoords" or kind.endswith("gl") for kind in kinds)
+
 
 def drawing(draw: Callable[[], Any], heading: str = "", words: str = "") -> Drawing:
     """Draw a figure of plotly's; where that cannot be done, say why."""

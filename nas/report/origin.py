@@ -79,7 +79,9 @@ def describe_recipe(recipe: Recipe) -> str:
         for key, value in recipe
         if value is not None and (key in shown or value != type(recipe).model_fields[key].default)
     ]
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in fields)
+    words = {True: "yes", False: "no"}
+    told = [(key, words[value] if isinstance(value, bool) else value) for key, value in fields]
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in told)
 
 
 _METRICS: dict[Metric, str] = {

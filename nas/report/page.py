@@ -77,6 +77,7 @@ def render_report(study: Study | Sequence[Study]) -> str:
     chapters = [chapter(study, f"study-{index}", command=command) for index, study in enumerate(studies)]
     together = {"together": drawing(lambda: plots.fronts(studies))} if len(studies) > 1 else {}
     own, library = script(_source()), plotly_script()
+    webgl = any(one.webgl for told in chapters for one in told["figures"].values())
     text: str = (
         _environment()
         .get_template("page.html.jinja")
@@ -87,7 +88,7 @@ def render_report(study: Study | Sequence[Study]) -> str:
             title=", ".join(study.name for study in studies),
             style=(_HERE / "style.css").read_text(encoding="utf-8"),
             script=own.text,
-            policy=policy([own, library]),
+            policy=policy([own, library], webgl=webgl),
             library=packed("plotly", library.text.encode()),
             version=version("nas-explorer"),
         )

@@ -68,7 +68,8 @@ def _columns(trials: Sequence[TrialRecord]) -> dict[str, Any]:
 def choices(trial: TrialRecord) -> str:
     """Return the choices of a trial in words, such as ``kernel 3, squeeze excitation no``; empty where it has none."""
     words = {True: "yes", False: "no"}
-    return ", ".join(f"{key.replace('_', ' ')} {words.get(value, value)}" for key, value in trial.choices.items())
+    told = [(key, words[value] if isinstance(value, bool) else value) for key, value in trial.choices.items()]
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in told)
 
 
 def in_words(values: Iterable[Any]) -> dict[str, Any]:

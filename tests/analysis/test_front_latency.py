@@ -78,7 +78,7 @@ def test_a_network_is_beaten_only_beyond_the_spread() -> None:
 
 def test_figures_of_a_busy_machine_do_not_replace_others(own_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     now = {"median_ms": 1.0, "noisy": True}
-    monkeypatch.setattr(latency, "measure_latency", lambda *_, **__: Measured([took(**now)], []))
+    monkeypatch.setattr("nas.models.latency.measure_latency", lambda *_, **__: Measured([took(**now)], []))
     front = pareto_front(own_study)
     busy = measure_front(own_study)
     assert all(entry.latency.noisy for entry in busy.ranked) and busy.earlier == ()
@@ -122,7 +122,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], None]
             taken = times[count_cost(architecture).flops]
             return Measured([took(taken, backend=backends[0], batch=batches[0])], [])
 
-        monkeypatch.setattr(latency, "measure_latency", measure)
+        monkeypatch.setattr("nas.models.latency.measure_latency", measure)
 
     return set_times
 
@@ -190,8 +190,7 @@ def test_what_cannot_be_measured_is_an_error(
 ) -> None:
     with pytest.raises(StudyError, match="study 'tiny' has no trained network yet"):
         measure_front(run_study(tiny_config, trials=0))
-    monkeypatch.setattr(
-        latency, "measure_latency", lambda *a, **k: Measured([], [Failure("compile", 1, "no compiler")])
-    )
+    missing = Measured([], [Failure("compile", 1, "no compiler")])
+    monkeypatch.setattr("nas.models.latency.measure_latency", lambda *a, **k: missing)
     with pytest.raises(MeasurementError, match="compile could not be measured: no compiler"):
         measure_front(finished_study, backend="compile")

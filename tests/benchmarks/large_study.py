@@ -83,7 +83,7 @@ IMPORTS = {
     "imports of status": "import nas.search.study",
     "imports of front": "import nas.analysis.findings, nas.cli.tables.studies",
     "imports of search": "import nas.search.run.start, nas.analysis.findings, nas.cli.progress",
-    "imports of report": "import nas.report.page, plotly.graph_objects",
+    "imports of report": "import nas.report.page, nas.report.chapter, plotly.graph_objects",
 }
 
 

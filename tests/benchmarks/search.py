@@ -40,7 +40,7 @@ from searching.problems import TABLE, categorical, interactions, public, scaling
 
 from nas.analysis.replays import ENOUGH
 from nas.config.search import Halving
-from nas.plots.figures.replays import replays
+from nas.plots.growth.replays import replays
 from nas.processes.threads import cpu_threads
 from nas.replay.problem import Problem
 from nas.replay.rules import Course, Rule, median_spent, replay_rules

@@ -12,7 +12,7 @@ import pytest
 from conftest import Outcome
 
 from nas.analysis.laws import family_laws
-from nas.plots.figures.law import law, law_info
+from nas.plots.growth.law import law, law_info
 
 Command = Callable[..., Outcome]
 TABLE = Path(__file__).parents[2] / "studies" / "results" / "scaling_table" / "table_cifar10.csv.gz"

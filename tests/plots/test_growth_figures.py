@@ -16,8 +16,8 @@ from worlds import BASELINE, CHEAPEST, LEVELS, World, star
 
 from nas import plots
 from nas.architecture.space import COEFFICIENTS
-from nas.plots.figures.shape import shape_info
-from nas.plots.figures.simplex import simplex_info
+from nas.plots.growth.shape import shape_info
+from nas.plots.growth.simplex import simplex_info
 from nas.scaling.evidence import Evidence
 from nas.scaling.shape import BestShape, best_shape
 from nas.scaling.simplex import Simplex, simplex

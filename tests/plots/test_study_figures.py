@@ -18,7 +18,7 @@ from nas import plots
 from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.errors import StudyError
 from nas.fronts.growth import Growth
-from nas.plots.figures import curves, errors, front, fronts, importance, latency, parallel, progress, shares, times
+from nas.plots.studies import curves, errors, front, fronts, importance, latency, parallel, progress, shares, times
 from nas.records import Reference
 from nas.search.study import Study
 
@@ -50,6 +50,13 @@ def traces(figure: Any) -> dict[str, Any]:
 
 def texts(figure: Any) -> str:
     return " ".join(note.text for note in figure.layout.annotations).replace("<br>", " ")
+
+
+def test_a_study_that_was_trained_is_drawn(finished_study: Study) -> None:
+    for name, draw in FIGURES.items():
+        figure = draw(finished_study)
+        assert figure.layout.meta["alt"], name
+    assert {trace.name for trace in plots.front(finished_study).data} >= {"ResNet", FRONT}
 
 
 @pytest.mark.parametrize("kind", DEGENERATE)
@@ -108,6 +115,8 @@ def test_the_front_marks_what_is_recommended_and_what_it_is_compared_with(made: 
 def test_a_front_over_a_cost_that_was_not_measured_says_how_to_measure_it(made: Study) -> None:
     with pytest.raises(StudyError, match="nas latency made"):
         plots.front(made, against="latency_ms")
+    by_size = front.alt(front.front_info(made, against="weight_bytes"))
+    assert "kB of weights to" in by_size and "bytes of the" not in by_size
     figure = plots.front(measured_study(), against="latency_ms")
     assert figure.layout.xaxis.title.text == "Latency (ms)" and "eager, batch 1" in figure.layout.title.subtitle.text
 

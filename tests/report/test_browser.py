@@ -40,8 +40,9 @@ DESKTOP, PHONE = {"width": 1200, "height": 800}, {"width": 390, "height": 844}
 
 CUT_OFF = """() => [...document.querySelectorAll('body *')].filter(one => {
   const box = one.getBoundingClientRect(), text = [...one.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+  const inner = one instanceof HTMLElement && one.clientWidth && one.scrollWidth > one.clientWidth + 1;
   return text && box.width && !one.closest('.unseen, .skip, script, noscript')
-    && (box.left < -1 || box.right > innerWidth + 1 || one instanceof HTMLElement && one.clientWidth && one.scrollWidth > one.clientWidth + 1);
+    && (box.left < -1 || box.right > innerWidth + 1 || inner);
 }).map(one => one.tagName + ': ' + one.textContent.slice(0, 60))"""
 
 
@@ -247,7 +248,7 @@ def test_printed_everything_is_there(report: Opened) -> None:
     )
     assert shown and all(width <= 700 and paper == "#ffffff" for width, paper in shown)
     assert page.locator("table.trials tbody tr").count() == 60
-    assert not any(one.is_visible() for one in page.locator("form, button:not(.open), .modebar").all())
+    assert not any(one.is_visible() for one in page.locator("form, .no-print, .modebar").all())
     assert page.locator("pre").is_visible() and page.evaluate("document.scrollingElement.scrollWidth") <= 700
     pdf = page.pdf(prefer_css_page_size=True)
     assert pdf.startswith(b"%PDF") and len(re.findall(rb"/Type\s*/Page\b", pdf)) > 3

@@ -27,7 +27,7 @@ def test_no_figure_offers_to_send_its_data_anywhere(finished_study: Study) -> No
     assert len(figures) >= 3
     for figure in figures.values():
         assert figure["config"]["showSendToCloud"] is False and not figure["config"]["displaylogo"]
-        assert figure["layout"]["modebar"]["remove"] == ["sendChartToCloud"]
+        assert "sendChartToCloud" in figure["layout"]["modebar"]["remove"]
 
 
 def test_the_report_tells_what_the_compute_bought(finished_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,8 @@ def test_only_the_scripts_of_the_page_may_run(finished_study: Study) -> None:
     own = [script for script in re.findall(r"<script>(.*?)</script>", text, re.DOTALL)]
     allowed = [digest(script) for script in (*own, plotly_script().text)]
     assert len(own) == 1
-    assert html.unescape(policy).split("; ")[:2] == ["default-src 'none'", f"script-src {' '.join(allowed)}"]
+    rules = html.unescape(policy).split("; ")  # WebGL, which a figure needs, makes functions from text of its own
+    assert rules[:2] == ["default-src 'none'", f"script-src {' '.join(allowed)} 'unsafe-eval'"]
 
 
 def digest(script: str) -> str:

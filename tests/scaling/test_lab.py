@@ -16,7 +16,7 @@ from pretended import STUDY, pretend
 import nas
 from nas.executors import inline
 from nas.executors.task import Task
-from nas.plots.figures.comparison import comparison, comparison_info
+from nas.plots.growth.comparison import comparison, comparison_info
 from nas.search.opening import open_study
 from nas.search.run.start import run_study
 

@@ -42,7 +42,9 @@ function seconds(value) {
 
 /** Return the text of an element that holds something compressed. */
 async function inflated(element) {
-  const bytes = Uint8Array.from(atob(element.textContent), letter => letter.charCodeAt(0));
+  const letters = atob(element.textContent);
+  const bytes = new Uint8Array(letters.length);
+  for (let place = 0; place < letters.length; place++) bytes[place] = letters.charCodeAt(place);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
   return new Response(stream).text();
 }

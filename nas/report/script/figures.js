@@ -3,9 +3,9 @@
 const drawn = [];
 let printing = false;
 
-async function loadPlotly() {
-  const source = await inflated(document.getElementById('plotly'));
-  document.head.append(make('script', {}, source));
+/** Run plotly's script, given a promise of its text. */
+async function runPlotly(source) {
+  document.head.append(make('script', {}, await source));
   return typeof Plotly !== 'undefined';
 }
 
@@ -25,8 +25,19 @@ function dressed(entry) {
   const figure = JSON.parse(text);
   const width = printing ? 660 : entry.place.clientWidth;
   const layout = {...figure.layout, width, autosize: false};
+  if (printing) layout.height = 0.8 * layout.height;  // two on a page
   if (narrow.matches && !printing) layout.font = {...(layout.font || {}), size: 11};
+  figure.data.filter(trace => trace.type === 'parcoords').forEach(trace => squeeze(trace, layout, width));
   return {data: figure.data, layout, config: {...figure.config, responsive: false}};
+}
+
+/** Give a plot of parallel axes room for the last axis' name, and shorten long names of ticks. */
+function squeeze(trace, layout, width) {
+  const most = Math.max(12, Math.floor(width / 30));
+  const short = text => text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  for (const axis of trace.dimensions) if (axis.ticktext) axis.ticktext = axis.ticktext.map(short);
+  const longest = Math.max(2, ...(trace.dimensions[0].ticktext || []).map(text => text.length));
+  layout.margin = {...layout.margin, l: 24 + 6.5 * longest, r: 72};
 }
 
 async function draw(entry) {
@@ -34,6 +45,10 @@ async function draw(entry) {
   await Plotly.react(entry.place, data, layout, config);
   entry.width = entry.place.clientWidth;
   named(entry.place);
+  if (entry.place.querySelector('.no-webgl') && !entry.place.classList.contains('missing')) {
+    entry.place.classList.add('missing');
+    entry.place.after(make('p', {class: 'notice', role: 'note'}, 'This plot needs WebGL, which this browser does not offer.'));
+  }
 }
 
 /** To readers of the screen a plot is one image, whose text says what it shows; its buttons are buttons. */

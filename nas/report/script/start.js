@@ -28,6 +28,8 @@ function fold() {
 
 async function start() {
   fold();
+  const inflates = typeof DecompressionStream !== 'undefined';
+  const library = inflates ? inflated(document.getElementById('plotly')) : null;  // while the tables are made
   const keys = [...document.querySelectorAll('[data-study]')].map(section => section.dataset.study);
   let missing = false;
   for (const key of keys) {
@@ -37,9 +39,9 @@ async function start() {
   }
   document.documentElement.dataset.tables = 'ready';
   await breathe();
-  if (typeof DecompressionStream === 'undefined') {
+  if (!inflates) {
     without(`This browser cannot inflate what the page holds compressed${missing ? ', the table of all trials and the cards among it' : ''}.`);
-  } else if (await loadPlotly()) {
+  } else if (await runPlotly(library)) {
     if (document.getElementById('together-figures')) await drawFigures('together', () => {});
     for (const key of keys) await drawFigures(key, openPoint);
   } else {

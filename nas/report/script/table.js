@@ -151,7 +151,8 @@ class Trials {
     const cells = SHOWN.map(([name, write], column) => {
       if (column === 0) return make('th', {scope: 'row', 'data-label': name}, opener(this.key, number));
       if (write === null) return this.network(row, name);
-      return make('td', {'data-label': name}, write(this.c, row));
+      const text = write(this.c, row);
+      return make('td', {'data-label': name, class: text === '-' ? 'none' : null}, text);
     });
     return make('tr', {'data-row': number}, ...cells);
   }

@@ -154,7 +154,7 @@ def _hover(network: TrainedNetwork) -> str:
     seeds = len(network.accuracies)
     return "<br>".join(
         [
-            f"width {network.width:.3g}, depth {network.depth:.3g}, resolution {network.resolution:g} px",
+            f"width {network.width:.3g}, depth {network.depth:.3g}, resolution {network.resolution:.3g} px",
             f"{100 * network.accuracy:.2f} % ({seeds} seed{'s' * (seeds > 1)}), {format_count(network.flops)} FLOPs",
         ]
     )

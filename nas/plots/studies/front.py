@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nas.analysis.costs import COSTS, CostFront, StudyCost, front_against
 from nas.analysis.pareto import FrontPoint
 from nas.analysis.recommendation import Recommendation, recommend
-from nas.architecture.cost import BYTES_PER_ELEMENT
 from nas.errors import StudyError
-from nas.plots.axes import log_axis, seconds_axis, write_number
+from nas.plots.costs import cost_axis, cost_line, cost_words, stored_cost
 from nas.plots.hover import POINT, point_data
 from nas.plots.looks import INK, PAPER, QUIET, STATE_LOOKS, family_look
-from nas.plots.marks import CROWD, MANY, bars, dots, front_line, percent, rings, strip, without_accuracy
+from nas.plots.marks import CROWD, MANY, STATE_NAMES, bars, dots, front_line, percent, rings, strip, without_accuracy
 from nas.plots.pages import empty, escaped, laid_out
 from nas.plots.words import counted, expected_words, family_labels
 from nas.records import Reference, TrialRecord, metric_name
@@ -85,14 +84,14 @@ def front_info(
     labels, networks = family_labels(spaces), (*found.points, *found.others)
     others = without_accuracy(study.trials())
     beside = study.references() if references is None else references
-    shown = tuple(one for one in beside if _value(one, cost.name) is not None)
+    shown = tuple(one for one in beside if stored_cost(one, cost.name) is not None)
     return FrontInfo(
         study=study.name,
         metric=metric_name(study.config.recipe.metric),
         cost=cost,
         values={
             **found.costed.values,
-            **{one.number: value for ones in others.values() for one in ones if (value := _value(one, cost.name))},
+            **{one.number: value for ones in others.values() for one in ones if (value := stored_cost(one, cost.name))},
         },
         families={labels[name]: [point for point in networks if point.trial.space == name] for name in spaces},
         front=found.points,
@@ -109,14 +108,14 @@ def front_info(
 def alt(info: FrontInfo) -> str:
     """Say what the front is, in a sentence or two."""
     if not info.front:
-        return f"{info.study}: no network is trained yet."
+        others = ", ".join(f"{len(trials):,} {STATE_NAMES[state]}" for state, trials in info.others.items())
+        return f"No network is trained to the end yet{f' ({others})' * bool(others)}."
     first, last = info.front[0], info.front[-1]
-    here = [info.cost.write(info.values[point.trial.number]) for point in (first, last)]
-    unit = f" {info.cost.label}" if not info.cost.unit else f" of {info.cost.label}"
-    ends = f"from {expected_words(first)} at {here[0]}{unit} to {expected_words(last)} at {here[1]}"
+    here = [cost_words(info.cost, info.values[point.trial.number]) for point in (first, last)]
+    ends = f"from {expected_words(first)} at {here[0]} to {expected_words(last)} at {here[1]}"
     which = f"{len(info.front)} of {counted(info.trained, 'trained network')}"
     are = "form the front" if len(info.front) > 1 else "is the front"
-    ends = ends if len(info.front) > 1 else f"{expected_words(first)} at {here[0]}{unit}"
+    ends = ends if len(info.front) > 1 else f"{expected_words(first)} at {here[0]}"
     perhaps = f" {len(info.contenders)} more may be on it." if info.contenders else ""
     told = f" {info.recommendation.sentence}" if info.recommendation is not None else ""
     return f"{which} {are}, {ends}.{perhaps}{told}"
@@ -150,14 +149,19 @@ def front(
     figure = go.Figure()
     for trace in (*_families(info), *_marked(info), *_below(info)):
         figure.add_trace(trace)
-    beside = [_value(one, info.cost.name) or 0 for one in info.references]
+    beside = [stored_cost(one, info.cost.name) or 0 for one in info.references]
     shown = [*info.values.values(), *info.limits.values(), *beside]
     figure.update_layout(xaxis=cost_axis(info.cost, shown))
     for row, (text, value) in enumerate(info.limits.items()):
         _add_limit(figure, text, value, row)
     figure.update_yaxes(title=f"Expected {info.metric} (%)")
+    figure.update_layout(showlegend=True)
     if not info.values:
-        empty(figure, "No network was trained, stopped or refused yet.")
+        empty(figure, "No network is trained, stopped or refused yet.")
+    elif not info.front:
+        figure.update_yaxes(showticklabels=False, range=[-3, 1])  # there are no accuracies to read
+        place = {"x": 0.5, "y": 0.6, "xref": "paper", "yref": "paper", "font": {"size": 15, "color": QUIET}}
+        figure.add_annotation(text="No network is trained to the end yet.", showarrow=False, **place)
     title = f"{info.study}: {info.metric} against {info.cost.label}"
     laid_out(figure, title, alt=alt(info), note=" ".join(info.notes))
     return figure.update_layout(margin={"t": figure.layout.margin.t + 15 * len(info.limits)})
@@ -212,7 +216,7 @@ def _references(info: FrontInfo) -> go.Scatter:
     texts = [f"{escaped(one.name)}{' (given weights)' * one.pretrained}" for one in ones]
     errors = [round(100 * info.noise / math.sqrt(len(one.accuracies)), 3) for one in ones]
     return dots(
-        [_value(one, info.cost.name) or 0 for one in ones],
+        [stored_cost(one, info.cost.name) or 0 for one in ones],
         [round(100 * one.mean_accuracy, 3) for one in ones],
         STATE_LOOKS["reference"],
         name="reference",
@@ -242,31 +246,6 @@ def _add_limit(figure: go.Figure, text: str, value: float, row: int) -> None:
     figure.add_vline(x=value, line={"color": QUIET, "width": 1.5, "dash": "dash"})
     place = {"x": math.log10(value), "xanchor": side, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 15 * row}
     figure.add_annotation(text=text, showarrow=False, font={"color": QUIET, "size": 12}, **place)
-
-
-def cost_axis(cost: StudyCost, shown: Sequence[float]) -> dict[str, object]:
-    """Return the axis of a cost for the values that are shown."""
-    titles = {"flops": "FLOPs per image", "activations": "Activations per image"}
-    label = titles.get(cost.name) or cost.label[:1].upper() + cost.label[1:]
-    if cost.unit == "s":
-        return seconds_axis(shown, label)
-    if cost.unit == "ms":
-        return log_axis(shown, write_number, f"{label} (ms)")
-    return log_axis(shown, cost.write, label)
-
-
-def cost_line(cost: StudyCost) -> str:
-    """Return how a template writes the cost of a point."""
-    if cost.unit in ("ms", "s"):
-        return f"%{{x:.3g}} {cost.unit} of {cost.label}"
-    return f"%{{x:.3s}}B of {cost.label}" if cost.unit == "bytes" else f"%{{x:.3s}} {cost.label}"
-
-
-def _value(one: TrialRecord | Reference, name: str) -> float | None:
-    """Return a cost that follows from what is stored of a network; None for one that has to be measured."""
-    if name == "weight_bytes":
-        return BYTES_PER_ELEMENT * one.params
-    return getattr(one, name) if name in ("flops", "params", "activations") else None
 
 
 def _limits(study: Study, name: str, max_flops: int | None) -> dict[str, float]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.analysis.costs import CostFront, StudyCost, front_against
 from nas.errors import StudyError
-from nas.plots.figures.front import cost_axis, cost_line
+from nas.plots.costs import cost_axis, cost_line, cost_words
 from nas.plots.hover import POINT, point_data
 from nas.plots.looks import family_look
 from nas.plots.marks import dots, front_line, percent
 from nas.plots.pages import empty, laid_out
-from nas.plots.words import expected_words, spread_evenly
+from nas.plots.words import counted, expected_words, spread_evenly
 from nas.records import metric_name
 from nas.search.study import Study
 
@@ -61,8 +61,10 @@ def alt(info: FrontsInfo) -> str:
             parts.append(f"{name} has no trained network")
             continue
         best = found.points[-1]
-        cost = info.cost.write(found.value(best.trial))
-        parts.append(f"{name} reaches {expected_words(best)} at {cost} with {len(found.points)} networks on its front")
+        cost = cost_words(info.cost, found.value(best.trial))
+        parts.append(
+            f"{name} reaches {expected_words(best)} at {cost}, {counted(len(found.points), 'network')} on its front"
+        )
     return "; ".join(parts) + "."
 
 
@@ -93,7 +95,8 @@ def fronts(studies: Sequence[Study], *, against: str = "flops") -> go.Figure:
     notes = [note for found in info.fronts.values() for note in found.costed.notes]
     notes += [f"{thinned:,} networks off the fronts are not drawn."] if thinned else []
     title = f"{len(info.fronts)} studies: {info.metric} against {info.cost.label}"
-    note = " ".join(["Bars: ± 1 standard error. Faint: off the front.", *dict.fromkeys(notes)])
+    read = ["Bars: ± 1 standard error. Faint: off the front."] if values else []
+    note = " ".join([*read, *dict.fromkeys(notes)])
     return laid_out(figure, title, alt=alt(info), note=note)
 
 

@@ -76,6 +76,8 @@ def alt(info: TimesInfo) -> str:
     if not seconds:
         return f"{info.study}: no training has ended yet."
     middle, ends = statistics.median(seconds), (min(seconds), max(seconds))
+    if len(seconds) == 1:
+        return f"The one training took {format_seconds(middle)}."
     told = f"A training took {format_seconds(middle)} in the median, {' to '.join(map(format_seconds, ends))} in all."
     if not info.usual:
         return told

@@ -84,8 +84,10 @@ def alt(info: ParallelInfo) -> str:
     ranked = sorted(range(len(info.shown)), key=lambda place: -info.axes[-1].values[place])
     best = ranked[: max(1, len(ranked) // 10)]
     told = ", ".join(_range(axis, best) for axis in info.axes[:-1])
+    if len(info.axes) < 3:
+        return f"The trained networks ({info.networks:,}) differ in no dimension."
     share = "the most accurate network" if len(best) == 1 else f"the {len(best)} most accurate networks"
-    return f"Of {counted(info.networks, 'trained network')}, {share} ({_range(info.axes[-1], best)}) have {told}."
+    return f"Of {counted(info.networks, 'trained network')}, {share} ({_range(info.axes[-1], best)}): {told}."
 
 
 def parallel(study: Study) -> go.Figure:
@@ -94,7 +96,7 @@ def parallel(study: Study) -> go.Figure:
 
     info = parallel_info(study)
     figure = go.Figure()
-    if info.shown:
+    if len(info.axes) > 2:
         line = {"color": info.axes[-1].values, "colorscale": [[0, FAINT], [1, FAMILIES[1]]], "showscale": False}
         small = {"size": 11, "color": QUIET}
         figure.add_trace(
@@ -110,11 +112,13 @@ def parallel(study: Study) -> go.Figure:
             )
         )
     else:
-        empty(figure, "No network is trained yet.")
+        empty(figure, "The trained networks differ in no dimension." if info.shown else "No network is trained yet.")
     left = f"{len(info.shown):,} of {info.networks:,} networks: the front and an even choice of the others. "
     note = f"{left * (len(info.shown) < info.networks)}Orange lines are accurate. Drag along an axis to choose lines."
     title = f"{info.study}: networks, line by line"
-    laid_out(figure, title, alt=alt(info), note=note if info.shown else "")
+    laid_out(figure, title, alt=alt(info), note=note if figure.data else "")
+    if not figure.data:
+        return figure
     edge = 20 + 7 * max((len(text) for text in info.axes[0].texts), default=2)  # labels stand left of their axis
     return figure.update_layout(margin={"l": edge, "r": 46, "b": 30, "t": figure.layout.margin.t + 46})
 

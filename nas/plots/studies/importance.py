@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nas.analysis.importance import FEWEST, MOST, Importance, importance_of
 from nas.analysis.pareto import front_with_noise
-from nas.plots.looks import family_look
+from nas.plots.looks import INK, family_look
 from nas.plots.pages import empty, laid_out
 from nas.plots.words import spread_evenly
 from nas.search.study import Study
@@ -31,7 +31,9 @@ class ImportanceInfo(NamedTuple):
     used: int
 
 
+_BAR = {"type": "data", "thickness": 1.5, "color": INK}
 OF_ALL, AT_EQUAL = "of accuracy", "of accuracy at equal FLOPs"
+_SUBJECTS = {OF_ALL: "Accuracy depends", AT_EQUAL: "Accuracy at equal FLOPs depends"}
 
 
 def importance_info(study: Study) -> ImportanceInfo:
@@ -53,9 +55,10 @@ def alt(info: ImportanceInfo) -> str:
     told = []
     for name, one in info.found.items():
         first = int(one.mean.argmax())
-        by = f"{_word(one.dimensions[first])} {one.mean[first]:.2f} ± {one.std[first]:.2f}"
-        told.append(f"{name} most by {by} (all dimensions explain {100 * one.explained:.0f} % of unseen networks)")
-    return f"The variance {' and '.join(told)}."
+        lost = f"mixed up, {one.mean[first]:.2f} ± {one.std[first]:.2f} of the explained variance are lost"
+        all_of_it = f"all dimensions explain {100 * one.explained:.0f} % of unseen networks"
+        told.append(f"{_SUBJECTS[name]} most on {_word(one.dimensions[first])} ({lost}; {all_of_it})")
+    return f"{'; '.join(told)}."
 
 
 def importance(study: Study) -> go.Figure:
@@ -70,16 +73,15 @@ def importance(study: Study) -> go.Figure:
     figure = go.Figure()
     for index, (name, one) in enumerate(info.found.items()):
         order = _order(info)
-        look = family_look(index)
         places = [one.dimensions.index(dimension) for dimension in order]
         figure.add_trace(
             go.Bar(
                 y=[_word(dimension) for dimension in order],
-                x=[round(max(0.0, float(one.mean[place])), 4) for place in places],
-                error_x={"type": "data", "array": [round(float(one.std[p]), 4) for p in places], "thickness": 1.5},
+                x=[round(float(one.mean[place]), 4) for place in places],
+                error_x={**_BAR, "array": [round(float(one.std[place]), 4) for place in places]},
                 orientation="h",
                 name=name,
-                marker={"color": look.color, "pattern": {"shape": ("", "/")[index % 2], "fgopacity": 0.5}},
+                marker={"color": family_look(index).color},
                 hovertemplate=f"%{{y}}, {name}<br>%{{x:.3f}} ± %{{error_x.array:.3f}}<extra></extra>",
             )
         )

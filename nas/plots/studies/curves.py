@@ -10,7 +10,7 @@ from nas.plots.hover import TRIAL, trial_data
 from nas.plots.looks import PALE, QUIET, STATE_LOOKS, family_look
 from nas.plots.marks import dots
 from nas.plots.pages import empty, escaped, laid_out
-from nas.plots.words import counted, family_labels, spread_evenly
+from nas.plots.words import counted, family_labels, percents, spread_evenly
 from nas.records import Epoch, TrialRecord, metric_name
 from nas.search.study import Study
 from nas.units import format_count
@@ -84,8 +84,8 @@ def alt(info: CurvesInfo) -> str:
     last = [100 * curve[-1].val_accuracy for _, curve in info.front]
     first = [100 * curve[0].val_accuracy for _, curve in info.front]
     return (
-        f"The front's {counted(len(info.front), 'curve')} lie at {min(first):.1f} to {max(first):.1f} % after the first"
-        f" epoch and at {min(last):.1f} to {max(last):.1f} % after the last{stopped}."
+        f"On the front ({counted(len(info.front), 'curve')}) accuracy is {percents(first)} after the first epoch and"
+        f" {percents(last)} after the last{stopped}."
     )
 
 
@@ -109,7 +109,8 @@ def curves(study: Study) -> go.Figure:
     figure.update_yaxes(title=f"Validation {info.metric} (%)")
     if not figure.data:
         empty(figure, "No training has ended an epoch yet.")
-    notes = [f"Dotted: rungs of halving, after epochs {', '.join(map(str, info.rungs))}."] if info.rungs else []
+    dotted = f"Dotted: rungs of halving, after epochs {', '.join(map(str, info.rungs))}."
+    notes = [dotted] if info.rungs and figure.data else []
     return laid_out(figure, f"{info.study}: learning curves", alt=alt(info), note=" ".join([*notes, *info.notes]))
 
 
@@ -149,7 +150,7 @@ def _member(info: CurvesInfo, trial: TrialRecord, curve: list[Epoch], *, first: 
         showlegend=first,
         line={"color": look.color, "width": 2},
         customdata=[[trial.number]] * len(kept),
-        hovertemplate=f"<b>trial {trial.number}</b>, {format_count(trial.flops)} FLOPs<br>epoch %{{x}}: %{{y:.1f}} %"
+        hovertemplate=f"<b>trial %{{customdata[0]}}</b>, {format_count(trial.flops)} FLOPs<br>epoch %{{x}}: %{{y:.1f}} %"
         "<extra></extra>",
     )
 

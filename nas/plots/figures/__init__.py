@@ -1,1 +1,0 @@
-"""One module for each figure: what it shows, without plotly, and then its drawing."""

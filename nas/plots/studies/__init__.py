@@ -1,0 +1,1 @@
+"""Figures of a study, a module for each: what it shows, without plotly, and then its drawing."""
