@@ -21,6 +21,8 @@ _WIDEST = 100
 _RUNNING = 4
 """Trainings that are shown where lines are few."""
 _LAST = 3
+_ECHO = len("^C")
+"""A terminal writes Ctrl-C behind the last line; there must be room, or it begins a new one and what is drawn moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,8 @@ class SearchView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield one line after another, none wider than the terminal."""
-        yield from search_lines(
-            self.snapshot, width=options.max_width, height=options.size.height, ascii_only=options.ascii_only
-        )
+        width, height = max(1, options.max_width - _ECHO), options.size.height
+        yield from search_lines(self.snapshot, width=width, height=height, ascii_only=options.ascii_only)
 
 
 def search_lines(snapshot: Snapshot, *, width: int, height: int, ascii_only: bool = False) -> list[Text]:
