@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nas import plots
+    from nas.analysis.compared import Comparison, compare_studies
     from nas.analysis.frames import curves_frame, front_frame, to_frame, trials_frame
     from nas.analysis.laws import family_laws
     from nas.analysis.pareto import front_with_noise, pareto_front
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
     from nas.search.run.start import run_study
     from nas.search.seconds import predicted_seconds
     from nas.search.study import Study
+    from nas.trackers.tracking import track
     from nas.training.loop import train
 
 _HOMES = {
     "Architecture": "nas.architecture.spec",
+    "Comparison": "nas.analysis.compared",
     "Cost": "nas.architecture.cost",
     "NasError": "nas.errors",
     "ParetoSampler": "nas.sampling.pareto",
@@ -59,6 +62,7 @@ _HOMES = {
     "UserError": "nas.errors",
     "build_model": "nas.models.build",
     "check_study": "nas.search.check",
+    "compare_studies": "nas.analysis.compared",
     "count_cost": "nas.architecture.cost",
     "curves_frame": "nas.analysis.frames",
     "export_network": "nas.export.bundle",
@@ -97,6 +101,7 @@ _HOMES = {
     "scaling_prior": "nas.search.priors",
     "scaling_rule": "nas.scaling.rules",
     "to_frame": "nas.analysis.frames",
+    "track": "nas.trackers.tracking",
     "train": "nas.training.loop",
     "trials_frame": "nas.analysis.frames",
     "write_report": "nas.report.page",
@@ -104,6 +109,7 @@ _HOMES = {
 
 __all__ = [
     "Architecture",
+    "Comparison",
     "Cost",
     "NasError",
     "ParetoSampler",
@@ -116,6 +122,7 @@ __all__ = [
     "UserError",
     "build_model",
     "check_study",
+    "compare_studies",
     "count_cost",
     "curves_frame",
     "export_network",
@@ -154,6 +161,7 @@ __all__ = [
     "scaling_prior",
     "scaling_rule",
     "to_frame",
+    "track",
     "train",
     "trials_frame",
     "write_report",

@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
     *("errors", "files", "units", "schema", "documents", "records", "processes"),
     *("architecture", "data", "models", "training", "config", "tables", "fronts", "scaling", "sampling"),
-    *("executors", "search", "replay", "analysis", "plots", "report", "export", "cli", "__main__"),
+    *("executors", "search", "replay", "analysis", "plots", "report", "export", "trackers", "dashboard"),
+    *("cli", "__main__"),
 )
 """From the ground up: a room imports only from rooms that stand before it."""
 ONLY = {
@@ -27,7 +28,11 @@ ONLY = {
 """Rooms that stand alone: all that they may import of the package."""
 KNOW = {
     "sqlalchemy": ("search/storage",),
-    "optuna": ("sampling", "search", "replay"),
+    "optuna": ("sampling", "search", "replay", "dashboard"),
+    "optuna_dashboard": ("dashboard",),
+    "trackio": ("trackers",),
+    "wandb": ("trackers",),
+    "mlflow": ("trackers",),
     "rich": ("cli",),
     "typer": ("cli",),
     "plotly": ("plots",),

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import cost, export, front, latency, search, study, table, train
+from nas.cli import compare, cost, dashboard, export, front, latency, search, study, table, train
 from nas.cli.options import complain
 from nas.cli.output import Output, say
 from nas.cli.scale import scale
@@ -34,6 +34,8 @@ for command in (
     study.prune,
     latency.latency,
     study.report,
+    dashboard.dashboard,
+    compare.compare,
     train.train,
     export.export,
 ):

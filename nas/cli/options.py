@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from nas.models.backends import Backend, Latency
     from nas.search.run.events import Event
+    from nas.search.study import Study
 
 ValueT = TypeVar("ValueT")
 
@@ -105,26 +106,55 @@ def split_names(option: str, text: str, known: Iterable[str] | None, *, what: st
 
 @contextmanager
 def shown_search(
-    console: Console, *, epochs: int | None, planned: int | None, command: str
+    console: Console, study: Study, *, planned: int | None, command: str, quiet: bool = False
 ) -> Iterator[Callable[[Event], None]]:
     """Show a search while it runs: yield a function to call with each of its events.
 
     Args:
-        console: Where to print.
-        epochs: Epochs of one training, if the recipe counts in epochs.
+        console: Where to print: on a terminal a view that changes, else a line for each trial.
+        study: That is searched.
         planned: Number of trials to come; None if it is not known.
         command: The command that continues the search.
+        quiet: Print what went wrong, and no more.
 
     Raises:
         Interrupted: Ctrl-C was pressed; the message says how to continue.
     """
-    from nas.cli.progress import SearchProgress
+    from nas.cli.live.search import LiveSearch, OnlyWhatMatters, SearchLines, is_live
+    from nas.cli.live.tally import Tally
 
     try:
-        with SearchProgress(console, total=planned, epochs=epochs) as progress:
-            yield progress
+        if quiet:
+            yield SearchLines(console, wanted=OnlyWhatMatters())
+        elif not is_live(console):
+            yield SearchLines(console)
+        else:
+            with LiveSearch(console, Tally(study, planned=planned)) as shown:
+                yield shown
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept. Continue with: {command}") from None
+
+
+@contextmanager
+def tracked(study: Study, trackers: Sequence[str]) -> Iterator[Callable[[Event], None]]:
+    """Tell experiment trackers of a search: yield a function to call with each of its events."""
+    if not trackers:
+        yield lambda event: None
+        return
+    from nas.trackers.tracking import track
+
+    with track(study, *trackers, note=lambda line: say(line, err=True)) as tell:
+        yield tell
+
+
+def both(first: Callable[[Event], None], second: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Return a function that calls two with each event."""
+
+    def listen(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return listen
 
 
 def split_integers(option: str, text: str) -> list[int]:

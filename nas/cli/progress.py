@@ -1,4 +1,4 @@
-"""How a search or a training looks in a terminal: lines and live progress. Only the command line uses it."""
+"""The console, and how a training looks in it; how a search looks is told in ``nas/cli/live``."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.status import Status
 from rich.table import Column
 from rich.text import Text
 
 from nas.cli.output import Output, as_stream, harmless
-from nas.units import format_count
 
 if TYPE_CHECKING:
-    from nas.data.sources import Dataset
-    from nas.records import Epoch, Repeat, TrialRecord
-    from nas.search.run.events import Event
+    from nas.records import Epoch
     from nas.training.recipe import Recipe
     from nas.training.repeat import SeedResult
     from nas.training.result import StepDone
@@ -67,109 +64,6 @@ def make_console(*, stderr: bool = False) -> Console:
     """Return a console; where the output is no terminal, tables are as wide as they need."""
     console = PlainConsole(stderr=stderr)
     return console if console.is_terminal else PlainConsole(stderr=stderr, width=160)
-
-
-def trial_line(trial: TrialRecord) -> str:
-    """Return what became of a trial in one line."""
-    outcomes = {
-        "trained": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   {trial.train_seconds or 0:5.1f} s",
-        "stopped": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   stopped after epoch {trial.epochs}",
-        "repeated": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   same network as #{trial.repeat_of}",
-        "infeasible": f"outside the budget: {trial.error}" if trial.error else "outside the budget",
-        "diverged": f"diverged: {trial.error}",
-        "failed": f"failed: {trial.error}",
-    }
-    outcome = outcomes.get(trial.state, trial.state)
-    return f"#{trial.number:<4}{format_count(trial.flops):>6} FLOPs  {outcome:<38} {trial.label}"
-
-
-def repeat_line(trial: TrialRecord, repeat: Repeat) -> str:
-    """Return what became of a further training in one line."""
-    trained = f"accuracy {100 * (repeat.accuracy or 0):6.2f} %   seed {repeat.repeat + 1}"
-    outcome = trained if repeat.state == "trained" else f"{repeat.state}: {repeat.error}"
-    return f"#{trial.number:<4}{format_count(trial.flops):>6} FLOPs  {outcome:<38} {trial.label}"
-
-
-def data_line(dataset: Dataset) -> str:
-    """Return what images there are in one line."""
-    skipped = f"; {dataset.skipped} broken images left out" if dataset.skipped else ""
-    return (
-        f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.validation):,} validation images of"
-        f" {len(dataset.classes)} classes{skipped}"
-    )
-
-
-class SearchProgress:
-    """Live progress of a search: a line for each finished trial and, on a terminal, a bar with the current epoch."""
-
-    def __init__(self, console: Console, *, total: int | None, epochs: int | None) -> None:
-        """Prepare a bar of ``total`` trials, or of as many as it takes; it shows when entered."""
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("trials"),
-            TimeElapsedColumn(),
-            *(() if total is None else (TextColumn("left:"), TimeRemainingColumn())),
-        )
-        self._console = console
-        self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
-        self._task = self._progress.add_task("searching", total=total)
-        self._epochs = epochs
-        self._ended = False
-
-    def __enter__(self) -> SearchProgress:
-        """Show the bar."""
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Take the bar away."""
-        self._progress.stop()
-
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
-        from nas.search.run.events import (
-            EpochFinished,
-            ImagesLoaded,
-            Noted,
-            NothingLeft,
-            RepeatFinished,
-            Stagnant,
-            TimeIsUp,
-        )
-
-        if isinstance(event, NothingLeft):
-            if not self._ended:  # each worker says so
-                text = f"all {event.networks} networks within the budget have been proposed"
-                self._console.print(text)
-            self._ended = True
-            return
-        if isinstance(event, Stagnant | TimeIsUp):
-            if not self._ended:
-                self._console.print(event.reason, soft_wrap=True)
-            self._ended = True
-            return
-        if isinstance(event, ImagesLoaded):
-            for line in (data_line(event.dataset), *event.dataset.notes):
-                self._console.print(line, soft_wrap=True)
-            return
-        if isinstance(event, Noted):
-            self._console.print(event.text, soft_wrap=True)
-            return
-        if isinstance(event, EpochFinished):
-            accuracy = 100 * event.epoch.val_accuracy
-            of = "" if self._epochs is None else f"/{self._epochs}"
-            seed = f" seed {event.repeat + 1}" if event.repeat else ""
-            text = f"#{event.trial.number}{seed} epoch {event.epoch.epoch}{of} {accuracy:.1f} %"
-            self._progress.update(self._task, description=text)
-            return
-        if isinstance(event, RepeatFinished):
-            self._console.print(repeat_line(event.trial, event.repeat), soft_wrap=True)
-            return
-        self._console.print(trial_line(event.trial), soft_wrap=True)
-        if not event.went_on:
-            self._progress.advance(self._task)
 
 
 class TrainingProgress:

@@ -13,11 +13,13 @@ from nas.cli.options import (
     Device,
     Storage,
     StudyArgument,
+    both,
     command_line,
     parsed,
     print_json,
     refuse_typed,
     shown_search,
+    tracked,
 )
 from nas.cli.output import say
 from nas.cli.study import held_up, plural
@@ -146,6 +148,14 @@ def search(
     patience: Annotated[
         str, typer.Option(help="How long to wait for a database that does not answer, such as 90s, 10m or 1h.")
     ] = "1h",
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TRACKER[:PROJECT]",
+            help="Also tell trackio, wandb or mlflow of each training; may be given more than once.  [default: none]",
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only what went wrong, and the end.")] = False,
     device: Device = "auto",
     storage: Storage = None,
     as_json: AsJson = False,
@@ -163,8 +173,11 @@ def search(
         found = find_study(study, storage=storage)
         planned = trials if trials is not None or until else found.missing_trials()
     with found:
-        epochs, command = found.config.recipe.epochs, command_line("search", study)
-        with shown_search(console, epochs=epochs, planned=planned, command=command) as show:
+        command = command_line("search", study)
+        with (
+            tracked(found, track or []) as tell,
+            shown_search(console, found, planned=planned, command=command, quiet=quiet) as show,
+        ):
             ran = run_study(
                 found,
                 trials=trials,
@@ -178,7 +191,7 @@ def search(
                 checkpoints=checkpoints,
                 executor=executor,  # type: ignore[arg-type]  # another word is refused there
                 patience=seconds,
-                on_event=show,
+                on_event=both(show, tell),
             )
         seen = seen_front(ran)
     if planned == 0:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import AsJson, Storage, StudyArgument, print_json
+from nas.cli.options import AsJson, Storage, StudyArgument, parsed, print_json, refuse_typed
 from nas.cli.output import say
+from nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from nas.fronts.growth import Growth
@@ -27,10 +28,26 @@ def held_up(data_share: float) -> str:
     return ": augmentation or reading slows training down" if data_share > LARGE_DATA_SHARE else ""
 
 
-def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = False) -> None:
+def status(
+    study: StudyArgument,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show how a search goes that runs elsewhere, until it ends or Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        str, typer.Option(metavar="TIME", help="With --watch, how often to look, such as 5s or 1m.")
+    ] = "2s",
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
     """Show how a study's trials ended, and the disk space it uses."""
     from nas.search.opening import open_study
 
+    refuse_typed("--every", unless=watch, reason="it says how often --watch looks")
+    if watch and as_json:
+        raise ConfigError("--json and --watch cannot be used together")
+    if watch:
+        _watch(study, storage=storage, every=every)
+        return
     with open_study(study, storage=storage) as opened:
         growth = opened.growth()
         document = _status_document(opened, growth)
@@ -57,6 +74,20 @@ def status(study: StudyArgument, storage: Storage = None, as_json: AsJson = Fals
         say(f"  {halved} trained in micro-batches because there was not enough memory")
     for name, files in document["disk"].items():
         say(f"  {name}: {_files(**files)}")
+
+
+def _watch(study: str, *, storage: str | None, every: str) -> None:
+    """Show a search that runs elsewhere; Ctrl-C is a way out and no interruption of anything."""
+    from contextlib import suppress
+
+    from nas.cli.live.watch import watch
+    from nas.cli.progress import make_console
+    from nas.search.opening import open_study
+    from nas.units import parse_seconds
+
+    seconds = parsed("--every", every, parse_seconds)
+    with open_study(study, storage=storage) as opened, suppress(KeyboardInterrupt):
+        watch(make_console(), opened, seconds=seconds)
 
 
 def _search_line(search: dict[str, Any]) -> str:

@@ -60,8 +60,8 @@ def build(
         found = find_study(study, storage=storage)
         planned = found.missing_trials()
     with found:
-        epochs, command = found.config.recipe.epochs, command_line("table", "build", study)
-        with shown_search(console, epochs=epochs, planned=planned, command=command) as show:
+        command = command_line("table", "build", study)
+        with shown_search(console, found, planned=planned, command=command) as show:
             ran = run_study(found, workers=workers, device=device, on_event=show)
         images = {"train_images": len(ran.dataset.train), "val_images": len(ran.dataset.validation)}
         made = table_of(ran, **images, versions=describe_versions())

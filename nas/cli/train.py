@@ -60,7 +60,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a network with several seeds. Each training looks at the test images once, at the end."""
-    from nas.cli.progress import data_line, make_console
+    from nas.cli.live.lines import data_line
+    from nas.cli.progress import make_console
     from nas.models.device import describe_device, describe_versions, resolve_device
 
     names_study = "#" in f"{network}{weights}" or data is not None and "=" not in data and data != "digits"

@@ -18,5 +18,6 @@ def require_extra(module: str, *, extra: str, what: str) -> None:
     Raises:
         DataError: It is not installed.
     """
-    if find_spec(module) is None:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:  # a folder of that name, as wandb makes one, is no library
         raise DataError(f"{what} needs {module}, which is not installed: pip install 'nas-explorer[{extra}]'")

@@ -51,6 +51,26 @@ def hypervolume(costs: Array, errors: Array, *, reference_cost: float, reference
     return float((np.diff(steps.ends) * (reference_error - steps.levels[1:])).sum())
 
 
+def hypervolumes(costs: Array, errors: Array, *, reference_cost: float, reference_error: float) -> Array:
+    """Return the hypervolume, as ``hypervolume`` does, of the same points with each of several sets of errors.
+
+    Args:
+        costs: Of shape (points,).
+        errors: Of shape (sets, points).
+        reference_cost: Costs from here on count for nothing.
+        reference_error: Errors from here on count for nothing.
+
+    Returns:
+        Array of shape (sets,).
+    """
+    order = np.argsort(costs, kind="stable")
+    order = order[costs[order] < reference_cost]
+    widths = np.diff(np.append(costs[order], reference_cost))
+    best = np.minimum.accumulate(errors[:, order], axis=1)
+    areas: Array = np.maximum(reference_error - best, 0) @ widths
+    return areas
+
+
 class Reference(NamedTuple):
     """Where cost and error of a front begin to count for nothing."""
 

@@ -169,6 +169,11 @@ class Posterior:
         self._weights, self._factors = self._solve(self._settings)
 
     @property
+    def center(self) -> float:
+        """What ``trend`` and the draws are less than accuracies."""
+        return self._data.center
+
+    @property
     def trend(self) -> Array:
         """Expected accuracy of networks of each one's cost and family, less the center."""
         truth = self._data.kinds < 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from copy import copy
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -123,6 +124,11 @@ class Study:
         with self.database.errors():
             return replace(self.store.images(), fingerprint=self.fingerprint)
 
+    def stored_images(self) -> ImageDigests:
+        """Return what the images were when the study was run, as far as it was noted."""
+        with self.database.errors():
+            return self.store.images()
+
     def image_notes(self) -> list[str]:
         """Return what was told of the images when the study was run, one line each."""
         with self.database.errors():
@@ -185,6 +191,11 @@ class Study:
         """Return the trainings that have ended, in the order in which they ended."""
         with self.database.errors():
             return read_ended(self.store)
+
+    def ends(self) -> dict[int, datetime]:
+        """Return when each trial ended, by number; one that paused and was then trained to the end, when it was."""
+        with self.database.errors():
+            return stored_ends(self.store)
 
     def growth(self) -> Growth | None:
         """Return what the last part of the search has added to the front; None if the search is too short to tell."""

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import re
 import signal
 import sqlite3
 import subprocess
@@ -18,13 +17,9 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import TINY, Outcome, wait_until
-from rich.console import Console
 
-from nas.cli.progress import SearchProgress
 from nas.fronts.growth import Growth
-from nas.records import TrialRecord
 from nas.search import check
-from nas.search.run.events import TrialFinished
 
 Command = Callable[..., Outcome]
 
@@ -87,16 +82,6 @@ def test_a_search_says_why_it_ends_early(nas_command: Command, monkeypatch: pyte
     line = "(10 of 30 networks) added 0.4 % of the hypervolume, not counting noise: stagnant\n"
     assert line in nas_command("status", "mine.yaml").out
     assert json.loads(nas_command("status", "mine.yaml", "--json").out)["growth"]["stagnant"] is True
-
-
-def test_a_bar_without_an_end_counts_trials() -> None:
-    for total, shown in ((None, ("1/? trials",)), (4, ("1/4 trials", "left:"))):
-        console = Console(file=io.StringIO(), force_terminal=True, width=120, legacy_windows=False)
-        with SearchProgress(console, total=total, epochs=2) as progress:
-            progress(TrialFinished(TrialRecord(0, "s", 1.0, 1.0, 8, "d", 1, 1, 1, state="infeasible")))
-            progress._progress.refresh()
-        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())
-        assert all(part in text for part in shown) and ("left:" in text) == (total is not None)
 
 
 @pytest.mark.slow

@@ -132,8 +132,8 @@ def test_ctrl_c_keeps_what_is_finished_and_continues_the_same(tiny_config: Study
 
     def interrupt(event: Event) -> None:
         nonlocal epochs
-        epochs += not isinstance(event, TrialFinished)
-        if epochs == 4:
+        epochs += isinstance(event, EpochFinished)
+        if epochs == 3:
             epochs += 1
             raise KeyboardInterrupt
 

@@ -47,7 +47,7 @@ def make_run(console: Console, *, workers: int, device: str) -> Run:
 
     def run(study: Study) -> Study:
         planned = study.missing_trials()
-        with shown_search(console, epochs=study.config.recipe.epochs, planned=planned, command=command) as show:
+        with shown_search(console, study, planned=planned, command=command) as show:
             return run_study(study, workers=workers, device=device, on_event=show)
 
     return run

@@ -24,6 +24,22 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingBegan:
+    """A hand trains a trial's network, or trains it once more from another seed, counted from 1."""
+
+    trial: TrialRecord
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingLeft:
+    """A training was given back without an end: it goes on later, here or on another machine."""
+
+    trial: TrialRecord
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EpochFinished:
     """A trial has another point on its curve, or on that of a further training, counted from 1."""
 
@@ -70,5 +86,14 @@ class TimeIsUp:
 
 
 Event: TypeAlias = (
-    ImagesLoaded | Noted | EpochFinished | TrialFinished | RepeatFinished | NothingLeft | Stagnant | TimeIsUp
+    ImagesLoaded
+    | Noted
+    | TrainingBegan
+    | TrainingLeft
+    | EpochFinished
+    | TrialFinished
+    | RepeatFinished
+    | NothingLeft
+    | Stagnant
+    | TimeIsUp
 )

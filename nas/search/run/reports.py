@@ -14,7 +14,7 @@ from nas.executors.task import ENDS, Died, Ended, EpochDone, Failed, Measured, S
 from nas.records import Repeat, TrialRecord
 from nas.search.disk import repeat_name
 from nas.search.run.clock import HandClock
-from nas.search.run.events import EpochFinished, Event, RepeatFinished, TrialFinished
+from nas.search.run.events import EpochFinished, Event, RepeatFinished, TrainingBegan, TrainingLeft, TrialFinished
 from nas.search.run.outcome import killed, state_of, trained_repeat, trained_trial
 from nas.search.run.proposing import Proposer
 from nas.search.run.shelf import Shelf
@@ -105,7 +105,7 @@ class Reports:
         timed = limit is not None and not claim.repeat and self._proposer.needs_timing(claim.digest)
         self._shelf.clean(_name(claim), claim.digest)
         weights = None if claim.repeat else self._shelf.weights(claim.digest)
-        return Task(
+        task = Task(
             claim.key,
             architecture_to_json(self._store.architecture(claim.digest)),
             self._study.config.recipe.model_dump(mode="json"),
@@ -116,6 +116,8 @@ class Reports:
             timing=Timing(limit.backend, limit.batch) if timed and limit is not None else None,
             alone=claim.deaths > 0,
         )
+        self._emit(TrainingBegan(trial, claim.repeat))  # at last, for what reads the database may be tried again
+        return task
 
     def hear(self, told: Told, *, later: bool) -> bool:
         """Write what a hand tells, and return the answer where it asks.
@@ -158,6 +160,7 @@ class Reports:
             self._ended(training, told)
         except Outdated:
             self._forget(training)
+            self._emit(TrainingLeft(training.trial, training.claim.repeat))
         return False
 
     def _forget(self, training: Training) -> None:
@@ -183,11 +186,11 @@ class Reports:
     def _ended(self, training: Training, told: Ended | Failed | Died | Stopped) -> None:
         claim, trial, repeat = training.claim, training.trial, training.repeat
         if isinstance(told, Stopped):
-            self._patience(lambda: self._trainings.leave(claim))
+            self._leave(training, claim)
         elif isinstance(told, Died) and claim.deaths + 1 < _TRIES:
-            self._patience(lambda: self._trainings.leave(replace(claim, deaths=claim.deaths + 1)))
+            self._leave(training, replace(claim, deaths=claim.deaths + 1))
         elif isinstance(told, Failed) and told.fault == "surroundings":
-            self._patience(lambda: self._trainings.leave(claim))
+            self._leave(training, claim)
             self.fault = self.fault or StudyError(f"trial {trial.number} cannot be trained: {told.reason}")
         elif isinstance(told, Ended):
             self._note_failure("")
@@ -197,6 +200,11 @@ class Reports:
                 self._conclude_repeat(training, trained_repeat(repeat, told), told)
         else:
             self._failed(training, told)
+
+    def _leave(self, training: Training, claim: Claim) -> None:
+        """Give a training back, as the claim says."""
+        self._patience(lambda: self._trainings.leave(claim))
+        self._emit(TrainingLeft(training.trial, claim.repeat))
 
     def _failed(self, training: Training, told: Failed | Died) -> None:
         died = isinstance(told, Died)

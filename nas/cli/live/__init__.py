@@ -1,0 +1,1 @@
+"""How a search looks while it runs: one view, whether its events or its database tell of it."""

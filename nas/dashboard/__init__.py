@@ -1,0 +1,1 @@
+"""A study in optuna-dashboard, which looks at a copy."""
