@@ -116,7 +116,9 @@ def test_marks_stand_beside_the_trials_and_are_explained() -> None:
     marks = {102: (TAKE, KNEE), 100: (CHEAPEST,), 7: (KNEE,)}
     text = printed(front_table(front, title="", width=90, marks=marks), 90)
     assert " 102  *^ " in text and " 100  ~  " in text and " 101     " in text
-    assert "79-96 %" in text and "●" in text
+    (head, *rows) = [line for line in text.splitlines() if "79-96 %" in line or "●" in line]
+    places = [row.index("●") - head.index("79-96 %") for row in rows]
+    assert places == [round(7 * (value - 79) / 17) for value in (80.9, 89.9, 94.9)]
     assert front_notes(front, marks, cost="latency")[0] == (
         "* recommended; ~ the cheapest within noise of it; ^ the knee, the network farthest above the straight line"
         " from the cheapest to the most accurate (over log latency)."

@@ -67,7 +67,7 @@ def front_table(
         Column("trial"),
         *([Column("", justify="left")] if signs else []),
         Column("expected"),
-        Column(bars.header, drop=4),
+        Column(bars.header, drop=4, justify="left"),
         Column("measured"),
         *([Column("seeds", drop=5)] if repeated else []),
         Column("P(front)"),
