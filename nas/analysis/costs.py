@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from nas.analysis.latency import setting_of
 from nas.analysis.pareto import NoisyFront, front_of
 from nas.architecture.cost import BYTES_PER_ELEMENT, count_cost
 from nas.config.budget import METRICS, write_metric
@@ -177,7 +176,7 @@ def _latency(study: Study, cost: StudyCost, networks: list[TrialRecord]) -> Cost
         known = study.latencies(purpose=purpose)
         settings = dict[tuple[object, ...], Latency]()
         for one in (one for found in known.values() for one in found):
-            settings.setdefault(setting_of(one), one)
+            settings.setdefault(one.setting, one)
         for setting, one in settings.items():
             medians = {trial.number: _median(known.get(trial.digest, []), setting) for trial in networks}
             values = {number: median for number, median in medians.items() if median is not None}
@@ -194,7 +193,7 @@ def _latency(study: Study, cost: StudyCost, networks: list[TrialRecord]) -> Cost
 
 
 def _median(known: list[Latency], setting: tuple[object, ...]) -> float | None:
-    return next((one.median_ms for one in known if setting_of(one) == setting), None)
+    return next((one.median_ms for one in known if one.setting == setting), None)
 
 
 def _where(latency: Latency) -> str:

@@ -155,7 +155,7 @@ def measure_front(
 
 def _best(known: list[Latency], *, like: Latency) -> Latency:
     """Return the newest measurement in a setting, of a calm machine if there is one."""
-    return next(old for old in known if setting_of(old) == setting_of(like))
+    return next(old for old in known if old.setting == like.setting)
 
 
 def stored_front_latency(study: Study) -> FrontLatency | None:
@@ -164,10 +164,8 @@ def stored_front_latency(study: Study) -> FrontLatency | None:
     latencies = [(trial, measured.get(trial.digest, [])) for trial in pareto_front(study)]
     if not latencies:
         return None
-    for setting in dict.fromkeys(setting_of(latency) for latency in latencies[0][1]):
-        found = [
-            (trial, next((old for old in known if setting_of(old) == setting), None)) for trial, known in latencies
-        ]
+    for setting in dict.fromkeys(latency.setting for latency in latencies[0][1]):
+        found = [(trial, _first(known, setting)) for trial, known in latencies]
         complete = [(trial, latency) for trial, latency in found if latency is not None]
         if len(complete) == len(latencies):
             return _ranked(study, complete)
@@ -175,12 +173,7 @@ def stored_front_latency(study: Study) -> FrontLatency | None:
 
 
 def _first(known: list[Latency], setting: tuple[object, ...]) -> Latency | None:
-    return next((old for old in known if setting_of(old) == setting), None)
-
-
-def setting_of(latency: Latency) -> tuple[object, ...]:
-    """Return how a latency was measured: only those measured alike can be compared."""
-    return latency.backend, latency.device, latency.threads, latency.batch, latency.versions
+    return next((old for old in known if old.setting == setting), None)
 
 
 def _ranked(study: Study, measured: list[tuple[TrialRecord, Latency]]) -> FrontLatency:

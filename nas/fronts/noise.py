@@ -178,7 +178,8 @@ def seed_noise(accuracies: Collection[Sequence[float]], *, val_images: int) -> N
     """
     further = sum(len(values) - 1 for values in accuracies)
     if further:
-        std = math.sqrt(sum(float(np.var(values)) * len(values) for values in accuracies) / further)
+        squares = sum(float(np.var(values)) * len(values) for values in accuracies if len(values) > 1)
+        std = math.sqrt(squares / further)
     else:
         std = binomial_error([values[0] for values in accuracies], val_images=val_images)
     return Noise(max(std, least_error(val_images)), further, val_images)

@@ -108,9 +108,9 @@ def front_chances(posterior: Posterior, costs: Array) -> Array:
         costs: Of each, (networks,), in any order; not a number where it is not known: such a network is left out.
     """
     known = np.argsort(costs, kind="stable")[: np.count_nonzero(np.isfinite(costs))]
-    times = np.zeros(len(costs))
+    times, rising = np.zeros(len(costs)), np.array_equal(known, np.arange(len(costs)))
     for drawn in posterior.draw(np.random.default_rng(0)):
-        times[known] += times_on_front(costs[known], drawn[:, known])
+        times[known] += times_on_front(costs[known], drawn if rising else drawn[:, known])
     return times / DRAWS
 
 

@@ -42,6 +42,11 @@ class Latency:
     noisy: bool = False
 
     @property
+    def setting(self) -> tuple[object, ...]:
+        """How it was measured: only those measured alike can be compared."""
+        return self.backend, self.device, self.threads, self.batch, self.versions
+
+    @property
     def images_per_second(self) -> float:
         """At the median."""
         return 1000 * self.batch / self.median_ms

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Outcome
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_recommendation import made
 
@@ -55,6 +55,7 @@ def test_the_front_over_flops_is_the_front(finished_study: Study) -> None:
     assert [point.trial.flops for point in front_against(finished_study, "flops", max_flops=least).points] == [least]
 
 
+@settings(max_examples=20)  # each fits a model
 @given(st.lists(st.tuples(st.integers(1, 9), st.floats(0.1, 0.9)), max_size=9))
 def test_a_front_over_flops_that_is_found_anew_is_the_same(points: list[tuple[int, float]]) -> None:
     judgement = made(*sorted(points), val_images=300).judgement()
@@ -108,6 +109,10 @@ def test_latencies_of_the_budget_count_where_the_front_has_none(own_study: Study
     found = front_against(own_study, "latency_ms")
     assert found.costed.notes == ("Latency: eager, batch 1, CPU, 1 thread.",)
     assert list(found.costed.values.values()) == list(np.arange(len(networks)) + 1.0)
+    for threads in (2, 4):  # as many of them, in a process of their own; the newest setting counts
+        for trial in networks:
+            own_study.add_latency(trial, took(7.0, threads=threads))
+    assert front_against(own_study, "latency_ms").costed.notes == ("Latency: eager, batch 1, CPU, 4 threads.",)
 
 
 def test_the_command_shows_any_cost(nas_command: Callable[..., Outcome], own_finished: Path) -> None:

@@ -41,7 +41,7 @@ def test_curves_are_rows_by_epoch_those_of_further_seeds_too(
     number, curve = next(iter(curves.items()))
     monkeypatch.setattr(Study, "repeats", lambda self: [Repeat(number, 1, "trained", curve=tuple(curve[:1]))])
     frame = nas.curves_frame(finished_study)
-    assert len(frame) == sum(map(len, curves.values())) + 1
+    assert len(frame) == sum(map(len, curves.values())) + 1 and frame.number.is_monotonic_increasing
     own = frame[(frame.number == number) & (frame.repeat == 0)]
     assert own.epoch.tolist() == [1, 2] and own.val_accuracy.tolist() == [one.val_accuracy for one in curve]
     again = frame[frame.repeat == 1]

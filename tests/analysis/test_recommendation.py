@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from conftest import TINY, Outcome
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.analysis.pareto import FrontPoint, front_of
@@ -197,6 +197,9 @@ def test_the_knee_is_where_the_front_bends_beyond_noise() -> None:
     assert choose_trial(study, knee=True).number == 2
     within = recommend(study, max_flops=4_000_000)
     assert within.knee is None or within.knee.trial.number == 1
+    slightly = ((1e6, 0.80), (2e6, 0.823), (4e6, 0.84))
+    assert recommend(made(*slightly, val_images=10**6)).knee is not None
+    assert recommend(made(*slightly, val_images=200)).knee is None  # a bend within its noise is none
     straight = made(*((1e6 * 2**n, 0.5 + 0.1 * n) for n in range(5)))
     assert recommend(straight).knee is None
     with pytest.raises(StudyError, match="has no knee: none of its networks lies above the straight line"):
@@ -205,6 +208,7 @@ def test_the_knee_is_where_the_front_bends_beyond_noise() -> None:
         choose_trial(made(*bent[:2]), knee=True)
 
 
+@settings(max_examples=30)  # each fits a model
 @given(st.lists(st.tuples(st.integers(1, 9), st.floats(0.1, 0.9)), min_size=3, max_size=12), st.integers(1, 9))
 def test_the_answer_is_never_beaten_by_what_was_found(points: list[tuple[int, float]], bound: int) -> None:
     study = made(*(points := sorted(points)), val_images=400)

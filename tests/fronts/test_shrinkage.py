@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from nas.fronts.noise import NoiseGuess
 from nas.fronts.posterior import Data, ImageNoise, Trainings
-from nas.fronts.shrinkage import Shrunk, shrink
+from nas.fronts.shrinkage import Shrunk, fitted, shrink
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import front_noise  # noqa: E402
@@ -131,6 +131,21 @@ def test_whatever_was_measured_there_is_a_front(points: list[tuple[int, float]])
     for index in range(len(trained)):
         before = found.before[index]
         assert before < 0 or (found.on_front[before] and trained[before].cost <= trained[index].cost)
+
+
+def test_the_chance_that_one_is_above_another_is_that_of_drawing() -> None:
+    random = np.random.default_rng(0)
+    trained = tuple(
+        Trainings(1.3**i, "ab"[i % 2], (0.7 + 0.003 * i + 0.01 * random.standard_normal(),) * (1 + i % 3))
+        for i in range(12)
+    )
+    posterior = fitted(trained, NoiseGuess(0.02, 0.0, 0))
+    first, second = np.triu_indices(len(trained), 1)
+    drawn = np.concatenate([part.copy() for part in posterior.draw(np.random.default_rng(1))])
+    shares = (drawn[:, first] > drawn[:, second]).mean(axis=0)
+    assert np.abs(posterior.above(first, second) - shares).max() < 4 * 0.5 / np.sqrt(len(drawn))
+    assert posterior.above(first, second) + posterior.above(second, first) == pytest.approx(1)
+    assert ((shares > 0.1) & (shares < 0.9)).mean() > 0.3
 
 
 def test_thousands_of_networks_take_no_two_seconds() -> None:

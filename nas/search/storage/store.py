@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -189,8 +190,14 @@ _CHOICES = [field.name for field in fields(TrialRecord)].index("choices")
 
 def _record_of(row: Sequence[Any]) -> TrialRecord:
     values = list(row)
-    values[_CHOICES] = json.loads(values[_CHOICES] or "{}")
+    values[_CHOICES] = _choices_from_json(values[_CHOICES] or "{}")
     return TrialRecord(*values)
+
+
+@lru_cache(maxsize=1024)  # thousands of trials share a few; nobody changes what a record holds
+def _choices_from_json(text: str) -> dict[str, Any]:
+    choices: dict[str, Any] = json.loads(text)
+    return choices
 
 
 def _curve_from_json(text: str | None) -> tuple[Epoch, ...]:
