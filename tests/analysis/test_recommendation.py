@@ -271,7 +271,7 @@ def test_all_places_say_the_same(nas_command: Callable[..., Outcome], own_finish
         "Reference resnet18: 100.0 ± 0.0 % (2 seeds) at 1.8G FLOPs, 224 px, 5 epochs, begun from" in shown
         and answer.doubts[0] in shown
     )
-    assert "* recommended" in shown and f" {answer.best.trial.number} *" in shown
+    assert "* recommended" in shown and f" {answer.best.trial.number}  *" in shown
     document = json.loads(nas_command("front", own_finished, "--json").out)
     assert document["recommendation"]["sentence"] == answer.sentence
     assert document["recommendation"]["best"] == answer.best.trial.number
