@@ -192,6 +192,8 @@ def test_dimensions_that_do_not_vary_have_no_axis_and_no_line(made: Study) -> No
     assert info.axes[0].texts == ["EfficientNet", "ResNet"] and info.axes[4].texts == ["3", "5"]
     drawn = plots.parallel(made).data[0]
     assert len(drawn.line.color) == info.networks == len(drawn.customdata)
+    accuracies = info.axes[-1].values
+    assert sum(drawn.line.color) == info.networks // 5 and drawn.line.color[accuracies.index(max(accuracies))] == 1
     assert list(drawn.dimensions[-2].ticktext)[-1].endswith("M"), "a cost reads as people write it"
 
 
