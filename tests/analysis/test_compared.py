@@ -162,7 +162,8 @@ def test_the_command_prints_tables_or_json(folder: Path, nas_command: Command) -
     shown = nas_command("compare", *files)
     assert shown.code == 0 and "The hypervolume of rich is" in shown.out and "The best at equal cost" in shown.out
     assert "one reference and one range of FLOPs for all" in shown.out
-    document = json.loads(nas_command("compare", *files, "--json").out)
+    document = json.loads(nas_command("compare", *files, "--json", "-o", "fronts.html").out)
+    assert document["figure"] == "fronts.html" and "poor" in Path("fronts.html").read_text()
     assert [one["study"] for one in document["studies"]] == ["poor", "rich"] and document["sentence"] in shown.out
     assert document["studies"][1]["ratio"]["low"] > 1 and document["studies"][0]["ratio"] is None
     assert math.isfinite(document["reference"]["log_flops"]) and len(document["at_costs"]) == 4
