@@ -70,7 +70,7 @@ def choose_trial(
     """
     if (number is None) == (max_flops is None and not knee):
         raise StudyError(
-            "give either a trial, a limit on the FLOPs or the knee of the front (--trial N, --max-flops N or --knee)"
+            "give either a trial or a limit on the FLOPs, or the knee of the front (--trial N, --max-flops N or --knee)"
         )
     if number is None:
         points = points_within(study.name, front_with_noise(study), max_flops)

@@ -103,22 +103,26 @@ def test_a_bar_is_as_long_as_its_share(value: int, largest: int, width: int) -> 
 
 @given(st.floats(0, 100), st.floats(0, 30), st.sampled_from((8, 16)))
 def test_an_interval_is_whole_and_lies_where_it_should(value: float, error: float, width: int) -> None:
-    drawn = interval_bar(value - error, value, value + error, axis=(0, 100), width=width)
-    assert len(drawn) == width and drawn.count("●") == 1
-    assert drawn.index("●") == round(value / 100 * (width - 1))
-    assert abs(len(drawn.strip()) - 1 - (min(value + error, 100) - max(value - error, 0)) / 100 * (width - 1)) <= 1
+    drawn = interval_bar(value, error, axis=(0, 100), width=width)
+    at, half = round(value / 100 * (width - 1)), round(error / 100 * (width - 1))
+    assert len(drawn) == width and drawn.index("●") == at and drawn.count("●") == 1
+    left, right = drawn[:at].lstrip(), drawn[at + 1 :].rstrip()
+    assert (len(left), len(right)) == (min(half, at), min(half, width - 1 - at))
+    assert set(left[:1]) <= {"├"} and set(right[-1:]) <= {"┤"} and set(left[1:] + right[:-1]) <= {"─"}
 
 
 def test_marks_stand_beside_the_trials_and_are_explained() -> None:
     front = front_of((0.81, 1, 1.0), (0.9, 1, 0.9), (0.95, 1, 0.5))
     marks = {102: (TAKE, KNEE), 100: (CHEAPEST,), 7: (KNEE,)}
     text = printed(front_table(front, title="", width=90, marks=marks), 90)
-    assert " 102 *^ " in text and " 100 ~  " in text and " 101    " in text
-    assert "79-96 %" in text and "●" in text
+    assert " 102  *^ " in text and " 100  ~  " in text and " 101     " in text
+    (head, *rows) = [line for line in text.splitlines() if "79-96 %" in line or "●" in line]
+    places = [row.index("●") - head.index("79-96 %") for row in rows]
+    assert places == [round(7 * (value - 79) / 17) for value in (80.9, 89.9, 94.9)]
     assert front_notes(front, marks, cost="latency")[0] == (
         "* recommended; ~ the cheapest within noise of it; ^ the knee, the network farthest above the straight line"
         " from the cheapest to the most accurate (over log latency)."
     )
     assert front_notes(front, {102: (TAKE,)})[0] == "* recommended."
     narrow = printed(front_table(front, title="", width=60, marks=marks), 60)
-    assert "●" not in narrow and " 102 *^ " in narrow
+    assert "●" not in narrow and " 102  *^ " in narrow

@@ -62,9 +62,12 @@ def front_table(
     repeated = any(point.seeds > 1 for point in front.points)
     bars = _bars(front.points, width=16 if width >= _ROOMY else 8)
     costs = _cost_columns(front)
+    signs = {number: "".join(mark.sign for mark in given) for number, given in (marks or {}).items()}
     columns = [
-        *(Column(header) for header in ("trial", "expected")),
-        Column(bars.header, drop=4),
+        Column("trial"),
+        *([Column("", justify="left")] if signs else []),
+        Column("expected"),
+        Column(bars.header, drop=4, justify="left"),
         Column("measured"),
         *([Column("seeds", drop=5)] if repeated else []),
         Column("P(front)"),
@@ -77,7 +80,8 @@ def front_table(
     ]
     rows = [
         (
-            _number_cell(point.trial.number, marks or {}),
+            str(point.trial.number),
+            *([signs.get(point.trial.number, "")] if signs else []),
             f"{100 * point.shrunk_accuracy:.2f} %",
             bar,
             mean_and_std_cell(point),
@@ -117,11 +121,6 @@ def _cost_columns(front: NoisyFront | CostFront) -> list[tuple[Column, list[str]
     return found
 
 
-def _number_cell(number: int, marks: Mapping[int, Sequence[Mark]]) -> str:
-    signs = {one: "".join(mark.sign for mark in given) for one, given in marks.items()}
-    return f"{number} {signs.get(number, ''):<{max(map(len, signs.values()))}}" if signs else str(number)
-
-
 class _Bars(NamedTuple):
     header: str
     drawn: list[str]
@@ -129,21 +128,18 @@ class _Bars(NamedTuple):
 
 def _bars(points: Sequence[FrontPoint], *, width: int) -> _Bars:
     """Return an interval for each point on one axis of whole percents, whose ends the header names."""
-    lows = [100 * (point.shrunk_accuracy - point.standard_error) for point in points]
-    highs = [100 * (point.shrunk_accuracy + point.standard_error) for point in points]
-    low, high = max(0, int(min(lows, default=0))), min(100, int(max(highs, default=0)) + 1)
-    drawn = [
-        interval_bar(first, 100 * point.shrunk_accuracy, last, axis=(low, high), width=width)
-        for first, point, last in zip(lows, points, highs, strict=True)
-    ]
+    values = [(100 * point.shrunk_accuracy, 100 * point.standard_error) for point in points]
+    low = max(0, int(min((value - error for value, error in values), default=0)))
+    high = min(100, int(max((value + error for value, error in values), default=0)) + 1)
+    drawn = [interval_bar(value, error, axis=(low, high), width=width) for value, error in values]
     return _Bars(f"{low}-{high} %", drawn)
 
 
-def interval_bar(low: float, value: float, high: float, *, axis: tuple[float, float], width: int) -> str:
-    """Return a value and the ends of its interval as one line of ``width`` characters on an axis: ``  ├─●─┤ ``."""
-    first, at, last = (
-        round((min(max(x, axis[0]), axis[1]) - axis[0]) / (axis[1] - axis[0]) * (width - 1)) for x in (low, value, high)
-    )
+def interval_bar(value: float, error: float, *, axis: tuple[float, float], width: int) -> str:
+    """Return a value and its error to both sides as one line of ``width`` characters on an axis: ``  ├─●─┤ ``."""
+    cell = (axis[1] - axis[0]) / (width - 1)
+    at, half = round((value - axis[0]) / cell), round(error / cell)
+    first, last = max(0, at - half), min(width - 1, at + half)
     cells = [" "] * width
     cells[first : last + 1] = "─" * (last + 1 - first)
     cells[first], cells[last] = "├", "┤"
