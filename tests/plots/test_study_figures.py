@@ -15,6 +15,7 @@ sys.path.append(str(Path(__file__).parent))
 from made import DEEPER, DEGENERATE, EPOCHS, made_study, measured_study, only, study_of
 
 from nas import plots
+from nas.analysis.latency import stored_front_latency
 from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.errors import StudyError
 from nas.fronts.growth import Growth
@@ -191,6 +192,8 @@ def test_dimensions_that_do_not_vary_have_no_axis_and_no_line(made: Study) -> No
     assert info.axes[0].texts == ["EfficientNet", "ResNet"] and info.axes[4].texts == ["3", "5"]
     drawn = plots.parallel(made).data[0]
     assert len(drawn.line.color) == info.networks == len(drawn.customdata)
+    accuracies = info.axes[-1].values
+    assert sum(drawn.line.color) == info.networks // 5 and drawn.line.color[accuracies.index(max(accuracies))] == 1
     assert list(drawn.dimensions[-2].ticktext)[-1].endswith("M"), "a cost reads as people write it"
 
 
@@ -242,6 +245,10 @@ def test_latency_shows_the_front_by_latency_with_both_errors() -> None:
     info = latency.latency_info(study)
     shown = [entry for entries in info.families.values() for entry in entries]
     assert len(shown) == len(pareto_front(study)) and 0 < len(info.kept) <= len(shown)
+    found = stored_front_latency(study)
+    assert found is not None and [entry.trial for entry in info.kept][0] == found.ranked[0].trial
+    level = found._replace(ranked=(found.ranked[0]._replace(level_with=3), *found.ranked[1:]))
+    assert len(latency.latency_info(study, level).kept) == len(info.kept) - 1, "one level with another is not kept"
     figure = plots.latency(study)
     assert all(trace.error_x.array and trace.error_y.array for trace in figure.data[:2])
     assert f"{len(info.kept)} of {len(shown)} members" in figure.layout.meta["alt"]

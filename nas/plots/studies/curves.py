@@ -150,8 +150,8 @@ def _member(info: CurvesInfo, trial: TrialRecord, curve: list[Epoch], *, first: 
         showlegend=first,
         line={"color": look.color, "width": 2},
         customdata=[[trial.number]] * len(kept),
-        hovertemplate=f"<b>trial %{{customdata[0]}}</b>, {format_count(trial.flops)} FLOPs<br>epoch %{{x}}: %{{y:.1f}} %"
-        "<extra></extra>",
+        hovertemplate=f"<b>trial %{{customdata[0]}}</b>, {format_count(trial.flops)} FLOPs<br>"
+        "epoch %{x}: %{y:.1f} %<extra></extra>",
     )
 
 

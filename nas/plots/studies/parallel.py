@@ -19,7 +19,7 @@ from nas.units import format_count
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-MOST = 1000
+MOST = 500
 """Lines that are drawn at most."""
 
 
@@ -97,7 +97,12 @@ def parallel(study: Study) -> go.Figure:
     info = parallel_info(study)
     figure = go.Figure()
     if len(info.axes) > 2:
-        line = {"color": info.axes[-1].values, "colorscale": [[0, FAINT], [1, FAMILIES[1]]], "showscale": False}
+        line = {
+            "color": _marked(info.axes[-1].values),
+            "colorscale": [[0, FAINT], [1, FAMILIES[1]]],
+            "cmin": 0,
+            "cmax": 1,
+        }
         small = {"size": 11, "color": QUIET}
         figure.add_trace(
             go.Parcoords(
@@ -114,13 +119,20 @@ def parallel(study: Study) -> go.Figure:
     else:
         empty(figure, "The trained networks differ in no dimension." if info.shown else "No network is trained yet.")
     left = f"{len(info.shown):,} of {info.networks:,} networks: the front and an even choice of the others. "
-    note = f"{left * (len(info.shown) < info.networks)}Orange lines are accurate. Drag along an axis to choose lines."
+    read = "Orange: the most accurate fifth. Drag along an axis to choose lines."
+    note = f"{left * (len(info.shown) < info.networks)}{read}"
     title = f"{info.study}: networks, line by line"
     laid_out(figure, title, alt=alt(info), note=note if figure.data else "")
     if not figure.data:
         return figure
     edge = 20 + 7 * max((len(text) for text in info.axes[0].texts), default=2)  # labels stand left of their axis
-    return figure.update_layout(margin={"l": edge, "r": 46, "b": 30, "t": figure.layout.margin.t + 46})
+    return figure.update_layout(margin={"l": edge, "r": 72, "b": 30, "t": figure.layout.margin.t + 46})
+
+
+def _marked(accuracies: list[float]) -> list[int]:
+    """Return 1 for the most accurate fifth of the networks, at least one, and 0 for the others."""
+    least = sorted(accuracies)[-max(1, len(accuracies) // 5)]
+    return [int(accuracy >= least) for accuracy in accuracies]
 
 
 def _choice(point: FrontPoint, name: str) -> str:

@@ -1,6 +1,6 @@
 // The table of all trials: filtered, sorted, a page of rows at a time; and all of it as CSV.
 
-const ROWS = narrow.matches ? 10 : 50;
+const ROWS = narrow.matches ? 10 : 25;
 const PRINTED = 300;
 
 /** Return the value of a column at a row; columns of words hold places among them. */
