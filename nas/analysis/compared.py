@@ -167,7 +167,7 @@ def _compare(studies: Sequence[Study]) -> Comparison:
             zip(_names(studies), studies, judged, fronts, strict=True)
         )
     )
-    at_costs = tuple(_at_cost(bound, fronts) for bound in _bounds(fronts))
+    at_costs = tuple(best_at(bound, fronts) for bound in _bounds(fronts))
     return Comparison(compared, at_costs, reference, studies[0].config.recipe.metric, tuple(_remarks(studies)))
 
 
@@ -267,7 +267,8 @@ def _rounded_up(value: float) -> int:
     return round(math.ceil(value / unit - 1e-9) * unit)
 
 
-def _at_cost(bound: int, fronts: Sequence[NoisyFront]) -> AtCost:
+def best_at(bound: int, fronts: Sequence[NoisyFront]) -> AtCost:
+    """Return the best of each front within a bound of the FLOPs."""
     best = tuple(
         next((point for point in reversed(front.points) if point.trial.flops <= bound), None) for front in fronts
     )

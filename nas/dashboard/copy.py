@@ -35,8 +35,11 @@ class Copy:
         """Take over what is new in the database, which is only read, and return how many trials that concerns.
 
         A study that was deleted in the dashboard is copied anew.
+
+        Raises:
+            StudyError: The database does not answer.
         """
-        trials = self._study.optuna().get_trials(deepcopy=False)
+        trials = self._trials()
         if self._id not in {known._study_id for known in self.storage.get_all_studies()}:
             self._id, self._unfinished = self._begin(), {}
         have = self.storage.get_n_trials(self._id)
@@ -48,6 +51,15 @@ class Copy:
             told = told_trial(trial, records.get(number), curves.get(number, ()))
             self._write(trial.number, told)
         return len(fresh)
+
+    def _trials(self) -> list[FrozenTrial]:
+        """Return the trials as Optuna has them; none where the study is just being begun, since here nothing is."""
+        with self._study.database.errors():
+            try:
+                study = optuna.load_study(study_name=self._study.name, storage=self._study.database.optunas)
+            except KeyError:
+                return []
+            return study.get_trials(deepcopy=False)
 
     def _begin(self) -> int:
         study = optuna.create_study(study_name=self._study.name, storage=self.storage, directions=_DIRECTIONS)

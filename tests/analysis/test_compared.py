@@ -16,9 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pretended import STUDY, pretend
 
-from nas.analysis.compared import Comparison, compare_studies
+from nas.analysis.compared import Comparison, best_at, compare_studies
+from nas.analysis.pareto import FrontPoint, NoisyFront
 from nas.errors import StudyError
 from nas.fronts.geometry import hypervolume, hypervolumes
+from nas.fronts.noise import Noise
+from nas.records import TrialRecord
 from nas.search.opening import open_study
 from nas.search.run.start import run_study
 
@@ -112,6 +115,27 @@ def test_at_equal_cost_each_study_has_its_best_within_it(compared: Comparison) -
     assert max(values) == values[1] and last.ahead == 1, "the rich study has the best of all, beyond noise"
 
 
+def front(accuracy: float, error: float, flops: int = 10) -> NoisyFront:
+    trial = TrialRecord(0, "s", 1.0, 1.0, 8, "d", flops, 1, 1, state="trained")
+    point = FrontPoint(trial, accuracy, accuracy, None, 1, error, 1.0, None)
+    return NoisyFront((point,), (), Noise(0.01, 0, 100))
+
+
+@pytest.mark.parametrize(
+    ("second", "ahead"),
+    [
+        (front(0.95, 0.01), 1),
+        (front(0.91, 0.01), None),
+        (front(0.95, 0.05), None),
+        (front(0.95, 0.01, flops=30), 0),
+    ],
+    ids=["beyond noise", "within noise", "too noisy", "too dear"],
+)
+def test_who_is_ahead_is_so_beyond_noise(second: NoisyFront, ahead: int | None) -> None:
+    found = best_at(20, [front(0.9, 0.01), second])
+    assert found.ahead == ahead and (found.best[1] is None) == (ahead == 0)
+
+
 @pytest.mark.parametrize(
     ("names", "complaint"),
     [
@@ -138,7 +162,8 @@ def test_the_command_prints_tables_or_json(folder: Path, nas_command: Command) -
     shown = nas_command("compare", *files)
     assert shown.code == 0 and "The hypervolume of rich is" in shown.out and "The best at equal cost" in shown.out
     assert "one reference and one range of FLOPs for all" in shown.out
-    document = json.loads(nas_command("compare", *files, "--json").out)
+    document = json.loads(nas_command("compare", *files, "--json", "-o", "fronts.html").out)
+    assert document["figure"] == "fronts.html" and "poor" in Path("fronts.html").read_text()
     assert [one["study"] for one in document["studies"]] == ["poor", "rich"] and document["sentence"] in shown.out
     assert document["studies"][1]["ratio"]["low"] > 1 and document["studies"][0]["ratio"] is None
     assert math.isfinite(document["reference"]["log_flops"]) and len(document["at_costs"]) == 4

@@ -41,7 +41,9 @@ from nas.search.run.events import (
     TrialFinished,
 )
 from nas.search.run.start import run_study
+from nas.search.storage.claims import Outdated
 from nas.search.storage.coordinators import Coordinators
+from nas.search.storage.trainings import Trainings
 from nas.search.study import Study
 
 Command = Callable[..., Outcome]
@@ -306,6 +308,24 @@ def test_each_training_begins_before_its_epochs_and_one_that_is_given_back_is_to
     kinds = [type(event).__name__ for event in events if not isinstance(event, ImagesLoaded | Noted)]
     training = ["TrainingBegan", "EpochFinished", "EpochFinished", "TrialFinished"]
     assert kinds == ["TrainingBegan", "TrainingLeft", *training, *training]
+
+
+def test_a_training_that_was_given_to_another_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch)
+    original, events, taken = Trainings.add_epoch, list[Event](), []
+
+    def add_epoch(self: Trainings, claim: Any, epoch: Any) -> bool:
+        if taken:
+            return original(self, claim, epoch)
+        taken.append(claim)
+        self.leave(claim)
+        raise Outdated
+
+    monkeypatch.setattr(Trainings, "add_epoch", add_epoch)
+    run_study(StudyConfig.model_validate({**STUDY, "name": "told"}), trials=1, on_event=events.append)
+    kinds = [type(event).__name__ for event in events if not isinstance(event, ImagesLoaded | Noted)]
+    again = ["TrainingBegan", "EpochFinished", "EpochFinished", "TrialFinished"]
+    assert kinds == ["TrainingBegan", "TrainingLeft", *again]
 
 
 def test_a_study_that_nobody_searches_is_shown_once(

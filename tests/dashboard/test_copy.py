@@ -22,7 +22,9 @@ from pretended import STUDY, pretend
 
 from nas.dashboard import copy as copying
 from nas.dashboard.copy import Copy
+from nas.dashboard.serve import Serving
 from nas.dashboard.told import CONSTRAINTS, told_trial
+from nas.errors import StudyError
 from nas.records import Epoch, TrialRecord
 from nas.search.opening import open_study
 from nas.search.run.start import run_study
@@ -159,6 +161,33 @@ def test_a_copy_that_was_deleted_is_made_anew(searched: Study) -> None:
     optuna.delete_study(study_name="mine", storage=copy.storage)
     assert copy.refresh() == 6
     assert len(optuna.load_study(study_name="mine", storage=copy.storage).trials) == 6
+
+
+def test_a_database_that_is_away_is_told_once_and_asked_again() -> None:
+    class Away:
+        answers = iter([None, "locked", "locked", None, "locked", "gone"])
+
+        def refresh(self) -> int:
+            answer = next(self.answers, "end")
+            if answer == "end":
+                raise KeyboardInterrupt
+            if answer is not None:
+                raise StudyError(answer)
+            return 0
+
+    notes: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        Serving(Away(), "").follow(seconds=0.0, note=notes.append)  # type: ignore[arg-type]
+    assert notes == ["locked", "locked", "gone"]
+
+
+@pytest.mark.usefixtures("without_notes")
+def test_a_study_that_optuna_does_not_know_yet_is_not_begun_by_looking(searched: Study) -> None:
+    optuna.delete_study(study_name="mine", storage=searched.database.optunas)
+    copy = Copy(searched)
+    assert copy.storage.get_n_trials(copy.storage.get_study_id_from_name("mine")) == 0
+    with pytest.raises(KeyError):
+        optuna.load_study(study_name="mine", storage=searched.database.optunas)
 
 
 def test_a_missing_extra_is_one_line(nas_command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
