@@ -135,8 +135,7 @@ def points_within(study: str, front: NoisyFront, max_flops: int | None) -> tuple
     Raises:
         StudyError: There is none.
     """
-    if not front.points:
-        raise StudyError(f"study {study!r} has no trained network yet")
+    _require_trained(study, len(front.points))
     within = tuple(point for point in front.points if max_flops is None or point.trial.flops <= max_flops)
     if not within:
         cheapest = front.points[0].trial
@@ -182,6 +181,7 @@ def require_knee(study: str, found: FrontPoint | None, *, networks: int) -> Fron
     Raises:
         StudyError: There is none.
     """
+    _require_trained(study, networks)
     if found is None:
         few = f"it has {networks} network{'s' * (networks != 1)}, and a knee needs three"
         straight = (
@@ -189,6 +189,11 @@ def require_knee(study: str, found: FrontPoint | None, *, networks: int) -> Fron
         )
         raise StudyError(f"the front of {study!r} has no knee: {few if networks < 3 else straight}")
     return found
+
+
+def _require_trained(study: str, networks: int) -> None:
+    if not networks:
+        raise StudyError(f"study {study!r} has no trained network yet")
 
 
 def network_words(trial: TrialRecord) -> str:

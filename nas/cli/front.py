@@ -97,8 +97,8 @@ def seen_front(study: Study, *, max_flops: int | None = None, against: str = "fl
     from nas.analysis.recommendation import knee, recommended
 
     judgement = study.judgement()
-    trained = max_flops is not None or bool(judgement.networks)
-    answer = recommended(study, judgement, max_flops=max_flops) if trained else None
+    asked = max_flops is not None or against != "flops"  # for what there is not, where nothing is trained
+    answer = recommended(study, judgement, max_flops=max_flops) if judgement.networks or asked else None
     front = judged_against(study, judgement, against, max_flops=max_flops)
     return SeenFront(
         study.name,

@@ -288,3 +288,17 @@ def test_all_places_say_the_same(nas_command: Callable[..., Outcome], own_finish
         assert refused.code == 2 and refused.err.startswith("nas: no trained network of 'tiny' has at most 10 FLOPs;")
         assert refused.err.count("\n") == 1 and f"the cheapest, trial {least.number}, has" in refused.err
         assert nas_command(command, own_finished, "--max-flops", "some", *output).err.startswith("nas: --max-flops:")
+
+
+def test_where_nothing_is_trained_the_front_is_empty_and_what_asks_more_says_so(
+    nas_command: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(json.dumps(TINY))
+    searched = nas_command("search", path, "--trials", 0)
+    assert searched.code == 0 and "Nothing is trained yet." in searched.out and "nas export" not in searched.out
+    document = json.loads(nas_command("front", path, "--json").out)
+    assert document["recommendation"] is None and document["front"] == [] and document["knee"] is None
+    for asked in (("--knee",), ("--max-flops", "1M"), ("--against", "latency"), ("--knee", "--json")):
+        refused = nas_command("front", path, *asked)
+        assert (refused.code, refused.err) == (2, "nas: study 'tiny' has no trained network yet\n"), asked
