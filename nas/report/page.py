@@ -11,6 +11,7 @@ from typing import Any
 
 from nas import plots
 from nas.errors import StudyError
+from nas.files import refuse_folder
 from nas.plots.looks import DARK
 from nas.plots.pages import write_page
 from nas.records import metric_name
@@ -46,6 +47,7 @@ def write_report(study: Study | Sequence[Study], path: str | Path | None = None)
     if path is None and len(studies) > 1:
         raise StudyError("a report of several studies needs the path of a file (-o FILE.html)")
     target = studies[0].directory / "report.html" if path is None else Path(path)
+    refuse_folder(target)
     write_page(target, lambda: render_report(studies))
     return target
 

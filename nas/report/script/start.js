@@ -5,7 +5,7 @@ const studies = {};
 document.addEventListener('click', event => {
   const button = event.target.closest('[data-open]');
   const row = button ?? (event.target.closest('a, button, input') ? null : event.target.closest('tr[data-row]'));
-  if (!row || getSelection().toString()) return;
+  if (!row || (!button && getSelection().toString())) return;  // who selects text of a row wants no card
   const key = row.dataset.of ?? row.closest('[data-of]').dataset.of;
   if (studies[key]) openCard(studies[key], Number(row.dataset.open ?? row.dataset.row));
 });
