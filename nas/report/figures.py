@@ -51,8 +51,7 @@ def drawing(draw: Callable[[], Any], heading: str = "", words: str = "") -> Draw
 
 def other_figures(study: Study) -> list[Drawing]:
     """Return the figures that stand below the front."""
-    draws = {name: getattr(plots, name) for name in _OTHERS if name in plots.__all__}
-    return [drawing(partial(draw, study), *_OTHERS[name]) for name, draw in draws.items()]
+    return [drawing(partial(getattr(plots, name), study), *told) for name, told in _OTHERS.items()]
 
 
 def latency_figure(study: Study, front: FrontLatency) -> Drawing:

@@ -56,13 +56,19 @@ def thinned(curve: Sequence[Epoch], most: int = MOST_EPOCHS) -> list[list[Any]]:
 
 def _columns(trials: Sequence[TrialRecord]) -> dict[str, Any]:
     """Return what trials are, one list for each of their attributes."""
-    whole = ("number", "resolution", "digest", "flops", "params", "activations", "seed", "repeat_of", "epochs")
+    whole = ("number", "resolution", "digest", "flops", "params", "activations", "repeat_of", "epochs")
     columns: dict[str, Any] = {key: [getattr(trial, key) for trial in trials] for key in whole}
     for key in ("width", "depth", "train_seconds", "accuracy", "data_share"):
         columns[key] = plain_data([getattr(trial, key) for trial in trials])
     for key in ("space", "state", "device", "error", "micro_batch"):
         columns[key] = in_words(getattr(trial, key) for trial in trials)
+    columns["seed"] = [_seed(trial) for trial in trials]
     return {**columns, "choices": in_words(map(choices, trials))}
+
+
+def _seed(training: TrialRecord | Repeat) -> str | None:
+    """Return a seed as text: it has more digits than a browser's numbers."""
+    return None if training.seed is None else str(training.seed)
 
 
 def choices(trial: TrialRecord) -> str:
@@ -101,7 +107,7 @@ def _repeats(repeats: Iterable[Repeat]) -> Mapping[int, list[dict[str, Any]]]:
     """Return the further trainings of networks, by trial."""
     found: dict[int, list[dict[str, Any]]] = {}
     for repeat in repeats:
-        facts = {"seed": repeat.seed, "state": repeat.state, "error": repeat.error, "curve": thinned(repeat.curve)}
+        facts = {"seed": _seed(repeat), "state": repeat.state, "error": repeat.error, "curve": thinned(repeat.curve)}
         accuracy = plain_data(repeat.accuracy)
         found.setdefault(repeat.number, []).append({**facts, "accuracy": accuracy})
     return found

@@ -23,7 +23,7 @@ from nas.report.drawing import Drawings
 from nas.report.embedded import embedded, plain_data, policy, script
 from nas.report.page import require_comparable, write_report
 from nas.report.snapshot import held_still
-from nas.report.trials import MOST_EPOCHS, choices, shown_networks, thinned
+from nas.report.trials import MOST_EPOCHS, choices, shown_networks, thinned, trial_data
 from nas.search.run.start import run_study
 from nas.search.study import Study
 
@@ -91,6 +91,14 @@ def test_of_many_networks_the_front_is_drawn_first(finished_study: Study) -> Non
     assert set(shown_networks(trials, front)) == {trial.digest for trial in trials}
     assert choices(replace(trials[0], choices={"kernel": 3, "squeeze_excitation": False})) == (
         "kernel 3, squeeze excitation no"
+    )
+
+
+def test_seeds_keep_all_their_digits(finished_study: Study) -> None:
+    columns = trial_data(finished_study, front_with_noise(finished_study))["columns"]
+    seeds = [trial.seed for trial in finished_study.trials()]
+    assert (
+        columns["seed"] == [None if seed is None else str(seed) for seed in seeds] and max(filter(None, seeds)) > 2**53
     )
 
 

@@ -36,7 +36,7 @@ function cardContent(study, i) {
       row('FLOPs, parameters, activations', `${count(at(c, 'flops', i))}, ${count(at(c, 'params', i))}, ${count(at(c, 'activations', i))}`),
       row('trained in', trainedIn(c, i)),
       row('repeats', at(c, 'repeat_of', i) === null ? null : `the network of trial ${at(c, 'repeat_of', i)}, whose accuracy was used again`),
-      row('seed', at(c, 'seed', i) === null ? null : String(at(c, 'seed', i))),
+      row('seed', at(c, 'seed', i)),
       row('digest', at(c, 'digest', i)),
     ].filter(one => one !== null)),
     make('div', {class: 'drawings'}),

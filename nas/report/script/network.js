@@ -13,7 +13,7 @@ function networkDrawing(sections, parts, resolution, width) {
   let y = 4;
   for (const [name, channels, size, flops, , , , runs] of sections) {
     const label = runs.map(([part, times]) => `${times > 1 ? `${times} × ` : ''}${parts[part][0]}`).join(', then ');
-    const lines = wrapped(label || 'average pool → linear', Math.floor(words / 6.4)).slice(0, 3);
+    const lines = wrapped(label || 'average pool → linear', Math.floor(words / 7)).slice(0, 3);
     const bars = spread(runs, parts);
     const height = Math.max(22 + 15 * lines.length, bars.length * 9 + 8);
     svg.append(make('text', {x: 0, y: y + 14, 'font-weight': 600}, name));
