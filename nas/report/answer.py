@@ -67,7 +67,7 @@ def _tried(study: Study) -> str:
     counts = Counter(trial.state for trial in trials)
     states = ", ".join(f"{counts[state]:,} {words}" for state, words in _STATES.items() if counts[state])
     seeds = sum(repeat.state == "trained" for repeat in study.repeats())
-    further = f" Networks were trained {seeds:,} times again, from other seeds." if seeds else ""
+    further = f" Further trainings, from other seeds: {seeds:,}." if seeds else ""
     budget = str(study.config.budget).replace("<=", "≤")
     limits = " There was no budget." if budget == "none" else f" The budget was {budget}."
     return f"{len(trials):,} trials of {study.config.search.trials:,}{': ' * bool(states)}{states}.{limits}{further}"

@@ -63,7 +63,7 @@ def test_further_trainings_are_counted_and_shown(nas_command: Command) -> None:
     shown = nas_command("front", "mine.yaml").out
     assert "seeds" in shown and " ± " in shown and searched.out.count(shown.splitlines()[-1].strip()) == 1
     nas_command("report", "mine.yaml", "-o", "r.html")
-    assert "further trainings</dt><dd>2" in Path("r.html").read_text()
+    assert "Further trainings, from other seeds: 2." in Path("r.html").read_text()
 
 
 def test_a_search_says_why_it_ends_early(nas_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
