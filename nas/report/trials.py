@@ -25,7 +25,7 @@ def trial_data(study: Study, front: NoisyFront) -> dict[str, Any]:
         front: Its front.
     """
     trials = study.trials()
-    digests = shown_networks(trials, front)
+    digests = shown_networks(trials, front, MOST_DRAWN)
     drawings = Drawings()
     for digest in digests:
         drawings.add(digest, study.stored_architecture(digest))
@@ -40,7 +40,7 @@ def trial_data(study: Study, front: NoisyFront) -> dict[str, Any]:
     }
 
 
-def shown_networks(trials: Sequence[TrialRecord], front: NoisyFront, most: int = MOST_DRAWN) -> list[str]:
+def shown_networks(trials: Sequence[TrialRecord], front: NoisyFront, most: int) -> list[str]:
     """Return the digests of what is drawn: the front, contenders, then the most accurate, then others."""
     ranked = sorted(front.others, key=lambda point: -point.shrunk_accuracy)
     first = [point.trial for point in (*front.points, *front.contenders, *ranked)]

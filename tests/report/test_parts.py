@@ -84,11 +84,14 @@ def test_long_curves_are_thinned_and_keep_their_ends() -> None:
     assert thinned([replace(curve[0], val_accuracy=float("nan"))]) == [[1], [None]]
 
 
-def test_of_many_networks_the_front_is_drawn_first(finished_study: Study) -> None:
+def test_of_many_networks_the_front_is_drawn_first(finished_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     front, trials = front_with_noise(finished_study), finished_study.trials()
     first = [point.trial.digest for point in front.points]
     assert shown_networks(trials, front, len(first)) == first
-    assert set(shown_networks(trials, front)) == {trial.digest for trial in trials}
+    assert set(shown_networks(trials, front, 500)) == {trial.digest for trial in trials}
+    monkeypatch.setattr("nas.report.trials.MOST_DRAWN", len(first))
+    data = trial_data(finished_study, front)
+    assert list(data["networks"]) == first and data["left_out"] == len({t.digest for t in trials}) - len(first) > 0
     assert choices(replace(trials[0], choices={"kernel": 3, "squeeze_excitation": False})) == (
         "kernel 3, squeeze excitation no"
     )
