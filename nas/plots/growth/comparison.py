@@ -58,8 +58,8 @@ def comparison(found: Comparison) -> go.Figure:
     figure.update_yaxes(title="Validation accuracy (%)")
     if not figure.data:
         empty(figure, "No network of a rule is trained yet.")
-    title = f"Rules compared, from {found.baseline.architecture().name}"
-    return laid_out(figure, title, alt=alt(found), note="Means over seeds; bars ± standard deviation.")
+    note = f"From {found.baseline.architecture().name}. Means over seeds; bars ± standard deviation."
+    return laid_out(figure, "Rules compared", alt=alt(found), note=note)
 
 
 def alt(found: Comparison) -> str:

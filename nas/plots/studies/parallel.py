@@ -158,7 +158,8 @@ def _flops(values: list[int]) -> Axis:
 def _drawn(axis: Axis) -> dict[str, Any]:
     low, high = min(axis.values), max(axis.values)
     room = 0.04 * (high - low) or 0.5
-    named = {"tickvals": axis.ticks, "ticktext": [escaped(text) for text in axis.texts]} if axis.ticks else {}
+    # plotly takes these ticks as they are, unlike all its other texts
+    named = {"tickvals": axis.ticks, "ticktext": axis.texts} if axis.ticks else {}
     return {"label": escaped(axis.label), "values": axis.values, "range": [low - room, high + room], **named}
 
 

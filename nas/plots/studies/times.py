@@ -154,6 +154,6 @@ def _data(trials: list[TrialRecord], usual: dict[int, float]) -> list[list[objec
 
 def _note(info: TimesInfo) -> str:
     notes = [f"Of {counted(len(info.trials), 'network')} trained to the end"] if info.trials else []
-    notes += [f"; {info.left_out:,} that were not are left out"] if info.left_out and notes else []
+    notes += [f"; {info.left_out:,} others are left out"] if info.left_out and notes else []
     notes += [f"; on {' and '.join(info.devices[:2])}{', …' * (len(info.devices) > 2)}."] if notes else []
     return "".join(notes)
