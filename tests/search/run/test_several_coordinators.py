@@ -98,9 +98,8 @@ def one_that_sleeps(path: Path, url: str, begin: Callable[..., Search]) -> tuple
     how = How(url, seconds=0.4, lease=2, idle=1)
     first = begin(path, how)
     first.trained(path, url, least=2)
+    first.signal(signal.SIGSTOP)  # before the second loads, which on a busy machine takes longer than all trials
     second = begin(path, how)
-    wait_until(lambda: "trains for it" in second.told)
-    first.signal(signal.SIGSTOP)
     wait_until(lambda: "this search leads" in second.told)
     return first, second
 
