@@ -124,13 +124,13 @@ def test_a_front_over_a_cost_that_was_not_measured_says_how_to_measure_it(made: 
 
 def test_fronts_of_several_studies_stand_on_one_figure(made: Study) -> None:
     info = fronts.fronts_info([made, made_study(30, seed=1, name="other"), made])
-    assert list(info.fronts) == ["made", "other", "made (2)"]
+    assert list(info.fronts) == ["made (1)", "other", "made (2)"]
     assert {trace.name for trace in plots.fronts([made]).data} == {"made"}
     assert "other reaches" in fronts.alt(info)
     with pytest.raises(StudyError, match="no study is given"):
         plots.fronts([])
     elsewhere = made.settled(made.config, "other images")
-    with pytest.raises(StudyError, match="different images"):
+    with pytest.raises(StudyError, match="other images"):
         plots.fronts([made.settled(made.config, "these images"), elsewhere])
 
 
