@@ -112,8 +112,8 @@ def test_a_front_beyond_the_reference_is_worth_nothing_and_no_figure_is_made_of_
     assert found.studies[0].hypervolume == 0 and found.studies[1].ratio is not None
     assert math.isinf(found.studies[1].ratio.median) and found.studies[1].ratio.larger == 1
     assert found.sentence == (
-        "The hypervolume of good is more than 1,000 times that of dear (95 %: more than 1,000 to more than 1,000); it is"
-        " larger in 100 % of the draws."
+        "The hypervolume of good is more than 1,000 times that of dear (95 %: more than 1,000 to more than 1,000); it"
+        " is larger in 100 % of the draws."
     )
     assert studies_table(found, width=100).row_count == 2
     assert "Infinity" not in json.dumps(_document(found, None))
