@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from conftest import Outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plots.made import made_study, study_of
 from test_recommendation import made
 
 from nas.analysis.costs import COSTS, cost_named, cost_values, front_against
@@ -53,6 +55,19 @@ def test_the_front_over_flops_is_the_front(finished_study: Study) -> None:
     assert (same.points, same.others, same.noise) == (plain.points, plain.others, plain.noise)
     least = plain.points[0].trial.flops
     assert [point.trial.flops for point in front_against(finished_study, "flops", max_flops=least).points] == [least]
+
+
+def test_networks_whose_time_was_not_kept_are_left_out_and_counted() -> None:
+    trained = [trial for trial in made_study().trials() if trial.state == "trained"]
+    some = [replace(trial, train_seconds=None) if place % 2 else trial for place, trial in enumerate(trained)]
+    front = front_against(study_of(some), "train_seconds")
+    assert {point.trial.number for point in (*front.points, *front.others)} == {one.number for one in trained[::2]}
+    assert f"{len(trained[::2])} of {len(trained)} networks have a training time; the others are left out." in (
+        front.costed.notes
+    )
+    none = study_of([replace(trial, train_seconds=None) for trial in trained])
+    with pytest.raises(StudyError, match="no training time of study 'made' is known"):
+        front_against(none, "train_seconds")
 
 
 @settings(max_examples=20)  # each fits a model
