@@ -188,7 +188,7 @@ def _latency(study: Study, cost: StudyCost, networks: list[TrialRecord]) -> Cost
                 best, latency = values, one
     if latency is None:
         raise StudyError(
-            f"no latency of study {study.name!r} was measured; to measure that of its front: nas latency {study.name}"
+            f"no latency of study {study.name!r} was measured; to measure that of its front: nas latency {study.typed}"
         )
     notes = [f"Latency: {latency.backend}, batch {latency.batch}, {_where(latency)}."]
     return Costed(cost, best, (*notes, *_left_out(len(best), len(networks), cost)))

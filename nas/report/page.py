@@ -18,7 +18,6 @@ from nas.plots.pages import write_page
 from nas.report.chapter import chapter
 from nas.report.embedded import embedded, packed, plotly_script, policy, script
 from nas.report.figures import drawing
-from nas.report.origin import name_on_command_line
 from nas.report.trials import choices
 from nas.search.study import Study
 from nas.units import format_bytes, format_count, format_share
@@ -58,7 +57,7 @@ def write_report(study: Study | Sequence[Study], path: str | Path | None = None)
 def render_report(study: Study | Sequence[Study]) -> str:
     """Return the report of a study, or of several, as HTML."""
     studies = _listed(study)
-    command = " ".join(("nas report", *map(name_on_command_line, studies)))
+    command = " ".join(("nas report", *(study.typed for study in studies)))
     chapters = [chapter(study, f"study-{index}", command=command) for index, study in enumerate(studies)]
     together = {"together": drawing(lambda: plots.fronts(studies))} if len(studies) > 1 else {}
     own, library = script(_source()), plotly_script()
