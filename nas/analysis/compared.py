@@ -11,16 +11,16 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
+from nas.analysis.comparable import require_comparable, require_different, told_apart
 from nas.analysis.pareto import FrontPoint, NoisyFront, front_of
 from nas.errors import StudyError
 from nas.fronts.geometry import Array, Reference, front_reference, hypervolumes
 from nas.fronts.judged import Judgement
 from nas.processes.threads import blas_threads
-from nas.records import Metric, metric_name
+from nas.records import Metric
 from nas.search.opening import Named, open_study
 from nas.search.study import Study
 from nas.units import format_share
@@ -30,11 +30,13 @@ COSTS = 4
 _APART = 2.0
 """Standard deviations from which on two accuracies are apart."""
 _SURE = 0.95
+_LARGEST = 1_000
+"""Ratio of hypervolumes beyond which no figure is written: the smaller one is next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A hypervolume as a multiple of that of the first study.
+    """A hypervolume as a multiple of that of the first study; infinite in draws in which that is nothing.
 
     Attributes:
         median: Of the draws.
@@ -146,7 +148,10 @@ def compare_studies(studies: Sequence[Named], *, storage: str | None = None) -> 
 
 
 def _compare(studies: Sequence[Study]) -> Comparison:
-    _require_comparable(studies)
+    if len(studies) < 2:
+        raise StudyError(f"to compare takes two studies or more, but {len(studies)} was given")
+    require_different(studies)
+    require_comparable(studies)
     judged = [study.judgement() for study in studies]
     for study, judgement in zip(studies, judged, strict=True):
         if not judgement.networks:
@@ -164,34 +169,11 @@ def _compare(studies: Sequence[Study]) -> Comparison:
             spent(study),
         )
         for index, (name, study, judgement, front) in enumerate(
-            zip(_names(studies), studies, judged, fronts, strict=True)
+            zip(told_apart([study.name for study in studies]), studies, judged, fronts, strict=True)
         )
     )
     at_costs = tuple(best_at(bound, fronts) for bound in _bounds(fronts))
     return Comparison(compared, at_costs, reference, studies[0].config.recipe.metric, tuple(_remarks(studies)))
-
-
-def _require_comparable(studies: Sequence[Study]) -> None:
-    if len(studies) < 2:
-        raise StudyError(f"to compare takes two studies or more, but {len(studies)} was given")
-    for first, second in combinations(studies, 2):
-        both = f"studies {first.name!r} and {second.name!r} cannot be compared"
-        if (first.name, str(first.database)) == (second.name, str(second.database)):
-            raise StudyError(f"study {first.name!r} was given twice; give another")
-        images, others = first.stored_images(), second.stored_images()
-        if first.fingerprint != second.fingerprint or (
-            images.content and others.content and images.content != others.content
-        ):
-            raise StudyError(f"{both}: they were run on other images ({first.fingerprint} and {second.fingerprint})")
-        metrics = [metric_name(study.config.recipe.metric) for study in (first, second)]
-        if metrics[0] != metrics[1]:
-            raise StudyError(f"{both}: one goes by {metrics[0]}, the other by {metrics[1]}")
-
-
-def _names(studies: Sequence[Study]) -> list[str]:
-    """Return what the studies are called; those of one name, in several databases, are numbered."""
-    names = [study.name for study in studies]
-    return [f"{name} ({index + 1})" if names.count(name) > 1 else name for index, name in enumerate(names)]
 
 
 def _remarks(studies: Sequence[Study]) -> list[str]:
@@ -236,7 +218,7 @@ def _drawn(judgement: Judgement, reference: Reference, seed: int) -> Array:
 def _ratio(values: Array, first: Array) -> Ratio:
     """Return the ratio of two hypervolumes, whose draws have nothing to do with each other."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.nan_to_num(values / first, nan=1.0)
+        ratios = np.nan_to_num(values / first, nan=1.0, posinf=np.inf)
     low, median, high = np.quantile(ratios, [0.025, 0.5, 0.975], method="nearest")
     return Ratio(float(median), float(low), float(high), float((ratios > 1).mean()))
 
@@ -287,8 +269,18 @@ def _apart(point: FrontPoint | None, other: FrontPoint | None) -> bool:
     return point.shrunk_accuracy - other.shrunk_accuracy > _APART * error
 
 
+def ratio_words(value: float) -> str:
+    """Write a ratio: ``1.25``, or that it is more than can be told where the other is next to nothing."""
+    return f"{value:.2f}" if value <= _LARGEST else f"more than {_LARGEST:,}"
+
+
+def interval_words(ratio: Ratio) -> str:
+    """Write the interval of a ratio."""
+    return f"{ratio_words(ratio.low)} to {ratio_words(ratio.high)}"
+
+
 def _verdict(name: str, first: str, ratio: Ratio) -> str:
-    interval = f"{ratio.median:.2f} times that of {first} (95 %: {ratio.low:.2f} to {ratio.high:.2f})"
+    interval = f"{ratio_words(ratio.median)} times that of {first} (95 %: {interval_words(ratio)})"
     if ratio.larger >= _SURE:
         sure = f"it is larger in {format_share(ratio.larger)} of the draws"
     elif ratio.larger <= 1 - _SURE:

@@ -150,23 +150,27 @@ def costed(study: Study, against: str, networks: list[TrialRecord]) -> Costed:
     cost = cost_named(against)
     if cost.name == "latency_ms":
         return _latency(study, cost, networks)
-    values = {trial.number: _value(study, cost.name, trial) for trial in networks}
+    known = {trial.number: _value(study, cost.name, trial) for trial in networks}
+    values = {number: value for number, value in known.items() if value}  # a time may not have been kept
+    if known and not values:
+        raise StudyError(f"no {cost.label} of study {study.name!r} is known; it is measured while networks are trained")
     devices = {trial.device or "an unknown device" for trial in networks}
     mixed = cost.name == "train_seconds" and len(devices) > 1
-    notes = (f"Trained on several devices, whose times differ: {', '.join(sorted(devices))}.",) if mixed else ()
-    return Costed(cost, values, notes)
+    notes = [f"Trained on several devices, whose times differ: {', '.join(sorted(devices))}."] if mixed else []
+    return Costed(cost, values, (*notes, *_left_out(len(values), len(known), cost)))
 
 
 def _networks(study: Study) -> list[TrialRecord]:
     return [one.network.trial for one in study.judgement().networks]
 
 
-def _value(study: Study, name: str, trial: TrialRecord) -> float:
+def _value(study: Study, name: str, trial: TrialRecord) -> float | None:
     if name == "peak_memory":
         return count_cost(study.architecture(trial)).peak_memory
     if name == "weight_bytes":
         return BYTES_PER_ELEMENT * trial.params
-    return float(getattr(trial, name) or 0)
+    value: float | None = getattr(trial, name)
+    return value
 
 
 def _latency(study: Study, cost: StudyCost, networks: list[TrialRecord]) -> Costed:
@@ -184,12 +188,14 @@ def _latency(study: Study, cost: StudyCost, networks: list[TrialRecord]) -> Cost
                 best, latency = values, one
     if latency is None:
         raise StudyError(
-            f"no latency of study {study.name!r} was measured; to measure that of its front: nas latency {study.name}"
+            f"no latency of study {study.name!r} was measured; to measure that of its front: nas latency {study.typed}"
         )
     notes = [f"Latency: {latency.backend}, batch {latency.batch}, {_where(latency)}."]
-    if len(best) < len(networks):
-        notes.append(f"{len(best)} of {len(networks)} networks have a latency; the others are left out.")
-    return Costed(cost, best, tuple(notes))
+    return Costed(cost, best, (*notes, *_left_out(len(best), len(networks), cost)))
+
+
+def _left_out(known: int, networks: int, cost: StudyCost) -> list[str]:
+    return [f"{known} of {networks} networks have a {cost.label}; the others are left out."] if known < networks else []
 
 
 def _median(known: list[Latency], setting: tuple[object, ...]) -> float | None:

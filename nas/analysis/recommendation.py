@@ -271,7 +271,7 @@ def _search(growth: Growth | None) -> list[str]:
 
 def _trust(study: Study) -> list[str]:
     if not any(name.partition("-")[0] == "trust" for name in study.scaling_names()):
-        return [f"Whether longer trainings have the same order was not measured: nas scale trust {study.name}."]
+        return [f"Whether longer trainings have the same order was not measured: nas scale trust {study.typed}."]
     from nas.analysis.trusted import told_trust
 
     return told_trust(study)

@@ -75,7 +75,7 @@ def _document(found: Comparison, output: Path | None) -> dict[str, Any]:
             {
                 "study": one.name,
                 "hypervolume": one.hypervolume,
-                "ratio": None if one.ratio is None else asdict(one.ratio),
+                "ratio": None if one.ratio is None else _finite(asdict(one.ratio)),
                 "trials": one.states,
                 "spent": asdict(one.spent),
                 "front": [point.trial.number for point in one.front.points],
@@ -95,3 +95,10 @@ def _document(found: Comparison, output: Path | None) -> dict[str, Any]:
         "remarks": list(found.remarks),
         "figure": None if output is None else str(output),
     }
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float | None]:
+    """Return figures as JSON can have them: null for what is infinite."""
+    from math import isfinite
+
+    return {key: value if isfinite(value) else None for key, value in figures.items()}

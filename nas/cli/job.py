@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from nas.records import TrialRecord
     from nas.training.recipe import Recipe
 
+_DIGITS = "digits"
+"""Names images and a shipped study of them."""
+
 
 class Job(NamedTuple):
     """What is to be trained on what, and how.
@@ -118,9 +121,10 @@ def make_job(
     from nas.training.preparing import mirror_note, require_batch
     from nas.training.recipe import Recipe, without_effect
 
-    source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data, storage)
+    named = named_study(data, storage)
+    source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data, named, storage)
     architecture = selecting = dataset = None
-    tested = _run_study(data, storage)
+    tested = _run_study(named, storage)
     if "#" in network:
         if coefficients:
             raise ConfigError(f"--{next(iter(coefficients))} does not apply: {network} is a trial of a study")
@@ -146,7 +150,13 @@ def make_job(
         )
     note = mirror_note(source, dataset, recipe)
     keys = [text.partition("=")[0] for text in settings or []]
-    notes = (*dataset.notes, *([] if note is None else [note]), *without_effect(recipe, keys))
+    both = [f"digits is the study of that name, with its recipe; the images alone: --data {_DIGITS}=true"]
+    notes = (
+        *(both if named == _DIGITS else []),
+        *dataset.notes,
+        *([] if note is None else [note]),
+        *without_effect(recipe, keys),
+    )
     return Job(architecture, dataset, load_test(source), recipe, notes, selecting, tested, storage)
 
 
@@ -163,22 +173,34 @@ def initial_weights(text: str, architecture: Architecture, storage: str | None) 
     return read_initial_weights(path, architecture)
 
 
-def _data_and_recipe(text: str, storage: str | None) -> tuple[DataConfig, Recipe]:
+def named_study(data: str | None, storage: str | None) -> str | None:
+    """Return the study that ``--data`` names; ``digits`` names one where it was run, and images elsewhere."""
+    from nas.search.opening import find_study
+
+    if data is None or "=" in data:
+        return None
+    if data == _DIGITS:
+        with find_study(data, storage=storage) as found:
+            return data if found.was_run() else None
+    return data
+
+
+def _data_and_recipe(text: str, named: str | None, storage: str | None) -> tuple[DataConfig, Recipe]:
     """Return the images that ``--data`` names, and how to train on them: as the study says, or by default."""
     from nas.data.sources import SOURCES, DataConfig
     from nas.schema import did_you_mean, validate
     from nas.search.opening import find_study
     from nas.training.recipe import Recipe
 
-    key, equals, value = text.partition("=")
-    if equals:
-        if key not in SOURCES:
-            raise ConfigError(f"--data: unknown source {key!r}{did_you_mean(key, SOURCES)}; or give a study")
-        return validate(DataConfig, {key: value}, source="--data"), Recipe()
-    if text == "digits":
+    if named is not None:
+        with find_study(named, storage=storage) as study:
+            return study.as_begun().config.data, study.config.recipe
+    if text in (_DIGITS, f"{_DIGITS}=true"):
         return DataConfig(digits=True), Recipe()
-    with find_study(text, storage=storage) as study:
-        return study.as_begun().config.data, study.config.recipe
+    key, _, value = text.partition("=")
+    if key not in SOURCES:
+        raise ConfigError(f"--data: unknown source {key!r}{did_you_mean(key, SOURCES)}; or give a study")
+    return validate(DataConfig, {key: value}, source="--data"), Recipe()
 
 
 def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
@@ -200,11 +222,11 @@ def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
     return validate(type(recipe), {**document, **changes}, source="--set")
 
 
-def _run_study(data: str | None, storage: str | None) -> str | None:
+def _run_study(named: str | None, storage: str | None) -> str | None:
     """Return the study that ``--data`` names, if it has been run."""
     from nas.search.opening import find_study
 
-    if data is None or "=" in data or data == "digits":
+    if named is None:
         return None
-    with find_study(data, storage=storage) as found:
-        return data if found.was_run() else None
+    with find_study(named, storage=storage) as found:
+        return named if found.was_run() else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from nas.cli.job import Job, initial_weights, make_job
+from nas.cli.job import Job, initial_weights, make_job, named_study
 from nas.cli.options import AsJson, Device, Storage, command_line, print_json, refuse_typed
 from nas.errors import ConfigError, Interrupted, StudyError
 from nas.processes.interrupts import interruptible
@@ -64,7 +64,7 @@ def train(
     from nas.cli.progress import make_console
     from nas.models.device import describe_device, describe_versions, resolve_device
 
-    names_study = "#" in f"{network}{weights}" or data is not None and "=" not in data and data != "digits"
+    names_study = "#" in f"{network}{weights}" or named_study(data, storage) is not None
     refuse_typed("--storage", unless=names_study, reason="no trial of a study is named, and no study as data")
     chosen = resolve_device(device)
     console = make_console(stderr=as_json)

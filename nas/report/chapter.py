@@ -13,7 +13,7 @@ from nas.records import metric_name
 from nas.report.answer import answer
 from nas.report.embedded import embedded
 from nas.report.figures import Drawing, drawing, latency_figure, other_figures
-from nas.report.origin import columns, definition, name_on_command_line, origin
+from nas.report.origin import columns, definition, origin
 from nas.report.snapshot import held_still
 from nas.report.trials import trial_data
 from nas.search.study import Study
@@ -49,7 +49,7 @@ def chapter(study: Study, key: str, *, command: str) -> dict[str, Any]:
         "growing": growing,
         "trust": told_trust(study),
         "image_notes": study.image_notes(),
-        "file": name_on_command_line(study),
+        "file": study.typed,
         "definition": definition(study),
         "origin": origin(study, command),
         "columns": columns(study, looks=len(tested_networks(study))),
@@ -72,7 +72,7 @@ def _data(study: Study, key: str, front: NoisyFront, figures: dict[str, Drawing]
     drawn = {name: one.figure for name, one in figures.items() if one.figure is not None}
     facts = {
         "name": study.name,
-        "file": name_on_command_line(study),
+        "file": study.typed,
         "metric": metric_name(study.config.recipe.metric),
     }
     return [embedded(f"{key}-figures", drawn), embedded(f"{key}-trials", {**facts, **trial_data(study, front)})]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shlex
 from collections import Counter, defaultdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -27,12 +26,6 @@ def definition(study: Study) -> str:
         if document["data"].get(key):
             document["data"][key] = getattr(study.config.data, key).name
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
-
-
-def name_on_command_line(study: Study) -> str:
-    """Return a study as one types it in a shell: its file where it lies beside the folder, else its name."""
-    file = study.directory.with_suffix(".yaml")
-    return shlex.quote(str(file) if file.is_file() else study.name)
 
 
 def origin(study: Study, command: str) -> list[Fact]:

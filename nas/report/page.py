@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from nas import plots
+from nas.analysis.comparable import require_comparable, require_different
 from nas.errors import StudyError
 from nas.files import refuse_folder
 from nas.plots.looks import DARK
 from nas.plots.pages import write_page
-from nas.records import metric_name
 from nas.report.chapter import chapter
 from nas.report.embedded import embedded, packed, plotly_script, policy, script
 from nas.report.figures import drawing
-from nas.report.origin import name_on_command_line
 from nas.report.trials import choices
 from nas.search.study import Study
 from nas.units import format_bytes, format_count, format_share
@@ -43,6 +42,9 @@ def write_report(study: Study | Sequence[Study], path: str | Path | None = None)
         ExportError: The file cannot be written.
     """
     studies = _listed(study)
+    if not studies:
+        raise StudyError("a report needs a study")
+    require_different(studies)
     require_comparable(studies)
     if path is None and len(studies) > 1:
         raise StudyError("a report of several studies needs the path of a file (-o FILE.html)")
@@ -52,30 +54,10 @@ def write_report(study: Study | Sequence[Study], path: str | Path | None = None)
     return target
 
 
-def require_comparable(studies: Sequence[Study]) -> None:
-    """Refuse studies whose accuracies say nothing of each other.
-
-    Raises:
-        StudyError: There is none, one is given twice, or two have other images or another metric; it names them.
-    """
-    if not studies:
-        raise StudyError("a report needs a study")
-    first = studies[0]
-    for place, other in enumerate(studies[1:], 1):
-        names = f"{first.name!r} and {other.name!r}"
-        if any((other.name, other.storage) == (known.name, known.storage) for known in studies[:place]):
-            raise StudyError(f"study {other.name!r} is given twice")
-        if other.fingerprint != first.fingerprint:
-            raise StudyError(f"{names} cannot be compared: they were run on other images")
-        metrics = [metric_name(study.config.recipe.metric) for study in (first, other)]
-        if metrics[0] != metrics[1]:
-            raise StudyError(f"{names} cannot be compared: one goes by {metrics[0]}, the other by {metrics[1]}")
-
-
 def render_report(study: Study | Sequence[Study]) -> str:
     """Return the report of a study, or of several, as HTML."""
     studies = _listed(study)
-    command = " ".join(("nas report", *map(name_on_command_line, studies)))
+    command = " ".join(("nas report", *(study.typed for study in studies)))
     chapters = [chapter(study, f"study-{index}", command=command) for index, study in enumerate(studies)]
     together = {"together": drawing(lambda: plots.fronts(studies))} if len(studies) > 1 else {}
     own, library = script(_source()), plotly_script()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -79,6 +80,12 @@ class Study:
     def name(self) -> str:
         """Name of the study."""
         return self.config.name
+
+    @property
+    def typed(self) -> str:
+        """The study as one types it in a shell: its file where it lies beside the folder, else its name."""
+        file = self.directory.with_suffix(".yaml")
+        return shlex.quote(str(file) if file.is_file() else self.name)
 
     @property
     def storage(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import yaml
 from conftest import Outcome
 from hypothesis import given
 from hypothesis import strategies as st
+from plots.made import made_study, study_of
 from pretended import STUDY, pretend
 
 from nas.analysis.compared import Comparison, best_at, compare_studies
 from nas.analysis.pareto import FrontPoint, NoisyFront
+from nas.cli.compare import _document
+from nas.cli.tables.compared import studies_table
 from nas.errors import StudyError
 from nas.fronts.geometry import hypervolume, hypervolumes
 from nas.fronts.noise import Noise
@@ -92,6 +96,27 @@ def test_a_study_against_itself_is_one_within_its_interval(folder: Path, tmp_pat
     assert [one.name for one in found.studies] == ["poor (1)", "poor (2)"]
     assert "which of the two is larger is not sure" in found.sentence
     assert all(at.ahead is None for at in found.at_costs)
+
+
+def test_a_front_beyond_the_reference_is_worth_nothing_and_no_figure_is_made_of_it() -> None:
+    base = next(trial for trial in made_study().trials() if trial.state == "trained")
+    places = {"dear": [(20_000_000, 0.5)], "good": [(1_000_000, 0.9), (10_000_000, 0.95)]}
+    dear, good = (
+        study_of(
+            [replace(base, number=n, digest=f"{name}{n}", flops=f, accuracy=a) for n, (f, a) in enumerate(networks)],
+            name=name,
+        )
+        for name, networks in places.items()
+    )
+    found = compare_studies([dear, good])
+    assert found.studies[0].hypervolume == 0 and found.studies[1].ratio is not None
+    assert math.isinf(found.studies[1].ratio.median) and found.studies[1].ratio.larger == 1
+    assert found.sentence == (
+        "The hypervolume of good is more than 1,000 times that of dear (95 %: more than 1,000 to more than 1,000); it"
+        " is larger in 100 % of the draws."
+    )
+    assert studies_table(found, width=100).row_count == 2
+    assert "Infinity" not in json.dumps(_document(found, None))
 
 
 def test_what_each_spent_is_what_its_trainings_took(folder: Path) -> None:

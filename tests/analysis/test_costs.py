@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from conftest import Outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plots.made import made_study, study_of
 from test_recommendation import made
 
 from nas.analysis.costs import COSTS, cost_named, cost_values, front_against
@@ -55,6 +57,19 @@ def test_the_front_over_flops_is_the_front(finished_study: Study) -> None:
     assert [point.trial.flops for point in front_against(finished_study, "flops", max_flops=least).points] == [least]
 
 
+def test_networks_whose_time_was_not_kept_are_left_out_and_counted() -> None:
+    trained = [trial for trial in made_study().trials() if trial.state == "trained"]
+    some = [replace(trial, train_seconds=None) if place % 2 else trial for place, trial in enumerate(trained)]
+    front = front_against(study_of(some), "train_seconds")
+    assert {point.trial.number for point in (*front.points, *front.others)} == {one.number for one in trained[::2]}
+    assert f"{len(trained[::2])} of {len(trained)} networks have a training time; the others are left out." in (
+        front.costed.notes
+    )
+    none = study_of([replace(trial, train_seconds=None) for trial in trained])
+    with pytest.raises(StudyError, match="no training time of study 'made' is known"):
+        front_against(none, "train_seconds")
+
+
 @settings(max_examples=20)  # each fits a model
 @given(st.lists(st.tuples(st.integers(1, 9), st.floats(0.1, 0.9)), max_size=9))
 def test_a_front_over_flops_that_is_found_anew_is_the_same(points: list[tuple[int, float]]) -> None:
@@ -83,7 +98,7 @@ def test_the_front_over_any_cost_is_what_nothing_beats(points: list[tuple[int, f
 
 
 def test_a_latency_that_was_not_measured_is_one_line_that_says_how(finished_study: Study) -> None:
-    with pytest.raises(StudyError, match="no latency of study 'tiny' was measured; .* nas latency tiny$"):
+    with pytest.raises(StudyError, match="no latency of study 'tiny' was measured; .* nas latency .*tiny.yaml$"):
         front_against(finished_study, "latency")
 
 
@@ -119,7 +134,7 @@ def test_the_command_shows_any_cost(nas_command: Callable[..., Outcome], own_fin
     from nas.search.opening import open_study
 
     unmeasured = nas_command("front", own_finished, "--against", "latency")
-    assert unmeasured.code == 2 and "nas latency tiny" in unmeasured.err and unmeasured.err.count("\n") == 1
+    assert unmeasured.code == 2 and f"nas latency {own_finished}" in unmeasured.err and unmeasured.err.count("\n") == 1
     with open_study(own_finished) as study:
         for index, one in enumerate(study.judgement().networks[:3]):
             study.add_latency(one.network.trial, took(4.0 - index))

@@ -34,7 +34,7 @@ RESNET18 = Reference("resnet18", "r", 1_800_000_000, 11_000_000, 2_000_000, 224,
 class Made:
     """A study whose networks are known: (FLOPs, accuracy) each, cheapest first."""
 
-    name = "made"
+    name = typed = "made"
 
     def __init__(
         self,

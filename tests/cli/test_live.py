@@ -379,6 +379,32 @@ def test_a_database_that_is_away_is_told_and_asked_again(own_study: Study, monke
     assert looks.snapshot().note == ""
 
 
+def test_a_database_that_is_away_ends_no_watching_by_lines(
+    own_study: Study, own_finished: Path, nas_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searching = Coordinators(own_study.database.engine, own_study.name)
+    searching.renew(process_identity(), hands=1, seconds=60, waited=None)
+    real, looks = Study.trials, watching.Watch.wait
+    waits: list[int] = []
+
+    def trials(study: Study) -> list[TrialRecord]:
+        if len(waits) in (1, 2):
+            raise StudyError("database is locked")
+        return real(study)
+
+    def wait(watch: watching.Watch) -> None:
+        if len(waits) == 3:
+            searching.leave(process_identity())
+        waits.append(1)
+        looks(watch)
+
+    monkeypatch.setattr(Study, "trials", trials)
+    monkeypatch.setattr(watching.Watch, "wait", wait)
+    outcome = nas_command("status", own_finished, "--watch", "--every", "0.01s")
+    assert outcome.code == 0 and outcome.err == "" and len(waits) == 4
+    assert outcome.out.count("database is locked") == 1 and "Nobody searches it now. tiny: " in outcome.out
+
+
 def test_the_database_tells_what_is_trained(own_study: Study) -> None:
     searching = Coordinators(own_study.database.engine, own_study.name)
     searching.renew(process_identity(), hands=1, seconds=60, waited=None)

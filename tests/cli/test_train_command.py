@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Outcome
+from pretended import pretend
 
 from nas.architecture.presets import preset
 from nas.architecture.serialization import architecture_to_json
@@ -110,6 +111,21 @@ def test_what_cannot_be_compared_is_no_reference(nas_command: Command, own_finis
     assert "Not kept as a reference" in changed.out and "have changed since it was run" in " ".join(changed.out.split())
     with open_study(own_finished) as study:
         assert study.references() == []
+
+
+def test_digits_is_the_study_of_that_name_once_that_was_run(
+    nas_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = ("--data", "digits", "--epochs", 1, "--seeds", 1, "-o")
+    assert "reference" not in nas_command("train", *SMALL, *only, "before").out
+    with monkeypatch.context() as patch:
+        pretend(patch)
+        assert nas_command("search", "digits", "--trials", 1, "--executor", "inline").code == 0
+    kept = nas_command("train", *SMALL, *only, "after")
+    assert "Kept as a reference of digits" in kept.out and "the images alone: --data digits=true" in kept.out
+    assert "Reference resnet_small" in nas_command("front", "digits").out
+    alone = nas_command("train", *SMALL, "--data", "digits=true", *only[2:], "alone")
+    assert alone.code == 0 and "reference" not in alone.out
 
 
 def test_seeds_that_diverge_are_told_and_not_counted(nas_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,13 @@ def test_the_front_marks_what_is_recommended_and_what_it_is_compared_with(made: 
     assert by_time.references == () and "1 reference without a known training time left out." in by_time.notes
 
 
+def test_a_bound_below_all_networks_is_told(made: Study) -> None:
+    figure = plots.front(made, max_flops=1_000)
+    why = "No trained network of 'made' has at most 1k FLOPs; the cheapest, trial"
+    assert why in figure.layout.meta["alt"] and why in figure.layout.title.subtitle.text.replace("<br>", " ")
+    assert not any(trace.name.startswith("recommended") for trace in figure.data)
+
+
 def test_a_front_over_a_cost_that_was_not_measured_says_how_to_measure_it(made: Study) -> None:
     with pytest.raises(StudyError, match="nas latency made"):
         plots.front(made, against="latency_ms")
@@ -124,13 +131,13 @@ def test_a_front_over_a_cost_that_was_not_measured_says_how_to_measure_it(made: 
 
 def test_fronts_of_several_studies_stand_on_one_figure(made: Study) -> None:
     info = fronts.fronts_info([made, made_study(30, seed=1, name="other"), made])
-    assert list(info.fronts) == ["made", "other", "made (2)"]
+    assert list(info.fronts) == ["made (1)", "other", "made (2)"]
     assert {trace.name for trace in plots.fronts([made]).data} == {"made"}
     assert "other reaches" in fronts.alt(info)
     with pytest.raises(StudyError, match="no study is given"):
         plots.fronts([])
     elsewhere = made.settled(made.config, "other images")
-    with pytest.raises(StudyError, match="different images"):
+    with pytest.raises(StudyError, match="other images"):
         plots.fronts([made.settled(made.config, "these images"), elsewhere])
 
 
@@ -204,6 +211,10 @@ def test_importance_finds_what_decides_and_says_how_much_it_explains() -> None:
     assert ranked[0] == "kernel" and set(ranked[-2:]) == {"width", "depth"}, "the kernel does nothing in these studies"
     assert at_equal.explained > 0.5 and (at_equal.std > 0).any()
     assert "of unseen networks" in importance.alt(info)
+    assert importance.alt(info).startswith("Accuracy depends most on ")
+    noisy = at_equal._replace(std=at_equal.mean + 0.1)
+    told = importance.alt(info._replace(found={importance.OF_ALL: noisy}))
+    assert "depends most" not in told and "seems to matter most, which its spread leaves open (" in told
     few = importance.importance_info(made_study(20))
     assert not few.found and "Needs 20 trained networks" in importance.alt(few)
 

@@ -18,10 +18,10 @@ from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
 from nas.config.study import StudyConfig
 from nas.errors import StudyError
-from nas.records import Epoch
+from nas.records import Epoch, ImageDigests
 from nas.report.drawing import Drawings
 from nas.report.embedded import embedded, plain_data, policy, script
-from nas.report.page import require_comparable, write_report
+from nas.report.page import write_report
 from nas.report.snapshot import held_still
 from nas.report.trials import MOST_EPOCHS, choices, shown_networks, thinned, trial_data
 from nas.search.run.start import run_study
@@ -137,11 +137,11 @@ def test_several_studies_share_a_page(pair: list[Study]) -> None:
     assert len(set(ids := [part.split('"')[0] for part in text.split(' id="')[1:]])) == len(ids)
 
 
-def test_what_cannot_be_compared_is_refused_by_name(pair: list[Study]) -> None:
+def test_what_cannot_be_compared_is_refused_by_name(pair: list[Study], monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = pair
     metric = other.config.recipe.model_copy(update={"metric": "macro_f1"})
     refused = {
-        "study 'a' is given twice": [one, one],
+        "study 'a' was given twice": [one, one],
         "'a' and 'b' cannot be compared: they were run on other images": [one, other.settled(other.config, "another")],
         "'a' and 'b' cannot be compared: one goes by accuracy, the other by macro F1": [
             one,
@@ -151,7 +151,10 @@ def test_what_cannot_be_compared_is_refused_by_name(pair: list[Study]) -> None:
     }
     for message, studies in refused.items():
         with pytest.raises(StudyError, match=message):
-            require_comparable(studies)
+            write_report(studies, "page.html")
+    with monkeypatch.context() as patch, pytest.raises(StudyError, match="'a' and 'b' .* run on other images"):
+        patch.setattr(Study, "image_digests", lambda study: ImageDigests(study.fingerprint, content=study.name))
+        write_report(pair, "page.html")  # of one fingerprint, but not the same inside
     with pytest.raises(StudyError, match="needs the path of a file"):
         write_report(pair)
 
@@ -160,7 +163,7 @@ def test_the_command_takes_several_studies_and_says_its_mistakes_in_a_line(finis
     other = finished.with_name("other.yaml")
     other.write_text(finished.read_text().replace("name: tiny", "name: other"))
     for arguments, said in (
-        ((finished, finished, "-o", "x.html"), "study 'tiny' is given twice"),
+        ((finished, finished, "-o", "x.html"), "study 'tiny' was given twice"),
         ((finished, other, "-o", "x.html"), "study 'other' has not been run yet"),
         ((), "Missing argument 'STUDY...'"),
     ):

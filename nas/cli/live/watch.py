@@ -88,11 +88,18 @@ def watch(console: Console, study: Study, *, seconds: float) -> None:
 
 
 def _print_lines(console: Console, study: Study, looks: Watch) -> None:
-    """Print a line for each trial that ends."""
-    known = {trial.number: trial.state for trial in study.trials()}
+    """Print a line for each trial that ends, and one where the database does not answer."""
+    known, told = {trial.number: trial.state for trial in study.trials()}, ""
     while looks.runs:
         looks.wait()
-        for trial in study.trials():
+        note = looks.snapshot().note
+        try:
+            trials = [] if note else study.trials()
+        except StudyError as error:
+            trials, note = [], str(error)
+        if note != told and (told := note):
+            console.print(note, soft_wrap=True)
+        for trial in trials:
             if trial.state not in UNFINISHED and known.get(trial.number) != trial.state:
                 console.print(trial_line(trial), soft_wrap=True)
             known[trial.number] = trial.state

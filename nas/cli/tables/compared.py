@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from nas.analysis.compared import interval_words, ratio_words
 from nas.cli.tables.fitted import Column, fitted_table
 from nas.units import format_count
 
@@ -29,8 +30,8 @@ def studies_table(found: Comparison, *, width: int) -> Table:
     rows = [
         (
             one.name,
-            "1" if one.ratio is None else f"{one.ratio.median:.2f}",
-            "" if one.ratio is None else f"{one.ratio.low:.2f} to {one.ratio.high:.2f}",
+            "1" if one.ratio is None else ratio_words(one.ratio.median),
+            "" if one.ratio is None else interval_words(one.ratio),
             str(len(one.front.points)),
             f"{one.states.get('trained', 0):,}",
             f"{one.spent.trainings:,}",

@@ -179,7 +179,7 @@ def reference_lines(references: Sequence[Reference]) -> list[str]:
     """Return one line for each reference network: what was trained on the same images, and how good it is."""
     return [
         f"Reference {one.name}: {_measured(one)} at {format_count(one.flops)} FLOPs, {one.resolution} px,"
-        f" {one.epochs} epochs{', begun from given weights' * one.pretrained}."
+        f" {one.epochs} epoch{'s' * (one.epochs != 1)}{', begun from given weights' * one.pretrained}."
         for one in references
     ]
 

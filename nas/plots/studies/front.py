@@ -18,7 +18,7 @@ from nas.plots.pages import empty, escaped, laid_out
 from nas.plots.words import counted, expected_words, family_labels
 from nas.records import Reference, TrialRecord, metric_name
 from nas.search.study import Study
-from nas.units import format_count
+from nas.units import format_count, sentence
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -42,6 +42,7 @@ class FrontInfo(NamedTuple):
         limits: Bounds of the budget and the one asked for, by what they are.
         references: Networks trained beside the search that have such a cost.
         recommendation: Which network to take; None where there is none.
+        refusal: Why none is, although networks are trained; else empty.
         noise: Standard deviation of one training, in 0 to 1.
         notes: What is left out or assumed, each in one sentence.
     """
@@ -57,6 +58,7 @@ class FrontInfo(NamedTuple):
     limits: dict[str, float]
     references: tuple[Reference, ...]
     recommendation: Recommendation | None
+    refusal: str
     noise: float
     notes: tuple[str, ...]
 
@@ -84,6 +86,7 @@ def front_info(
     labels, networks = family_labels(spaces), (*found.points, *found.others)
     others = without_accuracy(study.trials())
     beside = study.references() if references is None else references
+    recommendation, refusal = _recommended(study, max_flops) if found.points else (None, "")
     shown = tuple(one for one in beside if stored_cost(one, cost.name) is not None)
     return FrontInfo(
         study=study.name,
@@ -99,9 +102,10 @@ def front_info(
         others=others,
         limits=_limits(study, cost.name, max_flops),
         references=shown,
-        recommendation=_recommended(study, max_flops),
+        recommendation=recommendation,
+        refusal=refusal,
         noise=found.noise.std,
-        notes=(*_notes(found, others), *_left_out(len(beside) - len(shown), cost)),
+        notes=(*([refusal] if refusal else []), *_notes(found, others), *_left_out(len(beside) - len(shown), cost)),
     )
 
 
@@ -117,8 +121,8 @@ def alt(info: FrontInfo) -> str:
     are = "form the front" if len(info.front) > 1 else "is the front"
     ends = ends if len(info.front) > 1 else f"{expected_words(first)} at {here[0]}"
     perhaps = f" {len(info.contenders)} more may be on it." if info.contenders else ""
-    told = f" {info.recommendation.sentence}" if info.recommendation is not None else ""
-    return f"{which} {are}, {ends}.{perhaps}{told}"
+    told = info.refusal if info.recommendation is None else info.recommendation.sentence
+    return f"{which} {are}, {ends}.{perhaps} {told}".rstrip()
 
 
 def front(
@@ -258,11 +262,12 @@ def _limits(study: Study, name: str, max_flops: int | None) -> dict[str, float]:
     return found
 
 
-def _recommended(study: Study, max_flops: int | None) -> Recommendation | None:
+def _recommended(study: Study, max_flops: int | None) -> tuple[Recommendation | None, str]:
+    """Return which network to take, or why there is none."""
     try:
-        return recommend(study, max_flops=max_flops)
-    except StudyError:  # nothing to recommend, which the figure shows
-        return None
+        return recommend(study, max_flops=max_flops), ""
+    except StudyError as error:
+        return None, sentence(str(error))
 
 
 def _notes(found: CostFront, others: dict[str, list[TrialRecord]]) -> list[str]:

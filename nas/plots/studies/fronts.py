@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nas.analysis.comparable import require_comparable, told_apart
 from nas.analysis.costs import CostFront, StudyCost, front_against
 from nas.errors import StudyError
 from nas.plots.costs import cost_axis, cost_line, cost_words
@@ -40,16 +41,10 @@ def fronts_info(studies: Sequence[Study], *, against: str = "flops") -> FrontsIn
     """
     if not studies:
         raise StudyError("no study is given; several fronts need at least one")
-    first = studies[0]
-    for study in studies[1:]:
-        if study.config.recipe.metric != first.config.recipe.metric:
-            metrics = f"{first.config.recipe.metric} and {study.config.recipe.metric}"
-            raise StudyError(f"studies {first.name!r} and {study.name!r} compare networks by {metrics}")
-        if study.fingerprint and first.fingerprint and study.fingerprint != first.fingerprint:
-            raise StudyError(f"studies {first.name!r} and {study.name!r} were run on different images")
+    require_comparable(studies)
     found = [front_against(study, against) for study in studies]
-    names = _names([study.name for study in studies])
-    metric = metric_name(first.config.recipe.metric)
+    names = told_apart([study.name for study in studies])
+    metric = metric_name(studies[0].config.recipe.metric)
     return FrontsInfo(metric, found[0].costed.cost, dict(zip(names, found, strict=True)))
 
 
@@ -128,9 +123,3 @@ def _traces(info: FrontsInfo, found: CostFront, name: str, index: int) -> list[g
         line.update(showlegend=False, legendgroup=group),
         dots([found.value(p.trial) for p in found.points], percent(found.points), look, name=name, **data),
     ]
-
-
-def _names(names: Sequence[str]) -> list[str]:
-    """Return names that differ: the second study of a name has a number."""
-    earlier = [names[:place].count(name) for place, name in enumerate(names)]
-    return [f"{name} ({count + 1})" if count else name for name, count in zip(names, earlier, strict=True)]

@@ -35,6 +35,8 @@ _BAR = {"type": "data", "thickness": 1.5, "color": INK}
 OF_ALL, AT_EQUAL = "of accuracy", "of accuracy at equal FLOPs"
 _SUBJECTS = {OF_ALL: "Accuracy depends", AT_EQUAL: "Accuracy at equal FLOPs depends"}
 
+_UNSURE = {OF_ALL: "For accuracy", AT_EQUAL: "For accuracy at equal FLOPs"}
+
 
 def importance_info(study: Study) -> ImportanceInfo:
     """Collect what ``importance`` draws."""
@@ -57,7 +59,11 @@ def alt(info: ImportanceInfo) -> str:
         first = int(one.mean.argmax())
         lost = f"mixed up, {one.mean[first]:.2f} ± {one.std[first]:.2f} of the explained variance are lost"
         all_of_it = f"all dimensions explain {100 * one.explained:.0f} % of unseen networks"
-        told.append(f"{_SUBJECTS[name]} most on {_word(one.dimensions[first])} ({lost}; {all_of_it})")
+        which = _word(one.dimensions[first])
+        sure = one.mean[first] > one.std[first]
+        most = f"{which} seems to matter most, which its spread leaves open"
+        words = f"{_SUBJECTS[name]} most on {which}" if sure else f"{_UNSURE[name]} {most}"
+        told.append(f"{words} ({lost}; {all_of_it})")
     return f"{'; '.join(told)}."
 
 

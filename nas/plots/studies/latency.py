@@ -62,7 +62,7 @@ def latency_info(study: Study, front_latency: FrontLatency | None = None) -> Lat
         errors={one.trial.number: (one.standard_error, one.probability) for one in networks},
         tau=None if found is None else found.orders.tau,
         setting=setting,
-        how=f"No latency of the front was measured. To measure it: nas latency {study.name}",
+        how=f"No latency of the front was measured. To measure it: nas latency {study.typed}",
     )
 
 
