@@ -60,10 +60,12 @@ def predict(
     found = list(_with_progress(predictor.each(given, top=top), total=len(given)))
     unread = [one for one in found if isinstance(one, Unread)]
     predictions = [one for one in found if not isinstance(one, Unread)]
+    if len(found) == len(unread) == 1:
+        raise DataError(unread[0].reason)
     for line in (*notes, *predictor.told, *(one.reason for one in unread)):
         say(line, err=True)
     if not predictions:
-        raise DataError(f"none of {len(unread):,} images can be read" if len(unread) > 1 else unread[0].reason)
+        raise DataError(f"none of {len(unread):,} images can be read")
     maps = [] if draw is None else list(_with_progress(draw(predictions), total=len(predictions)))
     if as_json:
         print_json(_document(predictions))

@@ -6,7 +6,6 @@ Its files are read once, within bounds, and what was checked is what is used.
 from __future__ import annotations
 
 import json
-import math
 import os
 import stat
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ FACTS = "preprocessing.json"
 MOST_PIXELS = 4096  # of a side
 MOST_CLASSES = 100_000
 _MOST_BYTES = {MODEL: 2**31 - 1, FACTS: 2**24}  # the first is the most that an ONNX file can have
+_LARGEST = 1e12  # of a mean, in units of pixels
 _CHANNELS = {"rgb": 3, "hsv": 3, "ycbcr": 3, "grayscale": 1}
 _NAMES = ("channels", "classes", "color", "mean", "resolution", "size", "std")
 
@@ -91,7 +91,7 @@ def _checks(facts: Mapping[str, Any]) -> dict[str, bool]:
         "classes": names and 2 <= len(classes) <= MOST_CLASSES and len(set(classes)) == len(classes),
         **{name: _is_whole(facts[name]) and 1 <= facts[name] <= MOST_PIXELS for name in ("size", "resolution")},
         "mean": _are_numbers(facts["mean"], channels),
-        "std": _are_numbers(facts["std"], channels) and min(facts["std"]) > 0,
+        "std": _are_numbers(facts["std"], channels) and min(facts["std"]) > 1 / _LARGEST,
     }
 
 
@@ -100,12 +100,12 @@ def _is_whole(value: object) -> bool:
 
 
 def _are_numbers(values: object, count: object) -> bool:
-    """Tell whether a value is a list of so many numbers of a size that float32 has."""
+    """Tell whether a value is a list of so many numbers of a size that can be computed with."""
     return (
         isinstance(values, list)
         and len(values) == count
         and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        and all(math.isfinite(value) and abs(value) < 1e30 for value in values)
+        and all(-_LARGEST < value < _LARGEST for value in values)  # no NaN either
     )
 
 

@@ -60,7 +60,7 @@ def _below(path: Path, classes: Collection[str]) -> Gathered:
     files = [file for file in found if not file.name.endswith(MAP_ENDING)]
     if not files:
         others = sum(folder.all_others().values())
-        raise DataError(f"{path}: holds no images{f', only {others:,} other files' if others else ''}")
+        raise DataError(f"{path}: holds no images{f'; other files: {others:,}' if others else ''}")
     labels = [_label(file.relative_to(path).parts[:-1], classes) for file in files]
     images = [Given(str(file), file, label) for file, label in zip(files, labels, strict=True)]
     return Gathered(images, [*_left_out(folder, maps=len(found) - len(files)), *_unlabelled(path, images)])

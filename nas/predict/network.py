@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ Inputs = npt.NDArray[np.float32]
 
 _BATCH = 32
 _BATCH_PIXELS = _BATCH * 224**2  # larger images come in smaller batches
+_MOST_MEMORY = 8 * 2**30  # bytes of weights and feature maps
 _OWN = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 """Domains of operators that onnxruntime brings."""
 
@@ -119,11 +121,25 @@ def _is_outside(tensor: onnx.TensorProto) -> bool:
     return tensor.data_location == onnx.TensorProto.EXTERNAL or bool(tensor.external_data)
 
 
+@cache
+def _bound_memory() -> None:
+    """Let sessions of this process that ask for it share one store of memory, which is bounded.
+
+    An operator can ask for any number of zeros, which the system would promise and then kill the process for.
+    """
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({"max_mem": _MOST_MEMORY}))
+
+
 def _session(model: bytes, threads: int, where: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4  # what it says on standard error is in its exceptions
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait take no time
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    _bound_memory()
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
