@@ -52,7 +52,9 @@ def read_bundle(folder: str | os.PathLike[str]) -> Bundle:
     """
     path = Path(folder)
     if not path.is_dir():
-        raise BundleError(f"{path}: {'is a file, not a bundle' if path.exists() else 'no such folder; name a bundle, or STUDY#N'}")
+        raise BundleError(
+            f"{path}: {'is a file, not a bundle' if path.exists() else 'no such folder; name a bundle, or STUDY#N'}"
+        )
     if (path / "result.json").is_file() and not (path / MODEL).exists():
         raise BundleError(f"{path}: is what nas train wrote; export it first: nas export {path} -o FOLDER")
     where = path / FACTS

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from bundles import COLORS, SHARPNESS, color_model, write_bundle, write_image
+from PIL import Image
+
+import nas
+from nas.errors import ConfigError, DataError
+from nas.predict.evaluation import Judged, calibration_error, evaluate
+from nas.predict.explain import Explainer, find_head, overlay
+from nas.predict.run import Given, Predictor, Unread
+
+
+def test_an_image_is_of_its_colour_with_the_probability_of_its_logits() -> None:
+    folder = write_bundle(Path("bundle"))
+    files = [write_image(Path(f"{color}.png"), color) for color in COLORS]
+    said = nas.Predictor(folder).predict(files)
+    assert [one.name for one in said] == list(COLORS)
+    sure, unsure = np.exp(SHARPNESS) / (np.exp(SHARPNESS) + 2), 1 / (np.exp(SHARPNESS) + 2)
+    np.testing.assert_allclose([p for _, p in said[0].top], [sure, unsure, unsure], rtol=1e-6)
+    assert said[1].document()["top"][0] == {"class": "green", "probability": said[1].probability}
+
+
+@pytest.mark.parametrize("batch", ["batch", 1])
+def test_all_images_of_any_number_are_named_in_their_order(batch: str | int) -> None:
+    predictor = Predictor(write_bundle(Path("bundle"), model=color_model(batch=batch)))
+    files = [write_image(Path(f"{index:02}.png"), COLORS[index * index % 3]) for index in range(70)]
+    assert [one.name for one in predictor.predict(files, top=1)] == [COLORS[i * i % 3] for i in range(70)]
+
+
+def test_paths_text_and_bytes_are_images() -> None:
+    predictor, file = Predictor(write_bundle(Path("bundle"))), write_image(Path("a.png"), "blue")
+    said = [predictor.predict(one)[0] for one in (file, str(file), file.read_bytes())]
+    assert [one.name for one in said] == ["blue"] * 3 and said[2].file == "<bytes>"
+
+
+def test_broken_images_are_named_and_the_others_go_on() -> None:
+    predictor = Predictor(write_bundle(Path("bundle")))
+    Path("broken.png").write_bytes(write_image(Path("a.png"), "red").read_bytes()[:60])
+    given = [Given(name, Path(name)) for name in ("broken.png", "a.png", "none.png")]
+    first, second, third = predictor.each(given)
+    assert isinstance(first, Unread) and first.reason.startswith("broken.png: not an image that can be read (")
+    assert not isinstance(second, Unread) and second.name == "red"
+    assert third == Unread("none.png", "none.png: no such file")
+    with pytest.raises(DataError, match="broken.png"):
+        predictor.predict(["a.png", "broken.png"])
+    with pytest.raises(ConfigError, match="top must be at least 1"):
+        predictor.predict("a.png", top=0)
+
+
+def test_an_image_bomb_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor(write_bundle(Path("bundle")))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    (found,) = predictor.each([Given("a.png", write_image(Path("a.png"), "red"))])
+    assert isinstance(found, Unread) and "320 pixels" in found.reason and "\n" not in found.reason
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # above this Pillow warns, above twice this it refuses
+    assert predictor.predict("a.png")[0].name == "red"
+    assert len(predictor.told) == 1 and "a.png" in predictor.told[0]
+
+
+def test_nothing_heavy_is_loaded() -> None:
+    write_bundle(Path("bundle"))
+    write_image(Path("pictures/red/a.png"), "red")
+    heavy = ("torch", "optuna", "pandas", "plotly", "sqlalchemy", "sklearn", "scipy")
+    code = (
+        "import sys; from nas.cli import main; sys.argv = ['nas', 'predict', 'bundle', 'pictures', '--explain']\n"
+        "try: main()\n"
+        f"finally: print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]" and "accuracy 100.0 % of 1 images" in done.stdout, done.stderr
+
+
+def test_calibration_is_the_gap_of_accuracy_and_probability_in_each_bin() -> None:
+    right, wrong = Judged("a", "a", 0.9), Judged("a", "b", 0.9)
+    assert calibration_error([right] * 9 + [wrong]) == pytest.approx(0)
+    assert calibration_error([right] * 10) == pytest.approx(0.1)
+    # two bins whose gaps have opposite signs do not cancel: (3 * 0.1 + 1 * 0.5) / 4
+    assert calibration_error([right] * 3 + [Judged("a", "b", 0.5)]) == pytest.approx(0.2)
+    # 1/15 and 2/15 are the upper ends of their bins
+    assert calibration_error([Judged("a", "a", 1 / 15), Judged("a", "b", 2 / 15)]) == pytest.approx(
+        (14 / 15 + 2 / 15) / 2
+    )
+    assert calibration_error([Judged("a", "a", 1.0), Judged("a", "b", 0.0)]) == 0
+
+
+def test_confusion_counts_rows_of_true_classes() -> None:
+    judged = [Judged("b", "a", 0.5), Judged("b", "a", 0.5), Judged("a", "a", 0.5), Judged("a", "c", 1.0)]
+    evaluation = evaluate(judged)
+    assert evaluation is not None and evaluation.accuracy == 0.25
+    assert evaluation.confused() == [("b", "a", 2), ("a", "c", 1)]
+    document = evaluation.document()
+    assert document["classes"] == ["a", "b", "c"] and document["confusion"] == [[1, 0, 1], [2, 0, 0], [0, 0, 0]]
+    assert evaluate([]) is None
+
+
+def test_a_map_shows_where_its_class_is_and_its_mean_is_the_logit() -> None:
+    predictor = Predictor(write_bundle(Path("bundle")))
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:, :3, 0], pixels[:, 3:, 2] = 255, 255  # red at the left, blue at the right
+    Image.fromarray(pixels).resize((12, 12), Image.Resampling.NEAREST).save("a.png")
+    given, explainer = Given("a.png", Path("a.png")), Explainer(predictor)
+    red, blue = explainer.map(given, "red"), explainer.map(given, "blue")
+    assert red.shape == (8, 8) and red[:, 0].min() == SHARPNESS and red[:, -1].max() == 0
+    assert blue[:, 0].max() == 0 and blue[:, -1].min() == SHARPNESS
+    (said,) = predictor.predict("a.png")
+    odds = {name: probability for name, probability in said.top}
+    assert blue.mean() - red.mean() == pytest.approx(np.log(odds["blue"] / odds["red"]), abs=1e-5)
+    explainer.write(given, "blue", Path("a.png.cam.png"))
+    with Image.open("a.png.cam.png") as image:
+        drawn = np.asarray(image.convert("L")).astype(int)
+    assert drawn.shape == (256, 256) and drawn[:, -60:].min() > drawn[:, :60].max()
+
+
+def test_a_map_without_evidence_is_dark() -> None:
+    dark = np.asarray(overlay(np.zeros((4, 4, 3), np.uint8), np.full((2, 2), -1, np.float32)))
+    assert len(np.unique(dark.reshape(-1, 3), axis=0)) == 1
+
+
+def test_every_familys_head_is_found() -> None:
+    linear = onnx.helper.make_node("MatMul", ["flat", "weights"], ["product"])
+    model = color_model()
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2, 3]), "axes"))
+    del model.graph.node[1:]
+    model.graph.node.extend(
+        [
+            onnx.helper.make_node("ReduceMean", ["features", "axes"], ["pooled"], keepdims=0),
+            onnx.helper.make_node("Identity", ["pooled"], ["flat"]),
+            linear,
+            onnx.helper.make_node("Add", ["product", "bias"], ["logits"]),
+        ]
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(3, np.float32), "bias"))
+    bundle = Predictor(write_bundle(Path("bundle"), model=model)).bundle
+    head = find_head(bundle)
+    assert head.feature_map == "features" and np.array_equal(head.weights, np.eye(3) * SHARPNESS)
