@@ -32,7 +32,7 @@ def predict(
     ],
     images: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE|FOLDER|-...", help="Images, folders of images, or - for one on standard input."),
+        typer.Argument(metavar="IMAGE|FOLDER|-", help="Images, folders of images, or - for one on standard input."),
     ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show of each image.")] = 5,
     threads: Threads = 1,

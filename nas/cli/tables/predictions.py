@@ -20,7 +20,7 @@ _PAIRS = 10
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     """Print accuracy, calibration and what was taken for what."""
-    few = " (of so few images it comes out too high)" if evaluation.images < 100 * BINS else ""
+    few = " (chance adds to it where images are so few)" if evaluation.images < 100 * BINS else ""
     lines = (
         f"accuracy {format_percent(evaluation.accuracy)} of {evaluation.images:,} images, mean probability"
         f" {format_percent(evaluation.confidence)}",
