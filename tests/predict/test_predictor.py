@@ -12,6 +12,7 @@ from PIL import Image
 
 import nas
 from nas.errors import ConfigError, DataError
+from nas.predict.bundle import read_bundle
 from nas.predict.evaluation import Judged, calibration_error, evaluate
 from nas.predict.explain import Explainer, find_head, overlay
 from nas.predict.run import Given, Predictor, Unread
@@ -83,10 +84,9 @@ def test_calibration_is_the_gap_of_accuracy_and_probability_in_each_bin() -> Non
     assert calibration_error([right] * 10) == pytest.approx(0.1)
     # two bins whose gaps have opposite signs do not cancel: (3 * 0.1 + 1 * 0.5) / 4
     assert calibration_error([right] * 3 + [Judged("a", "b", 0.5)]) == pytest.approx(0.2)
-    # 1/15 and 2/15 are the upper ends of their bins
-    assert calibration_error([Judged("a", "a", 1 / 15), Judged("a", "b", 2 / 15)]) == pytest.approx(
-        (14 / 15 + 2 / 15) / 2
-    )
+    # 2/15 is the upper end of the bin in which 1.5/15 lies too
+    ends = [Judged("a", "a", 2 / 15), Judged("a", "b", 1.5 / 15)]
+    assert calibration_error(ends) == pytest.approx((13 - 1.5) / 15 / 2)
     assert calibration_error([Judged("a", "a", 1.0), Judged("a", "b", 0.0)]) == 0
 
 
@@ -123,20 +123,31 @@ def test_a_map_without_evidence_is_dark() -> None:
     assert len(np.unique(dark.reshape(-1, 3), axis=0)) == 1
 
 
-def test_every_familys_head_is_found() -> None:
-    linear = onnx.helper.make_node("MatMul", ["flat", "weights"], ["product"])
-    model = color_model()
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2, 3]), "axes"))
-    del model.graph.node[1:]
-    model.graph.node.extend(
-        [
-            onnx.helper.make_node("ReduceMean", ["features", "axes"], ["pooled"], keepdims=0),
-            onnx.helper.make_node("Identity", ["pooled"], ["flat"]),
-            linear,
-            onnx.helper.make_node("Add", ["product", "bias"], ["logits"]),
-        ]
-    )
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(3, np.float32), "bias"))
-    bundle = Predictor(write_bundle(Path("bundle"), model=model)).bundle
-    head = find_head(bundle)
-    assert head.feature_map == "features" and np.array_equal(head.weights, np.eye(3) * SHARPNESS)
+def test_what_speaks_against_a_class_looks_like_what_says_nothing() -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    against, nothing = (overlay(pixels, np.array([[least, 2]], np.float32)) for least in (-5, 0))
+    assert np.array_equal(np.asarray(against), np.asarray(nothing))
+
+
+@pytest.mark.parametrize("linear", ["Gemm", "Gemm of the other side", "MatMul"])
+@pytest.mark.parametrize("pool", ["GlobalAveragePool", "ReduceMean", "ReduceMean of before"])
+def test_heads_are_found_however_they_are_written(linear: str, pool: str) -> None:
+    weights, model = np.arange(9, dtype=np.float32).reshape(3, 3), color_model()
+    make = onnx.helper.make_node
+    constants = {"weights": weights if linear == "Gemm" else weights.T, "bias": np.zeros(3, np.float32)}
+    pooled = {
+        "GlobalAveragePool": make("GlobalAveragePool", ["features"], ["pooled"]),
+        "ReduceMean": make("ReduceMean", ["features", "axes"], ["pooled"]),
+        "ReduceMean of before": make("ReduceMean", ["features"], ["pooled"], axes=[-2, -1]),
+    }
+    product = {
+        "Gemm": [make("Gemm", ["flat", "weights", "bias"], ["logits"], transB=1)],
+        "Gemm of the other side": [make("Gemm", ["flat", "weights", "bias"], ["logits"])],
+        "MatMul": [make("MatMul", ["flat", "weights"], ["product"]), make("Add", ["product", "bias"], ["logits"])],
+    }
+    del model.graph.node[1:], model.graph.initializer[:]
+    model.graph.node.extend([pooled[pool], make("Flatten", ["pooled"], ["flat"]), *product[linear]])
+    for name, values in {**constants, "axes": np.array([2, 3])}.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    head = find_head(read_bundle(write_bundle(Path("bundle"), model=model)))
+    assert head.feature_map == "features" and np.array_equal(head.weights, weights)
