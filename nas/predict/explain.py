@@ -27,7 +27,10 @@ from nas.predict.images import MAP_ENDING
 from nas.predict.network import NetworkSession, read_graph
 from nas.predict.run import Given, Predictor, Unread
 
-_RESHAPES = {"Flatten", "Reshape", "Squeeze", "Identity", "Dropout"}
+_RESHAPES = {"Flatten", "Reshape", "Squeeze", "Identity", "Dropout", "Gather"}
+"""What may stand between the two; that it changes no number is seen when the network is run."""
+
+_TOLERANCE = 1e-3  # of a logit, relative to the largest
 _LEAST_SIDE = 256  # of a picture, in pixels: one of 32 could not be looked at
 _HEAT = ((0.0, 0.35, 0.7, 1.0), ((30, 30, 110), (190, 40, 110), (250, 150, 40), (255, 250, 170)))
 """Colours from what does not speak for the class to what does most."""
@@ -39,10 +42,12 @@ class Head(NamedTuple):
     Attributes:
         feature_map: Name of what is pooled.
         weights: Of the linear layer, float32 of shape (classes, channels).
+        bias: Of the linear layer, float32 of shape (classes,); 0 where it has none.
     """
 
     feature_map: str
     weights: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
 
 
 class Explainer:
@@ -63,13 +68,19 @@ class Explainer:
 
         Raises:
             DataError: The image cannot be read.
+            BundleError: The network makes something else of its last feature map.
         """
         found = self._predictor.input(given)
         if isinstance(found, Unread):
             raise DataError(found.reason)
-        features = self._network.run(found)[1][0]
-        weights = self._head.weights[self._predictor.classes.index(name)]
-        return np.asarray(np.tensordot(weights, features, axes=1), np.float32)
+        (logits,), (features,) = self._network.run(found)
+        if features.ndim != 3 or len(features) != self._head.weights.shape[1]:
+            raise _without_head(self._predictor.bundle)
+        maps = np.tensordot(self._head.weights, features, axes=1)
+        difference = np.abs(maps.mean(axis=(1, 2)) + self._head.bias - logits).max()
+        if not difference <= _TOLERANCE * max(1.0, float(np.abs(logits).max())):
+            raise _without_head(self._predictor.bundle)
+        return np.asarray(maps[self._predictor.classes.index(name)], np.float32)
 
     def write(self, given: Given, name: str, target: Path) -> None:
         """Write the map of a class over the part of an image that the network sees, as PNG.
@@ -95,9 +106,12 @@ def find_head(bundle: Bundle) -> Head:
     graph = read_graph(bundle).graph
     makers = {output: node for node in graph.node for output in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    linear = makers.get(graph.output[0].name)
-    if linear is not None and linear.op_type == "Add":  # of the bias
+    linear, bias = makers.get(graph.output[0].name), ""
+    if linear is not None and linear.op_type == "Add":
+        bias = next((name for name in linear.input if name in constants), "")
         linear = next((makers[name] for name in linear.input if name in makers), None)
+    elif linear is not None and len(linear.input) > 2:
+        bias = linear.input[2]
     if linear is not None and linear.op_type in ("Gemm", "MatMul") and linear.input[1] in constants:
         pool = makers.get(linear.input[0])
         while pool is not None and pool.op_type in _RESHAPES:
@@ -105,8 +119,13 @@ def find_head(bundle: Bundle) -> Head:
         if pool is not None and _pools_all_places(pool, constants):
             weights = numpy_helper.to_array(constants[linear.input[1]]).astype(np.float32)
             turned = any(attribute.name == "transB" and attribute.i for attribute in linear.attribute)
-            return Head(pool.input[0], weights if turned else weights.T)
-    raise BundleError(
+            added = numpy_helper.to_array(constants[bias]) if bias in constants else np.zeros(len(bundle.classes))
+            return Head(pool.input[0], weights if turned else weights.T, np.asarray(added, np.float32).reshape(-1))
+    raise _without_head(bundle)
+
+
+def _without_head(bundle: Bundle) -> BundleError:
+    return BundleError(
         f"{bundle.name}/{MODEL}: does not end in global average pooling and a linear layer in float32, which a"
         " class-activation map is made of"
     )

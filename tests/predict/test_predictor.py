@@ -11,8 +11,7 @@ from bundles import COLORS, SHARPNESS, color_model, write_bundle, write_image
 from PIL import Image
 
 import nas
-from nas.errors import ConfigError, DataError
-from nas.predict.bundle import read_bundle
+from nas.errors import BundleError, ConfigError, DataError
 from nas.predict.evaluation import Judged, calibration_error, evaluate
 from nas.predict.explain import Explainer, find_head, overlay
 from nas.predict.run import Given, Predictor, Unread
@@ -134,7 +133,8 @@ def test_what_speaks_against_a_class_looks_like_what_says_nothing() -> None:
 def test_heads_are_found_however_they_are_written(linear: str, pool: str) -> None:
     weights, model = np.arange(9, dtype=np.float32).reshape(3, 3), color_model()
     make = onnx.helper.make_node
-    constants = {"weights": weights if linear == "Gemm" else weights.T, "bias": np.zeros(3, np.float32)}
+    bias = np.array([0, 5, -5], np.float32)
+    constants = {"weights": weights if linear == "Gemm" else weights.T, "bias": bias}
     pooled = {
         "GlobalAveragePool": make("GlobalAveragePool", ["features"], ["pooled"]),
         "ReduceMean": make("ReduceMean", ["features", "axes"], ["pooled"]),
@@ -146,8 +146,21 @@ def test_heads_are_found_however_they_are_written(linear: str, pool: str) -> Non
         "MatMul": [make("MatMul", ["flat", "weights"], ["product"]), make("Add", ["product", "bias"], ["logits"])],
     }
     del model.graph.node[1:], model.graph.initializer[:]
+    model.opset_import[0].version = 17 if pool == "ReduceMean of before" else 20
     model.graph.node.extend([pooled[pool], make("Flatten", ["pooled"], ["flat"]), *product[linear]])
     for name, values in {**constants, "axes": np.array([2, 3])}.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
-    head = find_head(read_bundle(write_bundle(Path("bundle"), model=model)))
-    assert head.feature_map == "features" and np.array_equal(head.weights, weights)
+    predictor = Predictor(write_bundle(Path("bundle"), model=model))
+    head = find_head(predictor.bundle)
+    assert head.feature_map == "features"
+    assert np.array_equal(head.weights, weights) and np.array_equal(head.bias, bias)
+    given = Given("a.png", write_image(Path("a.png"), "red"))
+    assert np.allclose(Explainer(predictor).map(given, "blue"), weights[2, 0])
+
+
+def test_a_head_that_only_looks_like_one_is_refused_when_it_is_run() -> None:
+    model = color_model()
+    model.graph.node[3].attribute.append(onnx.helper.make_attribute("alpha", 2.0))
+    explainer = Explainer(Predictor(write_bundle(Path("bundle"), model=model)))
+    with pytest.raises(BundleError, match="does not end in global average pooling"):
+        explainer.map(Given("a.png", write_image(Path("a.png"), "red")), "red")
