@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nas.models.measure import measure_cost
     from nas.models.reference_weights import load_reference_weights
     from nas.plots.old import plot_curves, plot_front, plot_law, plot_shape
+    from nas.predict.run import Predictor
     from nas.records import TrialRecord
     from nas.report.page import write_report
     from nas.sampling.pareto import ParetoSampler
@@ -54,6 +55,7 @@ _HOMES = {
     "NasError": "nas.errors",
     "ParetoSampler": "nas.sampling.pareto",
     "Point": "nas.architecture.point",
+    "Predictor": "nas.predict.run",
     "Recommendation": "nas.analysis.recommendation",
     "SearchSpace": "nas.architecture.space",
     "Study": "nas.search.study",
@@ -114,6 +116,7 @@ __all__ = [
     "NasError",
     "ParetoSampler",
     "Point",
+    "Predictor",
     "Recommendation",
     "SearchSpace",
     "Study",

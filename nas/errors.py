@@ -9,7 +9,8 @@ NasError                    everything this package raises on purpose
 │   ├── DeviceError         a device that this machine lacks
 │   ├── WeightsError        weights that are not those of a network
 │   ├── StudyError          a study or trial that is missing, changed or not ours
-│   └── ExportError         a folder that cannot be written
+│   ├── ExportError         a folder that cannot be written
+│   └── BundleError         an exported folder that is damaged, incomplete or not ours
 ├── Interrupted             Ctrl-C; the message says what is kept and how to continue: exit code 130
 ├── TrainingDiverged        a loss that is no longer finite: the trial fails, the study goes on
 ├── TrainingStopped         a training that was told to stop; it goes on from its checkpoint
@@ -55,6 +56,10 @@ class StudyError(UserError):
 
 class ExportError(UserError):
     """An output that cannot be written or does not check out."""
+
+
+class BundleError(UserError):
+    """An exported folder that is damaged, incomplete or not ours."""
 
 
 class Interrupted(NasError):

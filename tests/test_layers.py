@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
     *("errors", "files", "units", "schema", "documents", "records", "processes"),
     *("architecture", "data", "models", "training", "config", "tables", "fronts", "scaling", "sampling"),
-    *("executors", "search", "replay", "analysis", "plots", "report", "export", "trackers", "dashboard"),
+    *("executors", "search", "replay", "analysis", "plots", "report", "export", "predict", "trackers", "dashboard"),
     *("cli", "__main__"),
 )
 """From the ground up: a room imports only from rooms that stand before it."""
@@ -108,6 +108,14 @@ def test_what_a_study_is_does_not_know_how_it_is_run(path: Path) -> None:
         ("import nas; nas.plots", ("torch", "optuna", "plotly", "pandas")),
         ("from nas.plots.studies.front import front_info", ("plotly", "sklearn")),  # figures are told without drawing
         ("import nas.cli.front, nas.analysis.recommendation, nas.analysis.costs", ("torch", "plotly", "pandas")),
+        (
+            "import nas.cli.predict, nas.predict.explain, nas.predict.images, nas.predict.evaluation",
+            ("torch", "optuna", "plotly", "pandas", "sqlalchemy", "scipy", "sklearn", "pydantic"),
+        ),
+        (
+            "import nas; nas.Predictor",
+            ("torch", "optuna", "plotly", "pandas", "sqlalchemy", "scipy", "sklearn", "rich"),
+        ),
         ("import nas.search.run.start", ("onnx_ir", "sympy", "plotly", "pandas", "sklearn")),  # memory of each worker
     ],
 )

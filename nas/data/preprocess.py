@@ -26,6 +26,9 @@ from PIL.PngImagePlugin import PngImageFile
 File: TypeAlias = str | PathLike[str] | IO[bytes]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
+FORMAT = 1
+"""Version of what ``preprocessing.json`` says; one without a number is of the first."""
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

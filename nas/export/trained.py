@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from nas.architecture.serialization import load_architecture
 from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation
-from nas.data.preprocess import network_input
+from nas.data.preprocess import FORMAT, network_input
 from nas.data.sources import Dataset, load_test
 from nas.errors import ExportError, StudyError
 from nas.models.build import Network, build_model
@@ -63,6 +63,7 @@ def preprocessing_of(dataset: Dataset, resolution: int) -> dict[str, Any]:
     """Return what a network trained on these images needs to be given others: plain JSON data."""
     standard = standardisation(dataset)
     return {
+        "format": FORMAT,
         "classes": list(dataset.classes),
         "channels": dataset.channels,
         "color": dataset.color,

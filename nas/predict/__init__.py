@@ -1,0 +1,1 @@
+"""Classes of images from an exported network, through NumPy, Pillow and onnxruntime; torch is not loaded."""
