@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from nas.errors import ExportError
+from nas.models.depthwise import contiguous
 
 if TYPE_CHECKING:  # torch loads it where something is exported: 40 MB that a search does not need
     import onnx_ir as ir
@@ -52,7 +53,7 @@ def export_onnx(
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model,
-            (images,),
+            (contiguous(images),),  # from one with channels last, the exporter writes every pooling as a gathering
             dynamo=True,
             verbose=False,
             input_names=[name],
