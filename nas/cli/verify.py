@@ -24,14 +24,13 @@ def verify(
     found = verify_bundle(bundle)
     if as_json:
         document = {**found._asdict(), "directory": str(bundle), "formats": [one._asdict() for one in found.formats]}
-        print_json({**document, "files": list(found.files), "notes": [*found.notes, CHECKSUMS]})
+        code = {"model_code": "the same bytes when written anew"}
+        print_json({**document, **code, "files": list(found.files), "notes": [*found.notes, CHECKSUMS]})
         return
     say(f"{bundle} is whole: {len(found.files)} files as {found.writer} wrote them, network {found.digest}")
+    say("  model.py: written anew, the same bytes")
     say(f"  compared with the network on {found.compared_on}:")
     for one in found.formats:
-        if one.file == "model.py":
-            say("    model.py: written anew, the same bytes")
-        else:
-            say(f"    {parity_line(one)}")
+        say(f"    {parity_line(one)}")
     for note in (*found.notes, CHECKSUMS):
         say(f"  {note}")

@@ -25,7 +25,10 @@ from nas.models.device import device_memory
 
 MEBIBYTE = 1 << 20
 LARGEST_TEXT = 16 * MEBIBYTE
-"""Bytes of a description, a manifest, code or a README."""
+"""Bytes of class names, a manifest, code or a README."""
+
+LARGEST_DESCRIPTION = MEBIBYTE
+"""Bytes of ``architecture.json``."""
 
 LARGEST_HEADER = 32 * MEBIBYTE
 """Bytes of a safetensors header; that of the largest preset takes 0.2 MiB."""

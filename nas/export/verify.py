@@ -26,6 +26,7 @@ from nas.export.onnx_checks import require_harmless
 from nas.export.pixels import INPUT
 from nas.export.place import LEFT_BY_OTHERS
 from nas.export.reading import (
+    LARGEST_DESCRIPTION,
     LARGEST_HEADER,
     LARGEST_TEXT,
     MEBIBYTE,
@@ -51,7 +52,8 @@ class Verified(NamedTuple):
         writer: Name and version of what wrote it.
         files: Names of the files whose checksums are right.
         compared_on: What the formats were run on.
-        formats: How each compares with the network of ``architecture.json`` and ``weights.safetensors``.
+        formats: How each ONNX file compares with the network of ``architecture.json`` and ``weights.safetensors``;
+            ``model.py`` was the same, byte for byte, when written anew.
         notes: What could not be checked, one line each.
     """
 
@@ -77,11 +79,15 @@ def verify_bundle(directory: str | Path) -> Verified:
     folder = Path(directory)
     known = _manifest(folder)
     contents = _Contents(folder, known)
-    architecture = architecture_from_json(contents.text("architecture.json"), source=folder / "architecture.json")
-    if architecture.digest != known.digest:
-        raise ExportError(f"{folder / 'architecture.json'}: is another network than {manifest.NAME} says")
-    require_runnable(architecture, _IMAGES, source=folder / "architecture.json")
-    formats, notes = _compare(contents, architecture, known)
+    path = folder / "architecture.json"
+    try:
+        architecture = architecture_from_json(contents.text(path.name, most=LARGEST_DESCRIPTION), source=path)
+        if architecture.digest != known.digest:
+            raise ExportError(f"{path}: is another network than {manifest.NAME} says")
+        require_runnable(architecture, _IMAGES, source=path)
+        formats, notes = _compare(contents, architecture, known)
+    except RecursionError:
+        raise ExportError(f"{path}: is nested too deeply") from None
     for name in known.files:
         contents.read(name, most=LARGEST_TEXT)
     return Verified(
@@ -113,8 +119,8 @@ class _Contents:
             self._read[name] = content
         return self._read[name]
 
-    def text(self, name: str) -> str:
-        return self.read(name, most=LARGEST_TEXT).decode("utf-8", errors="replace")
+    def text(self, name: str, *, most: int = LARGEST_TEXT) -> str:
+        return self.read(name, most=most).decode("utf-8", errors="replace")
 
 
 def _manifest(folder: Path) -> manifest.Manifest:
@@ -162,7 +168,7 @@ def _compare(
     elements = _IMAGES * cost.peak_memory // BYTES_PER_ELEMENT + max(
         (int(np.prod(shape)) for _, shape in tensors.values()), default=0
     )
-    parities = [Parity("model.py", 0.0, 1.0, _IMAGES)]
+    parities = list[Parity]()
 
     def run(name: str, given: str, batch: np.ndarray[tuple[int, ...], np.dtype[np.generic]], most: int) -> Logits:
         content = contents.read(name, most=size + 64 * MEBIBYTE)
