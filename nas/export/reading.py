@@ -36,7 +36,7 @@ LARGEST_HEADER = 32 * MEBIBYTE
 LARGEST_FLOPS = 10**12
 """Of a network that is run; that of the largest preset takes 4e10."""
 
-LARGEST_SIDE = 4096
+LARGEST_SIDE = 2048
 """Pixels of a stored image."""
 
 _TYPES = {torch.float32: "F32", torch.int64: "I64"}

@@ -7,21 +7,24 @@ size.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from nas.architecture.cost import BYTES_PER_ELEMENT, count_cost
 from nas.architecture.serialization import architecture_from_json
 from nas.architecture.spec import Architecture
 from nas.data import preprocess
+from nas.data.preprocess import Pixels
 from nas.errors import ExportError
 from nas.export import manifest
 from nas.export.bundle import FILES, PIXELS_ONNX
 from nas.export.code.module import CODE_VERSION, model_code
-from nas.export.formats import PIXELS_TOLERANCE, Logits, Parity, compared, module_logits, onnx_logits
+from nas.export.formats import PIXELS_TOLERANCE, TOLERANCE, Logits, Parity, compared, module_logits, onnx_logits
 from nas.export.onnx_checks import require_harmless
 from nas.export.pixels import INPUT
 from nas.export.place import LEFT_BY_OTHERS
@@ -85,14 +88,15 @@ def verify_bundle(directory: str | Path) -> Verified:
         if architecture.digest != known.digest:
             raise ExportError(f"{path}: is another network than {manifest.NAME} says")
         require_runnable(architecture, _IMAGES, source=path)
-        formats, notes = _compare(contents, architecture, known)
+        network = _network(contents, architecture)
+        _require_code(contents, network, known.code_version)
+        formats = tuple(_compare(contents, network))
     except RecursionError:
         raise ExportError(f"{path}: is nested too deeply") from None
     for name in known.files:
         contents.read(name, most=LARGEST_TEXT)
-    return Verified(
-        folder, known.digest, known.writer, tuple(known.files), f"{_IMAGES} images of noise", formats, notes
-    )
+    noise = f"{_IMAGES} images of noise"
+    return Verified(folder, known.digest, known.writer, tuple(known.files), noise, formats, _notes(contents))
 
 
 class _Contents:
@@ -142,53 +146,83 @@ def _manifest(folder: Path) -> manifest.Manifest:
     return known
 
 
-def _compare(
-    contents: _Contents, architecture: Architecture, known: manifest.Manifest
-) -> tuple[tuple[Parity, ...], tuple[str, ...]]:
-    folder, cost = contents.folder, count_cost(architecture)
-    path = folder / "preprocessing.json"
+class _Network(NamedTuple):
+    """The network of a bundle, and what its ONNX files may take.
+
+    Attributes:
+        model: With the weights, in eval mode.
+        facts: The content of ``preprocessing.json``.
+        architecture: What it is.
+        weights: Bytes of its weights.
+        elements: That any tensor may have while some images run.
+    """
+
+    model: Network
+    facts: dict[str, Any]
+    architecture: Architecture
+    weights: int
+    elements: int
+
+    def pixels(self, side: int, *, count: int = _IMAGES) -> Pixels:
+        """Return images of noise, uint8 of shape (count, side, side, channels)."""
+        shape = (count, side, side, self.architecture.in_channels)
+        return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+    def inputs(self, pixels: Pixels) -> npt.NDArray[np.float32]:
+        """Return what the network is given for some images."""
+        return np.concatenate([preprocess.network_input(one, self.facts) for one in pixels])
+
+    def logits(self, pixels: Pixels) -> Logits:
+        """Return the logits of some images."""
+        return module_logits(self.model, torch.from_numpy(self.inputs(pixels)))
+
+
+def _network(contents: _Contents, architecture: Architecture) -> _Network:
+    path = contents.folder / "preprocessing.json"
     facts = read_preprocessing(contents.read(path.name, most=LARGEST_TEXT), architecture, source=path)
-    if known.code_version != CODE_VERSION:
-        raise ExportError(
-            f"{folder / 'model.py'}: is code of version {known.code_version}; this version of nas writes version"
-            f" {CODE_VERSION} and cannot compare it"
-        )
-    if contents.text("model.py") != model_code(architecture, facts):
-        raise ExportError(f"{folder / 'model.py'}: is not what nas writes for the network of architecture.json")
     tensors = expected_tensors(architecture)
-    size, path = bytes_of_tensors(tensors), folder / "weights.safetensors"
+    size, path = bytes_of_tensors(tensors), contents.folder / "weights.safetensors"
     weights = read_weights(contents.read(path.name, most=size + LARGEST_HEADER), tensors, source=path)
     model = Network(architecture).eval()
     model.load_state_dict(weights)
-    generator = np.random.default_rng(0)
-    side, channels = architecture.resolution, architecture.in_channels
-    pixels = generator.integers(0, 256, (_IMAGES, side, side, channels), np.uint8)
-    images = np.concatenate([preprocess.network_input(one, facts) for one in pixels])
-    expected = module_logits(model, torch.from_numpy(images))
-    elements = _IMAGES * cost.peak_memory // BYTES_PER_ELEMENT + max(
-        (int(np.prod(shape)) for _, shape in tensors.values()), default=0
-    )
-    parities = list[Parity]()
+    alive = _IMAGES * count_cost(architecture).peak_memory // BYTES_PER_ELEMENT
+    return _Network(model, facts, architecture, size, alive + max(tensor.numel() for tensor in weights.values()))
 
-    def run(name: str, given: str, batch: np.ndarray[tuple[int, ...], np.dtype[np.generic]], most: int) -> Logits:
-        content = contents.read(name, most=size + 64 * MEBIBYTE)
-        require_harmless(content, batch.shape, name=given, most=most, source=folder / name)
-        return onnx_logits(content, given, batch)
 
-    for count in (1, _IMAGES):
-        logits = run("model.onnx", "images", images[:count], elements)
-        last = compared(str(folder / "model.onnx"), expected[:count], logits)
-    parities.append(last._replace(file="model.onnx"))
+def _require_code(contents: _Contents, network: _Network, code_version: int) -> None:
+    """Require that ``model.py`` is what is written for the network; it is not run."""
+    path = contents.folder / "model.py"
+    if code_version != CODE_VERSION:
+        raise ExportError(
+            f"{path}: is code of version {code_version}; this version of nas writes version {CODE_VERSION} and cannot"
+            " compare it"
+        )
+    if contents.text(path.name) != model_code(network.architecture, network.facts):
+        raise ExportError(f"{path}: is not what nas writes for the network of architecture.json")
+
+
+def _compare(contents: _Contents, network: _Network) -> Iterator[Parity]:
+    """Run the ONNX files on images of noise beside the network."""
+    pixels = network.pixels(network.architecture.resolution)
+    expected, inputs = network.logits(pixels), network.inputs(pixels)
+
+    def parity(name: str, given: str, batch: npt.NDArray[Any], logits: Logits, tolerance: float = TOLERANCE) -> Parity:
+        path = contents.folder / name
+        content = contents.read(name, most=network.weights + 64 * MEBIBYTE)
+        most = network.elements if given == "images" else _PIXEL_MARGIN * max(network.elements, batch.size)
+        require_harmless(content, batch.shape, name=given, most=most, source=path)
+        found = compared(str(path), logits, onnx_logits(content, given, batch), tolerance=tolerance)
+        return found._replace(file=name)
+
+    parity("model.onnx", "images", inputs[:1], expected[:1])
+    yield parity("model.onnx", "images", inputs, expected)
     if PIXELS_ONNX in contents:
-        source = str(folder / PIXELS_ONNX)
-        exact = compared(source, expected, run(PIXELS_ONNX, INPUT, pixels, _PIXEL_MARGIN * elements))
-        parities.append(exact._replace(file=PIXELS_ONNX))
-        stored = generator.integers(0, 256, (_IMAGES, facts["size"], facts["size"], channels), np.uint8)
-        images = np.concatenate([preprocess.network_input(one, facts) for one in stored])
-        most = _PIXEL_MARGIN * max(elements, stored.size)
-        logits = run(PIXELS_ONNX, INPUT, stored, most)
-        compared(source, module_logits(model, torch.from_numpy(images)), logits, tolerance=PIXELS_TOLERANCE)
-    notes = []
-    if contents.text("preprocess.py") != inspect.getsource(preprocess):
-        notes.append("preprocess.py is not what this version of nas writes; read it before you run it")
-    return tuple(parities), tuple(notes)
+        stored = network.pixels(network.facts["size"], count=1)
+        parity(PIXELS_ONNX, INPUT, stored, network.logits(stored), PIXELS_TOLERANCE)
+        yield parity(PIXELS_ONNX, INPUT, pixels, expected)  # nothing to resize: no level may differ
+
+
+def _notes(contents: _Contents) -> tuple[str, ...]:
+    if contents.text("preprocess.py") == inspect.getsource(preprocess):
+        return ()
+    return ("preprocess.py is not what this version of nas writes; read it before you run it",)

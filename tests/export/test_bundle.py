@@ -24,6 +24,7 @@ from nas.errors import ExportError, StudyError
 from nas.export import bundle
 from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network, number_ranges
 from nas.export.formats import compared
+from nas.export.verify import verify_bundle
 from nas.search.run.events import Noted
 from nas.search.run.start import run_study
 from nas.search.study import Study
@@ -111,7 +112,8 @@ def test_the_readmes_example_converts_colours_as_training_did(tiny_config: Study
     budget = {"flops": {"max": "20M"}}
     config = StudyConfig.model_validate({**document, "data": data, "search": search, "budget": budget})
     study = run_study(config, trials=1)
-    exported = export_network(study, study.trials()[0], "net")
+    exported = export_network(study, study.trials()[0], "net", with_preprocessing=color == "hsv")
+    verify_bundle("net")
     test = load_test(config.data)
     source = re.findall(r"```python\n(.*?)```", (exported.directory / "README.md").read_text(), re.DOTALL)[0]
     loop = source.replace('"image.png"', "name").replace("print(", "answers.append(")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from torch import nn
 import nas
 from nas.architecture.serialization import architecture_from_json, architecture_to_json
 from nas.architecture.spec import Architecture
-from nas.export.code.module import model_code, plain_name
+from nas.export.code.module import CODE_VERSION, model_code, plain_name
 from nas.export.code.terms import Value, generalised, skeleton
 from nas.models.build import build_model
 from nas.training.checkpoint import save_weights
@@ -29,6 +30,9 @@ PRESETS = (
 )
 LINES = 300
 """More than the longest of the presets takes."""
+
+WRITTEN = (1, "4528ed13f408146e")
+"""Version and digest of the code of these networks: ``nas verify`` compares the bytes with those of a bundle."""
 
 
 def code_of(architecture: Architecture) -> str:
@@ -87,6 +91,7 @@ def test_networks_of_no_family_can_be_written(architecture: Architecture) -> Non
 
 
 def test_the_code_is_formatted_and_the_same_each_time(tmp_path: Path) -> None:
+    written = hashlib.blake2b(digest_size=8)
     for name in (*SMALL, *PRESETS):
         architecture = (
             nas.load_space(name).architecture(depth=1.5, resolution=32, num_classes=10)
@@ -97,6 +102,8 @@ def test_the_code_is_formatted_and_the_same_each_time(tmp_path: Path) -> None:
         assert code == code_of(architecture_from_json(architecture_to_json(architecture)))
         (tmp_path / f"{name}.py").write_text(code)
         assert architecture.digest in code and f"{nas.count_cost(architecture).flops:,} FLOPs" in code
+        written.update(code.encode())
+    assert (CODE_VERSION, written.hexdigest()) == WRITTEN, "raise CODE_VERSION: bundles hold the earlier code"
     ruff = [sys.executable, "-m", "ruff"]
     for command in (["format", "--isolated", "--diff"], ["check", "--isolated", "--select", "E,F,I,B,UP"]):
         done = subprocess.run([*ruff, *command, tmp_path], capture_output=True, text=True)

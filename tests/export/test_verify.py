@@ -25,7 +25,12 @@ from nas.data.preprocess import network_input
 from nas.errors import ExportError, UserError
 from nas.export import manifest
 from nas.export.bundle import FILES, PIXELS_ONNX, export_network
+from nas.export.card import model_card
+from nas.export.formats import Parity
+from nas.export.trained import trained_by_study
 from nas.export.verify import verify_bundle
+from nas.models.backends import Latency
+from nas.search.study import Study
 
 Command = Callable[..., Outcome]
 ALL = tuple(sorted((*FILES, PIXELS_ONNX)))
@@ -324,6 +329,17 @@ def test_the_card_is_one_and_says_how_sure_it_is(exported: Path) -> None:
     assert "| latency | not measured |" in card.text and "`nas export tiny#" in card.text
     recipe = yaml.safe_load(card.text.split("```yaml\n")[1].split("```")[0])
     assert (recipe["epochs"], recipe["batch_size"]) == (2, 64)
+
+
+def test_the_card_tells_seeds_and_latency_where_they_are_known(finished_study: Study) -> None:
+    one = trained_by_study(finished_study, pareto_front(finished_study)[-1])
+    latency = Latency("onnxruntime", "CPU X", 1, 32, 1.234, 1.2, 1.3, 9, None, "torch 2", noisy=True)
+    several = replace(one, seeds=(0.8, 0.9), latency=latency, data="my: images")
+    card = ModelCard(model_card(several, (Parity("model.onnx", 2e-6, 0.5, 64),), opset=20))
+    assert "over seeds | 85.00 ± 7.07 % (mean and standard deviation of 2 trainings, this one among them)" in card.text
+    told = "| latency | 1.23 ms for a batch of 32 (onnxruntime, 1 thread, CPU X, while other programs were running) |"
+    assert told in card.text and "| `model.onnx` | 2e-06 | 50 % of 64 |" in card.text
+    assert card.data.eval_results[0].dataset_name == "my: images"
 
 
 @pytest.mark.parametrize("size", [8, 11, 30])
