@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nas.data.sources import load_data
     from nas.errors import NasError, UserError
     from nas.export.bundle import export_network, export_training
+    from nas.export.verify import verify_bundle
     from nas.models.build import build_model
     from nas.models.latency import measure_latency
     from nas.models.measure import measure_cost
@@ -106,6 +107,7 @@ _HOMES = {
     "track": "nas.trackers.tracking",
     "train": "nas.training.loop",
     "trials_frame": "nas.analysis.frames",
+    "verify_bundle": "nas.export.verify",
     "write_report": "nas.report.page",
 }
 
@@ -167,6 +169,7 @@ __all__ = [
     "track",
     "train",
     "trials_frame",
+    "verify_bundle",
     "write_report",
 ]
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import compare, cost, dashboard, export, front, latency, predict, search, study, table, train
+from nas.cli import compare, cost, dashboard, export, front, latency, predict, search, study, table, train, verify
 from nas.cli.options import complain
 from nas.cli.output import Output, say
 from nas.cli.scale import scale
@@ -39,6 +39,7 @@ for command in (
     train.train,
     export.export,
     predict.predict,
+    verify.verify,
 ):
     app.command()(command)
 app.add_typer(table.table)

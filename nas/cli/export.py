@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from nas.cli.options import AsJson, Storage, print_json
 from nas.cli.output import say
 from nas.cli.trial import chosen_trial, named_trial
 from nas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nas.export.formats import Parity
 
 
 def export(
@@ -27,12 +30,16 @@ def export(
         bool, typer.Option("--knee", help="Export the knee of the front: nas front --knee shows it.")
     ] = False,
     opset: Annotated[int, typer.Option(help="Version of ONNX's operators, 18 to 23.")] = 20,
+    with_preprocessing: Annotated[
+        bool, typer.Option("--with-preprocessing", help="Add model-uint8.onnx, which takes pixels of any size.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
     """Export a trained network to a folder.
 
-    The folder holds the description, the weights, an ONNX file, and a README that says how to load them.
+    The folder holds the network as PyTorch code and as ONNX, the weights, and a README that says how to load them.
     """
     from nas.analysis.looks import warn_of_test_looks
     from nas.export.bundle import export_network, export_training
@@ -45,14 +52,16 @@ def export(
         raise ConfigError(f"{given[0]} does not apply: {network} is {'what nas train wrote' if trained else 'a trial'}")
     warning, changes = None, list[str]()
     if trained:
-        exported = export_training(network, output, opset=opset)
+        exported = export_training(network, output, opset=opset, with_preprocessing=with_preprocessing, force=force)
     else:
         with (
             named_trial(network, storage)
             if named
             else chosen_trial(network, storage, number=trial, max_flops=max_flops, knee=knee)
         ) as (opened, chosen):
-            exported = export_network(opened, chosen, output, opset=opset)
+            exported = export_network(
+                opened, chosen, output, opset=opset, with_preprocessing=with_preprocessing, force=force
+            )
             warning, changes = warn_of_test_looks(opened), opened.image_changes()
     if as_json:
         print_json(
@@ -62,6 +71,8 @@ def export(
                 "origin": exported.origin,
                 "test_accuracy": exported.test_accuracy,
                 "onnx_difference": exported.onnx_difference,
+                "compared_on": exported.compared_on,
+                "formats": [one._asdict() for one in exported.formats],
                 "warning": warning,
             }
         )
@@ -72,5 +83,13 @@ def export(
     say(f"  test accuracy {100 * exported.test_accuracy:.2f} %")
     for line in (*([] if warning is None else [warning]), *changes):
         say(f"  {line}")
-    say(f"  onnxruntime agrees with PyTorch: logits differ by at most {exported.onnx_difference:.2g}")
+    say(f"  compared with the network on {exported.compared_on}:")
+    for one in exported.formats:
+        say(f"    {parity_line(one)}")
     say(f"  how to load it: {exported.directory / 'README.md'}")
+
+
+def parity_line(parity: Parity) -> str:
+    """Say how a format compares with the network."""
+    same = f"same top class for {100 * parity.agreement:.4g} %"
+    return f"{parity.file}: logits differ by at most {parity.difference:.2g}, {same}"

@@ -1,38 +1,56 @@
-"""A trained network as a folder that needs nothing of this package: description, weights, ONNX, instructions."""
+"""A trained network as a folder that needs nothing of this package: code, weights, ONNX, instructions."""
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-
-import numpy as np
-import torch
-from jinja2 import Environment, FileSystemLoader
+from typing import Any, NamedTuple
 
 from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.analysis.recommendation import knee as knee_of
 from nas.analysis.recommendation import points_within, require_knee
-from nas.architecture.cost import count_cost
 from nas.architecture.serialization import architecture_to_json
 from nas.data import preprocess
-from nas.errors import ExportError, StudyError
+from nas.errors import StudyError
+from nas.export import manifest
+from nas.export.card import model_card
+from nas.export.code.module import CODE_VERSION, model_code
+from nas.export.formats import PIXELS_TOLERANCE, Parity, compared, module_logits, onnx_logits
+from nas.export.pixels import INPUT, write_pixels_onnx
 from nas.export.place import replaced_folder, require_replaceable
 from nas.export.trained import Trained, trained_by_seeds, trained_by_study
-from nas.models.build import Network
+from nas.models.device import describe_versions
 from nas.models.onnx import DEFAULT_OPSET, export_onnx, require_opset
 from nas.records import TrialRecord
 from nas.search.study import Study
 from nas.training.checkpoint import save_weights
-from nas.units import format_count
 
 _EARLIER = ("README.md", "architecture.json", "model.onnx", "preprocessing.json", "weights.safetensors")
-FILES = tuple(sorted((*_EARLIER, "preprocess.py")))
+FILES = tuple(sorted((*_EARLIER, manifest.NAME, "model.py", "preprocess.py")))
+"""What every bundle holds."""
+
+PIXELS_ONNX = "model-uint8.onnx"
+"""What it holds besides where the preprocessing was asked for."""
+
 _RANGES = 8
-TOLERANCE = 1e-3
-"""Largest allowed difference of a logit between the module and onnxruntime, relative to the largest logit."""
+
+
+class Options(NamedTuple):
+    """How a bundle is written.
+
+    Attributes:
+        opset: Version of ONNX's operators, 18 to 23.
+        with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
+        force: Whether an earlier export may be replaced.
+    """
+
+    opset: int = DEFAULT_OPSET
+    with_preprocessing: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +62,21 @@ class ExportedNetwork:
         origin: Where the network was trained, for people.
         trial: The trial that trained it, if one did.
         test_accuracy: Share of the test images that the network gets right, in 0 to 1.
-        onnx_difference: Largest absolute difference of a logit between PyTorch and onnxruntime.
+        compared_on: The images on which the formats were compared.
+        formats: How each format compared with the PyTorch module.
     """
 
     directory: Path
     origin: str
     trial: TrialRecord | None
     test_accuracy: float
-    onnx_difference: float
+    compared_on: str
+    formats: tuple[Parity, ...]
+
+    @property
+    def onnx_difference(self) -> float:
+        """Largest absolute difference of a logit between PyTorch and onnxruntime."""
+        return next(parity.difference for parity in self.formats if parity.file == "model.onnx")
 
 
 def choose_trial(
@@ -108,25 +133,40 @@ def number_ranges(numbers: Iterable[int]) -> str:
 
 
 def export_network(
-    study: Study, trial: TrialRecord, directory: str | Path, *, opset: int = DEFAULT_OPSET
+    study: Study,
+    trial: TrialRecord,
+    directory: str | Path,
+    *,
+    opset: int = DEFAULT_OPSET,
+    with_preprocessing: bool = False,
+    force: bool = False,
 ) -> ExportedNetwork:
     """Write a trained network of a study to a folder and check it.
 
     Args:
         study: The study that trained it. It keeps that its test images were looked at.
         trial: A trained trial of the study.
-        directory: A new or empty folder, or an earlier export, which is replaced.
+        directory: A new or empty folder.
         opset: Version of ONNX's operators, 18 to 23.
+        with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
+        force: Whether the folder may be an earlier export, which is replaced.
 
     Raises:
-        ExportError: The folder cannot be written or contains other files, or onnxruntime disagrees with PyTorch.
+        ExportError: The folder cannot be written or contains other files, or a format disagrees with PyTorch.
         StudyError: The weights are not on this machine.
         DataError: The images, which are needed for the test accuracy, no longer exist.
     """
-    return _export(lambda: trained_by_study(study, trial), Path(directory), opset)
+    return _export(lambda: trained_by_study(study, trial), Path(directory), Options(opset, with_preprocessing, force))
 
 
-def export_training(folder: str | Path, directory: str | Path, *, opset: int = DEFAULT_OPSET) -> ExportedNetwork:
+def export_training(
+    folder: str | Path,
+    directory: str | Path,
+    *,
+    opset: int = DEFAULT_OPSET,
+    with_preprocessing: bool = False,
+    force: bool = False,
+) -> ExportedNetwork:
     """Write what ``nas train`` trained to a folder and check it: of its seeds, the best on the validation images.
 
     No image is looked at again; the test accuracy is that of the training.
@@ -135,56 +175,75 @@ def export_training(folder: str | Path, directory: str | Path, *, opset: int = D
         folder: What ``nas train`` wrote.
         directory: As for ``export_network``, likewise the next.
         opset: Version of ONNX's operators.
+        with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
+        force: Whether the folder may be an earlier export.
 
     Raises:
         ExportError: As ``export_network`` does, or an earlier version wrote the folder.
         StudyError: The folder is not what ``nas train`` writes.
     """
-    return _export(lambda: trained_by_seeds(Path(folder)), Path(directory), opset)
+    return _export(lambda: trained_by_seeds(Path(folder)), Path(directory), Options(opset, with_preprocessing, force))
 
 
-def _export(load: Callable[[], Trained], target: Path, opset: int) -> ExportedNetwork:
-    require_opset(opset)
-    require_replaceable(target, names=FILES, earlier=_EARLIER)
+def _export(load: Callable[[], Trained], target: Path, options: Options) -> ExportedNetwork:
+    require_opset(options.opset)
+    require_replaceable(target, names=(*FILES, PIXELS_ONNX), earlier=_EARLIER, force=options.force)
     trained = load()
     with replaced_folder(target) as folder:
-        return _write(folder, target, trained, opset)
+        formats = _write(folder, trained, options)
+    return ExportedNetwork(target, trained.origin, trained.trial, trained.test_accuracy, trained.shown, formats)
 
 
-def _write(folder: Path, target: Path, trained: Trained, opset: int) -> ExportedNetwork:
+def _write(folder: Path, trained: Trained, options: Options) -> tuple[Parity, ...]:
     """Write and check every file of the bundle."""
-    (folder / "architecture.json").write_text(architecture_to_json(trained.architecture), encoding="utf-8")
+    texts = {
+        "architecture.json": architecture_to_json(trained.architecture),
+        "preprocessing.json": json.dumps(trained.preprocessing, indent=1) + "\n",
+        "preprocess.py": inspect.getsource(preprocess),
+        "model.py": model_code(trained.architecture, trained.preprocessing),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
     save_weights(trained.model, folder / "weights.safetensors")
-    text = json.dumps(trained.preprocessing, indent=1) + "\n"
-    (folder / "preprocessing.json").write_text(text, encoding="utf-8")
-    (folder / "preprocess.py").write_text(inspect.getsource(preprocess), encoding="utf-8")
-    export_onnx(trained.model, trained.images, folder / "model.onnx", opset=opset)
-    difference = onnx_difference(trained.model, trained.images, folder / "model.onnx")
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), keep_trailing_newline=True)
-    text = environment.get_template("README.md.jinja").render(
-        trained=trained,
-        cost=count_cost(trained.architecture),
-        difference=difference,
-        opset=opset,
-        count=format_count,
+    export_onnx(trained.model, trained.images, folder / "model.onnx", opset=options.opset)
+    if options.with_preprocessing:
+        target = folder / PIXELS_ONNX
+        write_pixels_onnx(folder / "model.onnx", trained.preprocessing, target, opset=options.opset)
+    formats = tuple(_compare(folder, trained, texts["model.py"]))
+    card = model_card(trained, formats, opset=options.opset)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    (folder / manifest.NAME).write_text(_manifest_text(folder, trained, formats, options), encoding="utf-8")
+    return formats
+
+
+def _compare(folder: Path, trained: Trained, code: str) -> Iterator[Parity]:
+    """Run every format on the images; a batch of one too, since a batch size may be written into a file."""
+    expected = module_logits(trained.model, trained.images)
+    images, pixels = trained.images.numpy(), trained.pixels
+    written: dict[str, Any] = {}
+    exec(compile(code, "model.py", "exec"), written)  # it was written here, a moment ago
+    model = written["load_model"](folder / "weights.safetensors")
+    yield compared("model.py", expected, module_logits(model, trained.images))
+    path = folder / "model.onnx"
+    compared(path.name, expected[:1], onnx_logits(path, "images", images[:1]))
+    yield compared(path.name, expected, onnx_logits(path, "images", images))
+    path = folder / PIXELS_ONNX
+    if path.exists():
+        compared(path.name, expected[:1], onnx_logits(path, INPUT, pixels[:1]), tolerance=PIXELS_TOLERANCE)
+        yield compared(path.name, expected, onnx_logits(path, INPUT, pixels), tolerance=PIXELS_TOLERANCE)
+
+
+def _manifest_text(folder: Path, trained: Trained, formats: tuple[Parity, ...], options: Options) -> str:
+    written = manifest.Manifest(
+        writer=f"nas-explorer {version('nas-explorer')}",
+        code_version=CODE_VERSION,
+        digest=trained.architecture.digest,
+        versions=describe_versions(),
+        command=trained.command,
+        compared_on=trained.shown,
+        formats={
+            one.file: manifest.FormatFacts(**{k: v for k, v in one._asdict().items() if k != "file"}) for one in formats
+        },
+        files={path.name: manifest.facts_of(path.read_bytes()) for path in sorted(folder.iterdir())},
     )
-    (folder / "README.md").write_text(text, encoding="utf-8")
-    return ExportedNetwork(target, trained.origin, trained.trial, trained.test_accuracy, difference)
-
-
-def onnx_difference(model: Network, images: torch.Tensor, path: Path) -> float:
-    """Return the largest absolute difference of a logit between a model and its ONNX file.
-
-    Raises:
-        ExportError: It is more than ``TOLERANCE`` of the largest logit.
-    """
-    import onnxruntime
-
-    with torch.inference_mode():
-        expected = model.eval()(images).numpy()
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (given,) = session.run(None, {"images": images.numpy()})
-    difference = float(np.abs(given - expected).max())
-    if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-        raise ExportError(f"{path.name}: onnxruntime's logits differ from the module's by up to {difference:.3g}")
-    return difference
+    return manifest.manifest_text(written)

@@ -14,13 +14,14 @@ LEFT_BY_OTHERS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "__pycache_
 """What file browsers, and Python, leave in a folder: no reason not to replace it."""
 
 
-def require_replaceable(target: Path, *, names: Sequence[str], earlier: Sequence[str]) -> None:
-    """Require that a folder is new, empty, or one that was written here before.
+def require_replaceable(target: Path, *, names: Sequence[str], earlier: Sequence[str], force: bool) -> None:
+    """Require that a folder is new, empty, or one that was written here before and may be replaced.
 
     Args:
         target: The folder.
         names: Files of a folder that is written now.
         earlier: Those of them that every earlier version wrote.
+        force: Whether an earlier export may be replaced.
 
     Raises:
         ExportError: It holds other files, or cannot be replaced as a whole.
@@ -38,6 +39,8 @@ def require_replaceable(target: Path, *, names: Sequence[str], earlier: Sequence
         raise ExportError(
             f"{target}: contains other files ({first!r}); choose a new or empty folder, or an earlier export"
         )
+    if present and not force:
+        raise ExportError(f"{target}: holds an earlier export; choose another folder, or replace it with --force")
 
 
 @contextmanager

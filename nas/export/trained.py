@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from safetensors.torch import load_file
 from nas.architecture.serialization import load_architecture
 from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation
-from nas.data.preprocess import FORMAT, network_input
+from nas.data.preprocess import FORMAT, Pixels, network_input
 from nas.data.sources import Dataset, load_test
 from nas.errors import ExportError, StudyError
+from nas.models.backends import Latency
 from nas.models.build import Network, build_model
 from nas.records import TrialRecord
 from nas.search.alike import TrainedElsewhere
@@ -29,7 +31,7 @@ from nas.training.preparing import bring, validation_batch
 RESULT = "result.json"
 """Figures of ``nas train``; a folder that has it is whole."""
 
-_SHOWN = 8  # images on which onnxruntime is compared
+_SHOWN = 64  # images on which the formats are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,14 @@ class Trained:
         test_accuracy: On the test images, in 0 to 1.
         tests: Number of test images.
         images: Some inputs, float32 of shape (count, channels, resolution, resolution).
+        pixels: What they were made of, uint8 of shape (count, size, size, channels).
+        shown: What these images are.
+        data: Name of the images that it was trained on.
+        recipe: How it was trained.
+        seeds: Validation accuracy of every training of the network, its own among them, in 0 to 1.
+        command: What exports it.
         trial: The study's trial that trained it, if one did.
+        latency: Of the network, if it was measured.
     """
 
     architecture: Architecture
@@ -56,7 +65,14 @@ class Trained:
     test_accuracy: float
     tests: int
     images: torch.Tensor
+    pixels: Pixels
+    shown: str
+    data: str
+    recipe: Mapping[str, Any]
+    seeds: tuple[float, ...]
+    command: str
     trial: TrialRecord | None = None
+    latency: Latency | None = None
 
 
 def preprocessing_of(dataset: Dataset, resolution: int) -> dict[str, Any]:
@@ -92,16 +108,19 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         )
     architecture, device = study.architecture(trial), torch.device("cpu")
     model = _with_weights(architecture, path)
-    test = bring(
-        load_test(study.config.data),
+    brought = partial(
+        bring,
         resolution=architecture.resolution,
         standard=standardisation(dataset),
         recipe=study.config.recipe,
         device=device,
     )
+    test = brought(load_test(study.config.data))
     accuracy = evaluate(model, test, batch=validation_batch(architecture, device)).accuracy
     study.add_test_look(trial.digest, accuracy, command="export")
     assert trial.accuracy is not None
+    shown = dataset.validation.take(np.arange(min(_SHOWN, len(dataset.validation))))
+    further = [one.accuracy for one in study.repeats() if one.number == trial.number and one.accuracy is not None]
     return Trained(
         architecture,
         model,
@@ -110,8 +129,15 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         trial.accuracy,
         accuracy,
         len(test),
-        next(test.in_order(_SHOWN)).images.contiguous(),
+        next(brought(shown).in_order(_SHOWN)).images.contiguous(),
+        shown.images,
+        f"{len(shown)} validation images",
+        dataset.name,
+        study.config.recipe.resolved(len(dataset.train)).model_dump(mode="json"),
+        (trial.accuracy, *further),
+        f"nas export {study.name}#{trial.number}",
         trial,
+        next(iter(study.latencies().get(trial.digest, [])), None),
     )
 
 
@@ -143,7 +169,7 @@ def trained_by_seeds(folder: Path) -> Trained:
         )
     noise = np.random.default_rng(0)
     shape = (_SHOWN, preprocessing["size"], preprocessing["size"], preprocessing["channels"])
-    inputs = [network_input(pixels, preprocessing) for pixels in noise.integers(0, 256, shape, np.uint8)]
+    pixels = noise.integers(0, 256, shape, np.uint8)
     return Trained(
         architecture,
         _with_weights(architecture, folder / f"weights-{repeat}.safetensors"),
@@ -152,7 +178,13 @@ def trained_by_seeds(folder: Path) -> Trained:
         validated[best],
         tested[best],
         tests,
-        torch.from_numpy(np.concatenate(inputs)),
+        torch.from_numpy(np.concatenate([network_input(one, preprocessing) for one in pixels])),
+        pixels,
+        f"{_SHOWN} images of noise, since what nas train wrote holds no images",
+        result["data"],
+        result.get("recipe", {}),
+        tuple(validated),
+        "nas export FOLDER",
     )
 
 

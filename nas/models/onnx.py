@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from nas.errors import ExportError
-from nas.models.build import Network
+from nas.models.depthwise import contiguous
 
 if TYPE_CHECKING:  # torch loads it where something is exported: 40 MB that a search does not need
     import onnx_ir as ir
@@ -33,7 +34,9 @@ def require_opset(opset: int) -> None:
         raise ExportError(f"opset {opset} cannot be written; allowed: {OPSETS[0]} to {OPSETS[-1]}")
 
 
-def export_onnx(model: Network, images: torch.Tensor, path: Path, *, opset: int = DEFAULT_OPSET) -> None:
+def export_onnx(
+    model: nn.Module, images: torch.Tensor, path: Path, *, opset: int = DEFAULT_OPSET, name: str = "images"
+) -> None:
     """Write a model as one ONNX file whose batch size is free.
 
     Args:
@@ -41,6 +44,7 @@ def export_onnx(model: Network, images: torch.Tensor, path: Path, *, opset: int 
         images: An example batch, float32 of shape (batch, channels, resolution, resolution).
         path: Of the file.
         opset: Version of ONNX's operators.
+        name: Of the input.
 
     Raises:
         ExportError: This torch does not write that version.
@@ -49,10 +53,10 @@ def export_onnx(model: Network, images: torch.Tensor, path: Path, *, opset: int 
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model,
-            (images,),
+            (contiguous(images),),  # from one with channels last, the exporter writes every pooling as a gathering
             dynamo=True,
             verbose=False,
-            input_names=["images"],
+            input_names=[name],
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=opset,

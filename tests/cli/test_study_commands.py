@@ -64,5 +64,9 @@ def test_a_busy_machine_is_told(
 def test_exporting_from_a_study(nas_command: Command, finished: Path) -> None:
     outcome = nas_command("export", finished, "--max-flops", "1M", "-o", "net")
     assert outcome.code == 0 and "logits differ by at most" in outcome.out and "test accuracy" in outcome.out
-    document = json.loads(nas_command("export", finished, "--trial", 0, "-o", "net", "--json").out)
+    refused = nas_command("export", finished, "--trial", 0, "-o", "net")
+    assert refused.code == 2 and "net: holds an earlier export; choose another folder, or replace it" in refused.err
+    document = json.loads(nas_command("export", finished, "--trial", 0, "-o", "net", "--force", "--json").out)
+    assert [one["file"] for one in document["formats"]] == ["model.py", "model.onnx"]
+    assert document["formats"][0]["difference"] == 0 and document["compared_on"].endswith("validation images")
     assert document["trial"] == 0 and 0 < document["test_accuracy"] <= 1

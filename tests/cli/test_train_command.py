@@ -171,7 +171,7 @@ def test_what_was_trained_can_be_exported(nas_command: Command) -> None:
         ("{}", "is not what nas train writes"),
     ):
         Path("out/result.json").write_text(text)
-        wrong = nas_command("export", "out", "-o", "net")
+        wrong = nas_command("export", "out", "-o", "other")
         assert wrong.code == 2 and wrong.err.count("\n") == 1 and message in wrong.err
 
 
