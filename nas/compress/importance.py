@@ -53,7 +53,8 @@ def unit_scores(channels: Channels, state: Mapping[str, Tensor], criterion: Crit
         if isinstance(site.layer, Conv) and (criterion != "scale" or site.layer.norm):
             sums += np.bincount(site.writes, _SCORES[criterion](site, state), minlength=channels.count)
             counts += np.bincount(site.writes, minlength=channels.count)
-    return np.divide(sums, counts, out=np.full(channels.count, np.inf), where=counts > 0)
+    means = np.divide(sums, counts, out=np.full(channels.count, np.inf), where=counts > 0)
+    return np.asarray(means)
 
 
 def tensor_of(state: Mapping[str, Tensor], key: str, *, size: int, dim: int = 0) -> Tensor:
