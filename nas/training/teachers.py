@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any
 
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from nas.architecture.serialization import load_architecture
-from nas.architecture.spec import Architecture
 from nas.data.batches import Standardisation, standardisation
 from nas.data.sources import Dataset
 from nas.errors import WeightsError
-from nas.models.build import Network
 from nas.training.augmentation import Prepared
 from nas.training.distillation import Distillation
 from nas.training.optimizer import Loss
 from nas.training.preparing import bring, flips, validation_batch
 from nas.training.recipe import Precision, Recipe
 from nas.training.step import autocast
-
-FILES = ("architecture.json", "weights.safetensors", "preprocessing.json")
-"""What a teacher's folder holds, as a bundle does."""
+from nas.training.teacher_folder import Teacher, digests_of, read_preprocessing, read_teacher
 
 _LARGEST_TABLE = 2**28  # bytes of probabilities that are kept
-
-
-class Teacher(NamedTuple):
-    """A trained network that is only asked.
-
-    Attributes:
-        architecture: What it is.
-        network: In eval mode.
-        standard: Of the images that it was trained on.
-        digest: Sixteen hexadecimal digits of architecture and weights.
-    """
-
-    architecture: Architecture
-    network: Network
-    standard: Standardisation
-    digest: str
 
 
 class Teachers:
@@ -74,7 +48,7 @@ class Teachers:
 
     @property
     def asked_once(self) -> bool:
-        """Whether they were asked once for each image, and not in every step."""
+        """Whether they were asked once for each image, and are not in every step."""
         return self._table is not None
 
     def target(self, batch: Prepared) -> Tensor:
@@ -145,82 +119,29 @@ def load_teachers(recipe: Recipe, dataset: Dataset, *, device: torch.device, res
     if recipe.distillation is None:
         return None
     section = recipe.distillation if recipe.distillation.digests else digests_of(recipe.distillation)
+    require_teachers(section, dataset)
     teachers = _on_device(section, device)
-    for name, teacher in zip(section.teacher, teachers, strict=True):
-        _require_same_images(name, teacher, read_preprocessing(Path(name)), dataset)
-    size = 4 * len(dataset.train) * len(dataset.classes)
-    same = _same_images_always(recipe, dataset, resolution) and size <= _LARGEST_TABLE
-    table = _table(dataset, section, recipe.precision, recipe.channels_last, device) if same else None
+    once = asks_once(recipe, dataset, resolution)
+    table = _table(dataset, section, recipe.precision, recipe.channels_last, device) if once else None
     return Teachers(teachers, recipe, standardisation(dataset), table)
 
 
-def read_teacher(folder: Path) -> Teacher:
-    """Read a teacher: data only, of which nothing is unpickled or run.
-
-    Raises:
-        WeightsError: The folder is not a teacher's.
-        ConfigError: Its architecture is wrong.
-    """
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise WeightsError(f"{folder}: is no teacher: {name} is missing; give a bundle (nas export) or STUDY#N")
-    architecture, facts = load_architecture(folder / FILES[0]), read_preprocessing(folder)
-    # nothing is allocated for a network before the file is known to hold its tensors
-    with torch.device("meta"):
-        network = Network(architecture)
-    try:
-        read = load_file(folder / FILES[1])
-        state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in read.items()}
-        network.load_state_dict(state, assign=True)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{folder / FILES[1]}: cannot be read as weights of the network ({reason})") from None
-    standard = Standardisation(tuple(facts["mean"]), tuple(facts["std"]))
-    return Teacher(architecture, network.eval().requires_grad_(False), standard, _digest(architecture, state))
+def require_teachers(distillation: Distillation, dataset: Dataset) -> None:
+    """Raise WeightsError where a teacher cannot be read, has changed, or knows other classes or colours."""
+    teachers = _on_device(distillation, torch.device("cpu"))
+    for name, teacher in zip(distillation.teacher, teachers, strict=True):
+        _require_same_images(name, teacher, read_preprocessing(Path(name)), dataset)
 
 
-def read_preprocessing(folder: Path) -> dict[str, Any]:
-    """Return what a teacher's folder says of its images.
-
-    Raises:
-        WeightsError: It does not say it.
-    """
-    path = folder / FILES[2]
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for key, kind in _FACTS.items():
-            facts[key] = kind.validate_python(facts[key])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        raise WeightsError(f"{path}: is not what nas export writes ({type(error).__name__})") from None
-    return facts
+def asks_once(recipe: Recipe, dataset: Dataset, resolution: int) -> bool:
+    """Tell whether teachers are asked once for each image: training shows each as it is, and there is room for all."""
+    changes = (recipe.rotate, recipe.jitter, recipe.rand_augment, recipe.cutout, recipe.mixup, recipe.cutmix)
+    shown_whole = round(recipe.crop * resolution) == 0 and not flips(dataset, recipe)
+    always_the_same = shown_whole and not any(changes) and recipe.progressive == 1
+    return always_the_same and 4 * len(dataset.train) * len(dataset.classes) <= _LARGEST_TABLE
 
 
-_FACTS: Mapping[str, TypeAdapter[Any]] = {
-    "classes": TypeAdapter(list[str]),
-    "color": TypeAdapter(str),
-    "mean": TypeAdapter(list[float]),
-    "std": TypeAdapter(list[Annotated[float, Field(gt=0)]]),
-}
-
-
-def _digest(architecture: Architecture, state: Mapping[str, Tensor]) -> str:
-    digest = hashlib.blake2b(architecture.digest.encode(), digest_size=8)
-    for name, tensor in sorted(state.items()):
-        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def digests_of(distillation: Distillation) -> Distillation:
-    """Return a section that tells the digests of its teachers as they are now.
-
-    Raises:
-        WeightsError: One of them cannot be read.
-    """
-    digests = tuple(read_teacher(Path(folder)).digest for folder in distillation.teacher)
-    return distillation.model_copy(update={"digests": digests})
-
-
-@lru_cache(maxsize=1)  # every trial of a study asks again
+@lru_cache(maxsize=2)  # every trial of a study asks again
 def _on_device(distillation: Distillation, device: torch.device) -> tuple[Teacher, ...]:
     teachers = [read_teacher(Path(folder)) for folder in distillation.teacher]
     for folder, teacher, then in zip(distillation.teacher, teachers, distillation.digests, strict=True):
@@ -241,13 +162,6 @@ def _table(
         batches = images.in_order(validation_batch(teacher.architecture, device))
         told.append(torch.cat([ask(teacher, b.images, distillation.temperature, precision) for b in batches]))
     return torch.stack(told).mean(dim=0)
-
-
-def _same_images_always(recipe: Recipe, dataset: Dataset, resolution: int) -> bool:
-    """Tell whether training shows every image as it is, each time."""
-    changes = (recipe.rotate, recipe.jitter, recipe.rand_augment, recipe.cutout, recipe.mixup, recipe.cutmix)
-    shown_whole = round(recipe.crop * resolution) == 0 and not flips(dataset, recipe)
-    return shown_whole and not any(changes) and recipe.progressive == 1
 
 
 def _seen_by(teacher: Teacher, images: Tensor, standard: Standardisation) -> Tensor:

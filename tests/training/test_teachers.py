@@ -29,7 +29,8 @@ from nas.training.loop import train
 from nas.training.optimizer import make_loss
 from nas.training.recipe import Recipe
 from nas.training.result import TrainingResult
-from nas.training.teachers import load_teachers, read_teacher, taught_loss
+from nas.training.teacher_folder import digests_of, read_teacher
+from nas.training.teachers import load_teachers, taught_loss
 
 CPU = torch.device("cpu")
 AS_THEY_ARE = {"crop": 0, "flip": False}
@@ -196,7 +197,7 @@ def test_who_cannot_teach_is_refused(digits: Dataset, folder_of: Callable[..., s
 
 def test_a_teacher_that_has_changed_is_refused(digits: Dataset, folder_of: Callable[..., str]) -> None:
     folder = folder_of()
-    section = teachers.digests_of(Distillation(teacher=(folder,)))
+    section = digests_of(Distillation(teacher=(folder,)))
     recipe = Recipe(epochs=1, distillation=section)
     assert load_teachers(recipe, digits, device=CPU, resolution=8) is not None
     save_weights(build_model(small()), Path(folder) / "weights.safetensors")
