@@ -132,5 +132,5 @@ def digests_of(distillation: Distillation) -> Distillation:
     Raises:
         WeightsError: One of them cannot be read.
     """
-    digests = tuple(read_teacher(Path(folder)).digest for folder in distillation.teacher)
+    digests = tuple(read_teacher(Path(folder)).digest for folder in distillation.places)
     return distillation.model_copy(update={"digests": digests})

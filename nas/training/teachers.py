@@ -129,7 +129,7 @@ def load_teachers(recipe: Recipe, dataset: Dataset, *, device: torch.device, res
 def require_teachers(distillation: Distillation, dataset: Dataset) -> None:
     """Raise WeightsError where a teacher cannot be read, has changed, or knows other classes or colours."""
     teachers = _on_device(distillation, torch.device("cpu"))
-    for name, teacher in zip(distillation.teacher, teachers, strict=True):
+    for name, teacher in zip(distillation.places, teachers, strict=True):
         _require_same_images(name, teacher, read_preprocessing(Path(name)), dataset)
 
 
@@ -143,8 +143,8 @@ def asks_once(recipe: Recipe, dataset: Dataset, resolution: int) -> bool:
 
 @lru_cache(maxsize=2)  # every trial of a study asks again
 def _on_device(distillation: Distillation, device: torch.device) -> tuple[Teacher, ...]:
-    teachers = [read_teacher(Path(folder)) for folder in distillation.teacher]
-    for folder, teacher, then in zip(distillation.teacher, teachers, distillation.digests, strict=True):
+    teachers = [read_teacher(Path(folder)) for folder in distillation.places]
+    for folder, teacher, then in zip(distillation.places, teachers, distillation.digests, strict=True):
         if teacher.digest != then:
             raise WeightsError(f"{folder}: the teacher has changed: its digest was {then}, is {teacher.digest}")
     return tuple(teacher._replace(network=teacher.network.to(device)) for teacher in teachers)
