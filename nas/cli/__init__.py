@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import compare, cost, dashboard, export, front, latency, search, study, table, train
+from nas.cli import compare, compress, cost, dashboard, export, front, latency, search, study, table, train
 from nas.cli.options import complain
 from nas.cli.output import Output, say
 from nas.cli.scale import scale
@@ -37,6 +37,7 @@ for command in (
     dashboard.dashboard,
     compare.compare,
     train.train,
+    compress.compress,
     export.export,
 ):
     app.command()(command)

@@ -52,7 +52,7 @@ def with_teachers(job: Job, wanted: Wanted, *, storage: str | None, folder: Path
         if wanted.twin and job.recipe.distillation is None:
             raise ConfigError("--twin needs a --teacher: without one the network is trained alone anyway")
         return job
-    folders = [_folder_of(text, storage, folder / f"teacher-{i}") for i, text in enumerate(wanted.teachers)]
+    folders = [trained_folder(text, storage, folder / f"teacher-{i}") for i, text in enumerate(wanted.teachers)]
     values = {"temperature": wanted.temperature, "weight": wanted.weight}
     given = {"teacher": folders, **{key: value for key, value in values.items() if value is not None}}
     section = digests_of(validate(Distillation, given, source="--teacher"))
@@ -64,8 +64,8 @@ def with_teachers(job: Job, wanted: Wanted, *, storage: str | None, folder: Path
     return job._replace(recipe=recipe, notes=(*job.notes, f"taught by {text}"))
 
 
-def _folder_of(text: str, storage: str | None, target: Path) -> str:
-    """Return the folder of a teacher, which is written to ``target`` where it is a trial or what nas train wrote."""
+def trained_folder(text: str, storage: str | None, target: Path) -> str:
+    """Return the folder of a trained network; a trial, or what nas train wrote, is written to ``target``."""
     from safetensors.torch import load_file
 
     from nas.export.trained import is_training, trained_by_seeds

@@ -49,7 +49,7 @@ def prune_network(
     flops: float = 0.5,
     criterion: Criterion = "l2",
     multiple: int = 8,
-    scope: Scope = "global",
+    scope: Scope = "uniform",
     seed: int = 0,
 ) -> Pruned:
     """Remove the channels that matter least until a network costs at most a share of its FLOPs.

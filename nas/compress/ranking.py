@@ -42,7 +42,7 @@ def rank_criteria(
     recipe: Recipe | None = None,
     flops: float = 0.5,
     multiple: int = 8,
-    scope: Scope = "global",
+    scope: Scope = "uniform",
     criteria: Sequence[Criterion] = CRITERIA,
     device: torch.device,
     seed: int = 0,

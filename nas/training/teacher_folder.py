@@ -52,7 +52,9 @@ def read_teacher(folder: Path) -> Teacher:
     """
     for name in FILES:
         if not (folder / name).is_file():
-            raise WeightsError(f"{folder}: is no teacher: {name} is missing; give a bundle (nas export) or STUDY#N")
+            raise WeightsError(
+                f"{folder}: is no trained network: {name} is missing; give a bundle (nas export) or STUDY#N"
+            )
     architecture, facts = load_architecture(folder / FILES[0]), read_preprocessing(folder)
     # nothing is allocated for a network before the file is known to hold its tensors
     with torch.device("meta"):

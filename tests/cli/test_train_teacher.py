@@ -48,4 +48,4 @@ def test_mistakes_with_teachers(nas_command: Command) -> None:
 
     assert "--twin needs a --teacher: without one the network is trained alone anyway" in refusal("--twin")
     assert "--temperature needs a --teacher" in refusal("--temperature", 3)
-    assert "none: is no teacher: architecture.json is missing; give a bundle" in refusal("--teacher", "none")
+    assert "none: is no trained network: architecture.json is missing; give a bundle" in refusal("--teacher", "none")

@@ -145,14 +145,17 @@ def test_criteria_by_hand() -> None:
     assert not np.array_equal(random, unit_scores(channels, state, "random", seed=4))
 
 
-def test_a_unit_is_worth_the_mean_of_its_channels() -> None:
+def test_a_unit_is_worth_all_the_filters_that_make_it() -> None:
     block = Block(((Conv(8, 1),),), shortcut=())
     architecture = Architecture((Conv(8, 1),), (Stage((block,)),), (), 4, 2)
     channels, state = channels_of(architecture), build_model(architecture).state_dict()
     state["stem.0.conv.weight"][:] = 1
     state["stages.0.0.branches.0.0.conv.weight"][:] = 2
-    (scores,) = set(unit_scores(channels, state, "l1")[3:].tolist())
-    assert scores == (3 + 16) / 2
+    state["stages.0.0.branches.0.0.norm.weight"][:] = 3
+    assert set(unit_scores(channels, state, "l1")[3:].tolist()) == {3 + 16}
+    assert set(unit_scores(channels, state, "l2")[3:].tolist()) == {(3 + 32) ** 0.5}
+    assert set(unit_scores(channels, state, "scale")[3:].tolist()) == {(1 + 3) / 2}
+    assert set(unit_scores(channels, state, "share")[3:].tolist()) == {1 / 8}
 
 
 def test_one_threshold_on_the_share_as_written_empties_wide_layers_first() -> None:
@@ -160,7 +163,9 @@ def test_one_threshold_on_the_share_as_written_empties_wide_layers_first() -> No
     narrow = "stem.0"
     wide = f"stages.{len(architecture.stages) - 1}.0.branches.0.0"
     left = {
-        criterion: prune_network(architecture, trained_state(architecture), criterion=criterion, multiple=1).kept
+        criterion: prune_network(
+            architecture, trained_state(architecture), criterion=criterion, multiple=1, scope="global"
+        ).kept
         for criterion in ("share", "share_times_channels")
     }
     widths = {

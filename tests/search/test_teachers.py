@@ -72,7 +72,7 @@ def test_a_trial_of_another_study_teaches_and_may_go_afterwards(own_finished: Pa
 
 
 def test_who_cannot_teach_is_told_before_anything_is_trained(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"recipe.distillation: .*nobody: is no teacher: architecture.json"):
+    with pytest.raises(ConfigError, match=r"recipe.distillation: .*nobody: is no trained network: architecture.json"):
         run_study(study_file(tmp_path, "nobody"))
     with pytest.raises(ConfigError, match=r"taught.yaml: recipe\.distillation\.weight"):
         load_study_config(study_file(tmp_path, "nobody", weight=2))

@@ -182,7 +182,7 @@ def test_who_cannot_teach_is_refused(digits: Dataset, folder_of: Callable[..., s
     wrong_classes = f"/other: the teacher's classes are cat, dog, but those of {digits.name} are {known}"
     assert refusal(other) == wrong_classes
     assert "the teacher was trained on rgb images of 1 channels, but" in refusal(folder_of("rgb", color="rgb"))
-    assert refusal(str(tmp_path / "none")).startswith("/none: is no teacher: architecture.json is missing")
+    assert refusal(str(tmp_path / "none")).startswith("/none: is no trained network: architecture.json is missing")
     bad = Path(folder_of("bad"))
     (bad / "weights.safetensors").write_bytes(b"\x80\x04pickle")
     assert refusal(str(bad)).startswith("/bad/weights.safetensors: cannot be read as weights of the network")
