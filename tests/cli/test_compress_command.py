@@ -28,8 +28,9 @@ def test_a_trained_network_is_pruned_and_trained_on(nas_command: Command, finish
     document = json.loads(Path("out/result.json").read_text())
     assert document["flops"] == count_cost(small).flops
     assert document["recipe"]["distillation"]["weight"] == 0.9
-    again = nas_command("compress", "out", "--prune", 0.1, "--data", "digits", "--multiple", 1, "-o", "two", "--json")
-    assert count_cost(load_architecture("two/architecture.json")).flops <= 0.9 * json.loads(again.out)["flops"] / 0.9
+    once_more = ("--prune", 0.1, "--data", "digits", "--multiple", 1, "--epochs", 1)
+    again = json.loads(nas_command("compress", "out", *once_more, "-o", "two", "--json").out)
+    assert again["flops"] <= 0.9 * document["flops"]
 
 
 def test_mistakes_of_compress(nas_command: Command) -> None:

@@ -162,10 +162,9 @@ def test_one_threshold_on_the_share_as_written_empties_wide_layers_first() -> No
     architecture = small()
     narrow = "stem.0"
     wide = f"stages.{len(architecture.stages) - 1}.0.branches.0.0"
+    state, everywhere = trained_state(architecture), {"multiple": 1, "scope": "global"}
     left = {
-        criterion: prune_network(
-            architecture, trained_state(architecture), criterion=criterion, multiple=1, scope="global"
-        ).kept
+        criterion: prune_network(architecture, state, criterion=criterion, **everywhere).kept
         for criterion in ("share", "share_times_channels")
     }
     widths = {
