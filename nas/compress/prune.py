@@ -59,8 +59,8 @@ def prune_network(
     Args:
         architecture: Of the network.
         state: Its parameters and buffers.
-        flops: Most FLOPs that are left, as a share of the network's, above 0 and at most 1. As few channels as possible
-            are removed, so that the result is just below.
+        flops: Most FLOPs that are left, as a share of the network's, above 0 and at most 1. What need not go for
+            that is put back, so that the result is as little below as whole steps of channels allow.
         criterion: What channels are judged by.
         multiple: Every convolution's channels become a multiple of this number, or stay as many as they are. Fast
             kernels take 8 or 16 channels at a time: other numbers save FLOPs and little time.
@@ -75,14 +75,14 @@ def prune_network(
     channels = channels_of(architecture)
     cuts = _cuts(channels, unit_scores(channels, state, criterion, seed=seed), multiple, scope)
     most = flops * count_cost(architecture).flops
-    number = bisect.bisect_left(range(len(cuts)), -most, key=lambda n: -_flops_without(channels, cuts[:n]))
-    if (left := _flops_without(channels, cuts[:number])) > most:
+    removed = _fewest(channels, cuts, most)
+    if (left := _flops_without(channels, removed)) > most:
         raise ConfigError(
             f"{architecture.name or 'the network'} cannot be pruned to {100 * flops:g} % of its FLOPs: with channels in"
             f" multiples of {multiple} at least {100 * left / count_cost(architecture).flops:.1f} % are left"
         )
     stay = np.ones(channels.count, bool)
-    for cut in cuts[:number]:
+    for cut in removed:
         stay[cut.units] = False
     pruned = keep_units(channels, state, stay)
     name = f"{architecture.name}-pruned-{flops:g}" if architecture.name else ""
@@ -161,6 +161,19 @@ def _cuts_of(group: Group, index: int, scores: Scores, multiple: int, scope: Sco
         units = order[start:end]
         yield _Cut(float(scores[units].mean()) if scope == "global" else end / total, index, units)
         start = end
+
+
+def _fewest(channels: Channels, cuts: list[_Cut], most: float) -> list[_Cut]:
+    """Return the first cuts that leave at most so many FLOPs, without those that need not be for it."""
+    number = bisect.bisect_left(range(len(cuts)), -most, key=lambda n: -_flops_without(channels, cuts[:n]))
+    removed, settled = cuts[:number], set[int]()
+    for cut in cuts[:number][::-1]:
+        rest = [other for other in removed if other is not cut]
+        if cut.group not in settled and _flops_without(channels, rest) <= most:
+            removed = rest
+        else:
+            settled.add(cut.group)  # the units that matter less stay away too
+    return removed
 
 
 def _flops_without(channels: Channels, cuts: list[_Cut]) -> int:

@@ -123,6 +123,18 @@ def test_the_target_is_met_by_as_few_channels_as_need_go(
             assert torch.equal(pruned.state[f"{site.path}.{bias}"], state[f"{site.path}.{bias}"][list(kept)])
 
 
+def test_what_need_not_go_for_the_target_is_put_back() -> None:
+    architecture = small(width=0.5)  # whose first layers cost a quarter of all FLOPs at a step
+    whole = count_cost(architecture).flops
+    shares = [
+        count_cost(prune_network(architecture, trained_state(architecture), flops=flops, multiple=4).architecture).flops
+        / whole
+        for flops in (0.7, 0.5)
+    ]
+    assert 0.66 < shares[0] <= 0.7
+    assert 0.46 < shares[1] <= 0.5
+
+
 def test_criteria_by_hand() -> None:
     architecture = two_layers()
     channels, state = channels_of(architecture), build_model(architecture).state_dict()
