@@ -85,7 +85,7 @@ def prune_network(
     for cut in removed:
         stay[cut.units] = False
     pruned = keep_units(channels, state, stay)
-    name = f"{architecture.name}-pruned-{flops:g}" if architecture.name else ""
+    name = f"{architecture.name} pruned to {flops:g}" if architecture.name else ""
     return dataclasses.replace(pruned, architecture=dataclasses.replace(pruned.architecture, name=name))
 
 
