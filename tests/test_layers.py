@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
     *("errors", "files", "units", "schema", "documents", "records", "processes"),
     *("architecture", "data", "models", "training", "config", "tables", "fronts", "scaling", "sampling"),
-    *("executors", "search", "replay", "analysis", "plots", "report", "export", "predict", "trackers", "dashboard"),
+    *("executors", "search", "replay", "analysis", "plots", "report", "compress", "export", "predict"),
+    *("trackers", "dashboard"),
     *("cli", "__main__"),
 )
 """From the ground up: a room imports only from rooms that stand before it."""

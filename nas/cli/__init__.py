@@ -10,7 +10,21 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import compare, cost, dashboard, export, front, latency, predict, search, study, table, train, verify
+from nas.cli import (
+    compare,
+    compress,
+    cost,
+    dashboard,
+    export,
+    front,
+    latency,
+    predict,
+    search,
+    study,
+    table,
+    train,
+    verify,
+)
 from nas.cli.options import complain
 from nas.cli.output import Output, say
 from nas.cli.scale import scale
@@ -37,6 +51,7 @@ for command in (
     dashboard.dashboard,
     compare.compare,
     train.train,
+    compress.compress,
     export.export,
     predict.predict,
     verify.verify,

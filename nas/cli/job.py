@@ -90,6 +90,9 @@ class Job(NamedTuple):
         with open_study(self.study, storage=self.storage) as opened:
             if (metric := opened.config.recipe.metric) != self.recipe.metric:
                 return f"Not kept as a reference of {self.study}: that compares networks by {metric_name(metric)}"
+            if (opened.config.recipe.distillation is None) != (self.recipe.distillation is None):
+                how = "alone" if opened.config.recipe.distillation is None else "with a teacher"
+                return f"Not kept as a reference of {self.study}: that trains networks {how}"
             try:
                 require_same_images(opened.name, then=opened.image_digests(), now=self.dataset.identity)
             except StudyError as error:

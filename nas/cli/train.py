@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -10,6 +11,7 @@ import typer
 
 from nas.cli.job import Job, initial_weights, make_job, named_study
 from nas.cli.options import AsJson, Device, Storage, command_line, print_json, refuse_typed
+from nas.cli.teachers import ALONE, Wanted, alone_of, figures_alone, twin_line, with_teachers
 from nas.errors import ConfigError, Interrupted, StudyError
 from nas.processes.interrupts import interruptible
 
@@ -52,6 +54,23 @@ def train(
             help="Weights to start from: of an export, of a trial, or torchvision's for a preset.",
         ),
     ] = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BUNDLE|FOLDER|STUDY#N",
+            help="Trained network to learn from besides the labels: an export, what nas train wrote, or a trial. You"
+            " can repeat this option; several are followed in the mean of their probabilities.",
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of the teacher's and the network's logits.  [default: 4]")
+    ] = None,
+    teacher_weight: Annotated[
+        float | None, typer.Option(help="Share of the teacher in the loss, at most 1.  [default: 0.9]")
+    ] = None,
+    twin: Annotated[
+        bool, typer.Option("--twin", help="Also train the network without its teacher, for as many epochs and seeds.")
+    ] = False,
     width: Annotated[float | None, typer.Option(help="Width coefficient (search spaces only).")] = None,
     depth: Annotated[float | None, typer.Option(help="Depth coefficient (search spaces only).")] = None,
     resolution: Annotated[int | None, typer.Option(help="Resolution in pixels.")] = None,
@@ -77,15 +96,26 @@ def train(
         if (folder / "result.json").exists():
             raise ConfigError(f"{folder}: already holds a finished training; choose another folder with -o")
         initial = None if weights is None else initial_weights(weights, job.architecture, storage)
+        wanted = Wanted(teacher or [], temperature, teacher_weight, twin)
+        job = with_teachers(job, wanted, storage=storage, folder=folder)
     for line in (data_line(job.dataset), *job.notes):
         console.print(line, soft_wrap=True)
     try:
         trained = _train(job, console, seeds=seeds, device=chosen, initial=initial, folder=folder)
+        if twin:
+            console.print("The same without its teacher:")
+            lonely = folder / ALONE
+            alone = _train(alone_of(job), console, seeds=seeds, device=chosen, initial=initial, folder=lonely)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; progress is kept in {folder}. Continue with the same command") from None
     document = _document(job, trained, f"{describe_device(chosen)}; {describe_versions()}")
+    if twin:
+        document["alone"] = figures_alone(alone.results)
     _write(folder, job, trained, document)
+    if twin:
+        shutil.rmtree(folder / ALONE, ignore_errors=True)  # checkpoints, whose figures are in the document
     typed = {"data": data, "epochs": epochs, "seeds": seeds, "weights": weights, "set": setting, **coefficients}
+    typed |= {"teacher": teacher, "temperature": temperature, "teacher-weight": teacher_weight}
     kept = job.keep_reference(
         [result.val_accuracy for result in trained.results],
         epochs=len(trained.results[0].curve),
@@ -95,7 +125,7 @@ def train(
     if as_json:
         print_json({**document, "reference": kept})
     else:
-        _print_results(console, job, trained, folder, kept)
+        _print_results(console, job, trained, folder, kept, document.get("alone"))
 
 
 class _Trained(NamedTuple):
@@ -172,12 +202,15 @@ def _command(network: str, options: dict[str, Any]) -> str:
     return command_line("train", network, *(word for pair in words for word in pair))
 
 
-def _print_results(console: Console, job: Job, trained: _Trained, folder: Path, kept: str | None) -> None:
+def _print_results(
+    console: Console, job: Job, trained: _Trained, folder: Path, kept: str | None, alone: dict[str, Any] | None
+) -> None:
     from nas.cli.tables.studies import seeds_table
 
     title = f"{job.architecture.name} on {job.dataset.name}"
     console.print(seeds_table(trained.results, title=title, width=console.width))
-    for line in (*_remarks(job, trained), *([] if kept is None else [kept]), f"Weights and results are in {folder}"):
+    lines = [*_remarks(job, trained), *([] if alone is None else [twin_line(alone)]), *([] if kept is None else [kept])]
+    for line in (*lines, f"Weights and results are in {folder}"):
         console.print(line, soft_wrap=True)
 
 

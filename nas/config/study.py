@@ -20,6 +20,7 @@ from nas.documents import flatten
 from nas.errors import ConfigError
 from nas.files import is_table
 from nas.schema import Name, Strict, find, read_yaml, validate
+from nas.training.distillation import Distillation
 from nas.training.recipe import NEEDS, OPEN, Recipe, without_effect
 
 SETTLED: dict[str, tuple[str, ...]] = {
@@ -103,6 +104,8 @@ def settled(config: StudyConfig, stored: StudyConfig) -> StudyConfig:
     for section, keys in SETTLED.items():
         given, known = getattr(config, section), getattr(stored, section)
         unsaid = [key for key in keys if key not in given.model_fields_set or getattr(given, key) is None]
+        if section == "recipe" and _names_the_same(config.recipe.distillation, stored.recipe.distillation):
+            unsaid.append("distillation")
         if section == "search" and _is_of(stored.search.prior, given):
             unsaid.append("prior")
         changed = given.model_copy(update={key: getattr(known, key) for key in unsaid})
@@ -137,6 +140,13 @@ def _is_of(prior: Prior | str | None, given: SearchConfig) -> bool:
     return isinstance(prior, Prior) and isinstance(given.prior, str) and prior.source == Path(given.prior).name
 
 
+def _names_the_same(given: Distillation | None, stored: Distillation | None) -> bool:
+    """Tell whether a recipe has the stored one's teachers by name: they are not read again."""
+    if given is None or stored is None or given.digests:
+        return False
+    return stored.model_copy(update={"digests": (), "folders": ()}) == given
+
+
 def earlier_ways(config: StudyConfig, stored: StudyConfig) -> list[str]:
     """Return one phrase for each key in which a study goes on as it began though a new one would not."""
     goes_on = settled(config, stored)
@@ -169,6 +179,9 @@ def definition_of(document: dict[str, Any]) -> dict[str, Any]:
     }
     if isinstance(prior := sections["search"].get("prior"), dict):
         sections["search"]["prior"] = Prior.model_validate(prior).digest  # wherever it was read
+    if (taught := document["recipe"].get("distillation")) and taught["digests"]:
+        taught = {key: value for key, value in taught.items() if key not in ("teacher", "folders")}
+        sections["recipe"] = {**document["recipe"], "distillation": taught}  # wherever the teachers lie
     return {**{key: value for key, value in document.items() if key != "description"}, **sections}
 
 
@@ -197,6 +210,7 @@ def load_study_config(study: str | Path) -> tuple[StudyConfig, Path]:
     document = {"name": path.stem, **{key: value for key, value in given.items() if value is not None}}  # empty section
     _locate_spaces(document, path.parent)
     _locate_prior(document, path.parent)
+    _locate_teachers(document, path.parent)
     _require_name(document, path)
     config = validate(StudyConfig, document, source=path)
     return config.model_copy(update={"data": config.data.relative_to(home)}), home / config.name
@@ -238,6 +252,16 @@ def _locate_prior(document: dict[str, Any], folder: Path) -> None:
         and (_is_file_name(named) or is_table(named))
     ):
         document["search"] = {**search, "prior": str(folder / named)}
+
+
+def _locate_teachers(document: dict[str, Any], folder: Path) -> None:
+    """Join paths of teachers to the study's folder; trials of studies stay."""
+    recipe = document.get("recipe")
+    section = recipe.get("distillation") if isinstance(recipe, dict) else None
+    if isinstance(recipe, dict) and isinstance(section, dict) and isinstance(section.get("teacher"), str | list):
+        named = [section["teacher"]] if isinstance(section["teacher"], str) else section["teacher"]
+        joined = [str(folder / item) if isinstance(item, str) and "#" not in item else item for item in named]
+        document["recipe"] = {**recipe, "distillation": {**section, "teacher": joined}}
 
 
 def _is_file_name(item: object) -> bool:

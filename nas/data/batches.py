@@ -40,10 +40,14 @@ class Standardisation(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A standardised batch: images float32 (count, channels, size, size), labels int64 (count,)."""
+    """A standardised batch: images float32 (count, channels, size, size), labels int64 (count,).
+
+    ``chosen``, int64 (count,), are the places of its images in the set that it was cut from.
+    """
 
     images: Tensor
     labels: Tensor
+    chosen: Tensor | None = None
 
 
 class _Cut(NamedTuple):
@@ -136,14 +140,14 @@ class ImageBatches(ABC):
                 images = images.index_select(0, pixels.chosen)
             if cut.values is not None:
                 images = _take_values(images, cut.values)
-            yield Batch(self._standardised(images, change), self.labels.index_select(0, chosen))
+            yield Batch(self._standardised(images, change), self.labels.index_select(0, chosen), chosen)
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """Yield all images in order, the last batch possibly smaller."""
         batches = torch.split(torch.arange(len(self), device=self.device), batch_size)
         for chosen, pixels in zip(batches, self._fetch(batches), strict=True):
             images = pixels.images if pixels.chosen is None else pixels.images.index_select(0, chosen)
-            yield Batch(self._standardised(images, None), self.labels[chosen])
+            yield Batch(self._standardised(images, None), self.labels[chosen], chosen)
 
     def _cuts(self, count: int, *, padding: int, flip: bool, generator: torch.Generator) -> Callable[[], _Cut]:
         """Return what draws shifts and mirroring of so many images; each draw looks them up in tables made here."""

@@ -140,6 +140,8 @@ def check_study(
     given, chosen = find_study(study, storage=storage), resolve_device(device)
     found = given.as_begun()
     config, dataset = with_prior(found.config, found.database, found.directory), found.dataset
+    taught = config.recipe.distillation is not None
+    config = config.model_copy(update={"recipe": config.recipe.model_copy(update={"distillation": None})})
     require_batch(config.recipe, len(dataset.train))
     require_satisfiable(config, dataset)
     counted = count_networks(config, dataset)
@@ -184,6 +186,7 @@ def check_study(
             *idle_keys(given.config),
             *filter(None, [prior_note(config)]),
             *_advice(config.recipe, dataset),
+            *(["times are those without the teachers, whose forward passes come on top"] if taught else []),
             *_halving_advice(config.search),
         ),
     )

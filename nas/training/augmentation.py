@@ -14,11 +14,15 @@ from nas.training.recipe import Recipe
 
 
 class Prepared(NamedTuple):
-    """A batch as the network sees it; the target is the labels, or shares of the classes where images were mixed."""
+    """A batch as the network sees it; the target is the labels, or shares of the classes where images were mixed.
+
+    ``chosen`` are the places of its images in the training set, as in a batch.
+    """
 
     images: Tensor
     target: Tensor
     labels: Tensor
+    chosen: Tensor | None = None
 
 
 class Augmentation:
@@ -61,7 +65,7 @@ class Augmentation:
         if recipe.cutout > 0:
             batch = cut_out(batch, share=recipe.cutout, generator=generator)
         if recipe.mixup == recipe.cutmix == 0:
-            return Prepared(batch.images, batch.labels, batch.labels)
+            return Prepared(batch.images, batch.labels, batch.labels, batch.chosen)
         cuts = recipe.cutmix > 0 and (recipe.mixup == 0 or steps_left % 2 == 1)
         mix, alpha = (cut_mix, recipe.cutmix) if cuts else (mix_up, recipe.mixup)
         images, shares = mix(batch, alpha=alpha, num_classes=self._num_classes, generator=generator)

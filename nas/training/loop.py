@@ -34,6 +34,7 @@ from nas.training.recipe import Recipe
 from nas.training.result import StepDone, TrainingResult
 from nas.training.run import Run
 from nas.training.step import clear_gradients
+from nas.training.teachers import load_teachers
 
 
 def trial_seed(study_seed: int, digest: str, repeat: int = 0) -> int:
@@ -87,6 +88,7 @@ def train(
         TrainingStopped: ``stop`` said so.
         StudyError: The checkpoint cannot be written.
         DataError: The recipe needs an augmentation whose library is not installed.
+        WeightsError: A teacher of the recipe cannot be read, has changed, or knows other classes.
         DeviceError: There is not enough memory for the smallest step.
         OutOfMemoryError: torch's, beside neighbours.
     """
@@ -141,6 +143,7 @@ def _new_run(
     generator = torch.Generator(device).manual_seed(seed)
     model = build_on(device, architecture, recipe)
     model.load_state_dict({**model.state_dict(), **initial})
+    teachers = load_teachers(recipe, dataset, device=device, resolution=architecture.resolution)
     weights = class_weights(recipe, torch.from_numpy(dataset.train.labels), num_classes=architecture.num_classes)
     return Run(
         model,
@@ -151,6 +154,7 @@ def _new_run(
         micro_batch=micro_batch,
         validation_batch=validation_batch(architecture, device),
         class_weights=None if weights is None else weights.to(device),
+        teachers=teachers,
         neighbours=neighbours,
     )
 

@@ -6,10 +6,20 @@ import math
 from collections.abc import Collection
 from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from nas.records import Metric
 from nas.schema import Strict
+from nas.training.distillation import Distillation
 from nas.units import Count
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
@@ -48,6 +58,7 @@ class Recipe(Strict):
             doi:10.1093/oxfordjournals.pan.a004868, §2), so that a rare class counts as much as a frequent one.
         label_smoothing: Share of each label that is spread over all classes; default 0.1 (Szegedy et al. 2016,
             arXiv:1512.00567, section 7).
+        distillation: Teachers that the network learns from besides the labels, see ``Distillation``; none by default.
         weight_decay: L2 penalty on weights; default 0.0005, or 0.05 for ``adamw``, where it is decoupled (Loshchilov &
             Hutter 2019, arXiv:1711.05101).
         decay_norms: Whether the L2 penalty also applies to norms, biases and slopes; default false.
@@ -115,6 +126,7 @@ class Recipe(Strict):
     loss: Literal["cross_entropy", "mse", "binary_cross_entropy"] = "cross_entropy"
     class_weights: Literal["none", "balanced"] = "none"
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+    distillation: Distillation | None = None
     weight_decay: NonNegativeFloat | None = None
     decay_norms: bool = False
     l1: NonNegativeFloat = 0.0
@@ -143,6 +155,14 @@ class Recipe(Strict):
     compile: bool = False
     cuda_graphs: bool = True
     cpu_threads: int = Field(1, ge=1, le=1024)
+
+    @model_serializer(mode="wrap")
+    def _without_a_teacher_as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave distillation out where there is none: earlier definitions and checkpoints had no such key."""
+        document: dict[str, Any] = write(self)
+        if self.distillation is None:
+            document.pop("distillation", None)
+        return document
 
     @model_validator(mode="before")
     @classmethod

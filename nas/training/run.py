@@ -28,6 +28,7 @@ from nas.training.optimizer import Schedule, make_loss, make_optimizer
 from nas.training.recipe import Recipe
 from nas.training.result import Score, Validation
 from nas.training.step import Step
+from nas.training.teachers import Teachers, taught_loss
 
 
 class Run:
@@ -44,6 +45,7 @@ class Run:
         micro_batch: int | None = None,
         validation_batch: int = LARGEST_BATCH,
         class_weights: Tensor | None = None,
+        teachers: Teachers | None = None,
         neighbours: Neighbours = NOBODY,
     ) -> None:
         """Prepare the first step.
@@ -57,6 +59,7 @@ class Run:
             micro_batch: Most images at once, where the memory has not room for a whole batch.
             validation_batch: Images at once in validation.
             class_weights: How much the images of each class count in the loss, (classes,); by default all alike.
+            teachers: What the model learns from besides the labels, where the recipe says so.
             neighbours: Other trainings of this process.
 
         Raises:
@@ -74,6 +77,7 @@ class Run:
         self._seen = 0
         self._validation_batch = validation_batch
         self._neighbours = neighbours
+        self._teachers = teachers
         self._architecture = architecture
         self._recipe = recipe
         self._batch_size = recipe.step_images(train_images)
@@ -88,6 +92,7 @@ class Run:
         self._twin: Network | None = None  # of the model that is validated, with its norms recomputed
         self._answers = torch.zeros(0, device=generator.device, dtype=torch.int64)
         loss = make_loss(recipe, model, class_weights=class_weights)
+        loss = loss if teachers is None else taught_loss(loss, recipe)
         given = (model, loss, self._optimizer, recipe)
         self._step = Step(*given, average=self._average, micro_batch=micro_batch, neighbours=neighbours)
         self.clock = DataClock(generator.device)
@@ -213,7 +218,8 @@ class Run:
         self.model.train()
         augmented = (self._augmentation(batch, steps_left=self._steps_left) for batch in batches)
         for prepared in self.clock.timed(augmented):
-            self._totals += self._step(*prepared)
+            target = prepared.target if self._teachers is None else self._teachers.target(prepared)
+            self._totals += self._step(prepared.images, target, prepared.labels)
             self._schedule.step()
             self._steps_left -= 1
             self._steps_of_epoch += 1

@@ -24,6 +24,7 @@ from nas.training.preparing import (
 from nas.training.recipe import Recipe
 from nas.training.run import Run
 from nas.training.step import STEPS_BEFORE_REPLAY
+from nas.training.teachers import load_teachers
 
 _WARM_UP = 2  # steps that are not timed on a CPU
 _ROUND_ON_GPU = 20  # steps that are timed together: within a training nobody waits for each
@@ -59,7 +60,15 @@ def time_step(
         model = build_on(device, architecture, recipe)
         generator = torch.Generator(device).manual_seed(0)
         micro_batch = fitting_batch(architecture, batch, device)
-        run = Run(model, architecture, recipe, train_images=images, generator=generator, micro_batch=micro_batch)
+        run = Run(
+            model,
+            architecture,
+            recipe,
+            train_images=images,
+            generator=generator,
+            micro_batch=micro_batch,
+            teachers=load_teachers(recipe, dataset, device=device, resolution=architecture.resolution),
+        )
         train_set = to_device(
             dataset.train.take(np.arange(min(images, batch * total))),
             resolution=architecture.resolution,

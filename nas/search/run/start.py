@@ -37,6 +37,7 @@ from nas.search.storage.database import retry_creation
 from nas.search.storage.outage import Patience
 from nas.search.storage.seconds import read_seconds
 from nas.search.study import Study
+from nas.search.teachers import with_teachers
 from nas.training.preparing import flips, mirror_note, require_batch
 
 ExecutorName: TypeAlias = Literal["processes", "inline", "ray"]
@@ -232,6 +233,7 @@ def _begin(study: Study) -> tuple[Study, list[str]]:
     """
     store, dataset, earlier = study.store, study.dataset, study.as_begun()  # another may have begun it just now
     config = with_prior(earlier.config, study.database, study.directory)
+    config = with_teachers(config, dataset, study.database, study.directory)
     if earlier is study:
         config = _complete(config, dataset)
     labels, images = dataset.validation.labels, dataset.identity
