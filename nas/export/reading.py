@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load
 
 from nas.architecture.cost import count_cost
+from nas.architecture.shapes import LARGEST
 from nas.architecture.spec import Architecture
 from nas.data.types import Color
 from nas.errors import ExportError
@@ -35,9 +36,6 @@ LARGEST_HEADER = 32 * MEBIBYTE
 
 LARGEST_FLOPS = 10**12
 """Of a network that is run; that of the largest preset takes 4e10."""
-
-LARGEST_SIDE = 2048
-"""Pixels of a stored image."""
 
 _TYPES = {torch.float32: "F32", torch.int64: "I64"}
 
@@ -99,7 +97,7 @@ def read_preprocessing(content: bytes, architecture: Architecture, *, source: Pa
             and all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
             and all(number > 0 for number in facts["std"])
             and type(facts["size"]) is int
-            and 1 <= facts["size"] <= LARGEST_SIDE
+            and 1 <= facts["size"] <= LARGEST
             and facts["color"] in get_args(Color)
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):

@@ -238,6 +238,13 @@ def test_a_description_of_endless_depth_is_refused(bundle: Path) -> None:
             verify_bundle(bundle)
 
 
+def test_images_that_were_stored_large_are_no_reason_to_take_memory(bundle: Path, monkeypatch: Any) -> None:
+    facts = json.loads((bundle / "preprocessing.json").read_text())
+    forge(bundle, "preprocessing.json", json.dumps({**facts, "size": 900_000}).encode())
+    monkeypatch.setattr("nas.export.verify._LARGEST_SIDE", 100)
+    assert verify_bundle(bundle).formats[1].agreement == 1
+
+
 def test_preprocessing_must_fit_the_network(bundle: Path) -> None:
     facts = json.loads((bundle / "preprocessing.json").read_text())
     for change in ({"classes": ["a"]}, {"size": 10**9}, {"std": [0.0]}, {"mean": ["1"]}, {"color": "cmyk"}):
