@@ -24,7 +24,10 @@ def compare(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare studies of the same images: what their fronts are worth, what each spent, the best at equal cost."""
+    """Compare the fronts of studies of the same images.
+
+    You see what the fronts are worth, what each study spent, and the best at equal cost.
+    """
     from contextlib import ExitStack
 
     from nas.analysis.compared import compare_studies

@@ -54,7 +54,7 @@ def compress(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove channels of a trained network, then train it for a few epochs.
+    """Remove channels of a trained network, and train on.
 
     The result is what nas train writes. (nas prune is something else: it deletes files of a study.)
     """

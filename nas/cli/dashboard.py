@@ -20,7 +20,7 @@ def dashboard(
     ] = 8080,
     storage: Storage = None,
 ) -> None:
-    """Show a study in optuna-dashboard, in your browser, until you press Ctrl-C.
+    """Show a study in optuna-dashboard.
 
     It shows a copy that follows the study while it is searched. The study itself is only read.
     """

@@ -62,7 +62,10 @@ def front(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the front as CSV.")] = False,
 ) -> None:
-    """Say which network to take, and show the Pareto front of accuracy against FLOPs or another cost."""
+    """Say which network to take, and show the front.
+
+    The Pareto front is that of accuracy against FLOPs, or another cost.
+    """
     from nas.cli.progress import make_console
     from nas.search.opening import open_study
     from nas.units import parse_count

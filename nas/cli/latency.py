@@ -29,7 +29,10 @@ def latency(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure and rank the latency of the networks on a study's front. The report then shows it too."""
+    """Measure and rank the latency of a study's front.
+
+    The report then shows it too.
+    """
     from nas.cli.progress import make_console
     from nas.cli.tables.latency import busy_warning, disagreement_lines, front_latency_table
 

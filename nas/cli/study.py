@@ -196,7 +196,7 @@ def report(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a report of a study, or of several: one HTML file that works offline."""
+    """Write a report: one HTML file that works offline."""
     from contextlib import ExitStack
 
     from nas.report.page import write_report

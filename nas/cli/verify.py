@@ -17,7 +17,10 @@ def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that nas export wrote.")],
     as_json: AsJson = False,
 ) -> None:
-    """Check that an exported folder is whole and that its formats are the same network. Nothing in it is executed."""
+    """Check an exported folder and its formats.
+
+    Whether it is whole, and whether all formats are the same network. Nothing in it is executed.
+    """
     from nas.cli.export import parity_line
     from nas.export.verify import verify_bundle
 
