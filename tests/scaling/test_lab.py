@@ -157,6 +157,8 @@ def test_rules_are_compared_by_a_table_without_training(nas_command: Callable[..
     asked = ("scale", "compare", COMPARED, "--width", "0.5", "--depth", "1", "--resolution", "16", "--json")
     networks = json.loads(nas_command(*asked).out)["networks"]
     assert [one["rule"] for one in networks if one["best"] and one["phi"]] == ["resolution"] * 3
+    told = nas_command("scale", "compare", COMPARED, "--width", "0.5", "--depth", "1", "--resolution", "17").out
+    assert told.startswith("The network that grows is resnet_small width 0.5 depth 1 resolution 16, of the table the")
     assert not instant
     refused = nas_command(*asked, "--seeds", "2")
     assert (refused.code, refused.err.count("\n")) == (2, 1)

@@ -73,7 +73,9 @@ def compare(
         refuse_folder(output)
     console = make_console(stderr=as_json)
     with open_source(source, storage=storage) as opened:
-        grows = chosen_baseline(opened, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution)
+        grows = chosen_baseline(
+            opened, console, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution
+        )
         training = train and opened.table is None
         refuse_typed(*TRAINING, unless=training, reason="nothing is trained")
         run = make_run(console, workers=workers, device=device) if training else None

@@ -55,6 +55,7 @@ def make_run(console: Console, *, workers: int, device: str) -> Run:
 
 def chosen_baseline(
     source: Source,
+    console: Console,
     *,
     baseline: int | None,
     space: str | None,
@@ -62,12 +63,16 @@ def chosen_baseline(
     depth: float | None,
     resolution: int | None,
 ) -> Point:
-    """Return the network that grows: of a study as the options say, of a table the one nearest to them."""
+    """Return the network that grows: of a study as the options say, of a table the one nearest to them, and tell it."""
     from nas.search.lab.studies import baseline_of
 
     if source.table is not None:
         refuse_typed("--baseline", *TRAINING, unless=False, reason=f"{source.name} is a table")
-        return source.nearest(space=space, width=width, depth=depth, resolution=resolution)
+        nearest = source.nearest(space=space, width=width, depth=depth, resolution=resolution)
+        asked = {"width": width, "depth": depth, "resolution": resolution}
+        if any(getattr(nearest, key) != value for key, value in asked.items()):
+            console.print(f"The network that grows is {nearest.architecture().name}, of the table the nearest.")
+        return nearest
     return baseline_of(source.opened, number=baseline, space=space, width=width, depth=depth, resolution=resolution)
 
 
