@@ -122,12 +122,14 @@ def shown_search(
     """
     from nas.cli.live.search import LiveSearch, OnlyWhatMatters, SearchLines, is_live
     from nas.cli.live.tally import Tally
+    from nas.records import metric_name
 
+    metric = metric_name(study.config.recipe.metric)
     try:
         if quiet:
-            yield SearchLines(console, wanted=OnlyWhatMatters())
+            yield SearchLines(console, metric, wanted=OnlyWhatMatters())
         elif not is_live(console):
-            yield SearchLines(console)
+            yield SearchLines(console, metric)
         else:
             with LiveSearch(console, Tally(study, planned=planned)) as shown:
                 yield shown

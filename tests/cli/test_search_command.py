@@ -85,6 +85,14 @@ def test_a_search_says_why_it_ends_early(nas_command: Command, monkeypatch: pyte
 
 
 @pytest.mark.slow
+def test_lines_name_the_metric_that_the_figures_are_of(nas_command: Command) -> None:
+    recipe = {**TINY["recipe"], "metric": "macro_f1"}
+    search = {**TINY["search"], "trials": 2, "replicates": {"of": "spread", "networks": 1, "seeds": 2}}
+    Path("mine.yaml").write_text(yaml.safe_dump({**TINY, "name": "mine", "recipe": recipe, "search": search}))
+    lines = [line for line in nas_command("search", "mine.yaml").out.splitlines() if line.startswith("#")]
+    assert len(lines) == 3 and all("macro F1" in line and "accuracy" not in line for line in lines)
+
+
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on() -> None:
     document = {**TINY, "recipe": {**TINY["recipe"], "epochs": 40}, "name": "long"}
     Path("long.yaml").write_text(yaml.safe_dump(document))

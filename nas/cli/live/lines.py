@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from nas.records import Repeat, TrialRecord
 
 
-def trial_line(trial: TrialRecord) -> str:
-    """Return what became of a trial in one line."""
+def trial_line(trial: TrialRecord, metric: str) -> str:
+    """Return what became of a trial in one line, given by what its study compares networks, in words."""
     outcomes = {
-        "trained": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   {trial.train_seconds or 0:5.1f} s",
-        "stopped": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   stopped after epoch {trial.epochs}",
-        "repeated": f"accuracy {100 * (trial.accuracy or 0):6.2f} %   same network as #{trial.repeat_of}",
+        "trained": f"{metric} {100 * (trial.accuracy or 0):6.2f} %   {trial.train_seconds or 0:5.1f} s",
+        "stopped": f"{metric} {100 * (trial.accuracy or 0):6.2f} %   stopped after epoch {trial.epochs}",
+        "repeated": f"{metric} {100 * (trial.accuracy or 0):6.2f} %   same network as #{trial.repeat_of}",
         "infeasible": f"outside the budget: {trial.error}" if trial.error else "outside the budget",
         "diverged": f"diverged: {trial.error}",
         "failed": f"failed: {trial.error}",
@@ -25,9 +25,9 @@ def trial_line(trial: TrialRecord) -> str:
     return f"#{trial.number:<4}{format_count(trial.flops):>6} FLOPs  {outcome:<38} {trial.label}"
 
 
-def repeat_line(trial: TrialRecord, repeat: Repeat) -> str:
-    """Return what became of a further training in one line."""
-    trained = f"accuracy {100 * (repeat.accuracy or 0):6.2f} %   seed {repeat.repeat + 1}"
+def repeat_line(trial: TrialRecord, repeat: Repeat, metric: str) -> str:
+    """Return what became of a further training in one line, likewise."""
+    trained = f"{metric} {100 * (repeat.accuracy or 0):6.2f} %   seed {repeat.repeat + 1}"
     outcome = trained if repeat.state == "trained" else f"{repeat.state}: {repeat.error}"
     return f"#{trial.number:<4}{format_count(trial.flops):>6} FLOPs  {outcome:<38} {trial.label}"
 

@@ -80,14 +80,15 @@ class Display:
 class SearchLines:
     """Prints a line for each event that stays: all of them, or what matters."""
 
-    def __init__(self, console: Console, *, wanted: Callable[[Event], bool] = lambda event: True) -> None:
+    def __init__(self, console: Console, metric: str, *, wanted: Callable[[Event], bool] = lambda event: True) -> None:
         """Print nothing yet.
 
         Args:
             console: Where to print.
+            metric: By which networks are compared, in words.
             wanted: Tells which events to print.
         """
-        self._console, self._wanted = console, wanted
+        self._console, self._metric, self._wanted = console, metric, wanted
         self._ended = False
 
     def __call__(self, event: Event) -> None:
@@ -104,9 +105,9 @@ class SearchLines:
         elif isinstance(event, Noted):
             self._print(event.text)
         elif isinstance(event, RepeatFinished):
-            self._print(repeat_line(event.trial, event.repeat))
+            self._print(repeat_line(event.trial, event.repeat, self._metric))
         elif isinstance(event, TrialFinished):
-            self._print(trial_line(event.trial))
+            self._print(trial_line(event.trial, self._metric))
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)
@@ -146,7 +147,7 @@ class LiveSearch:
     def __init__(self, console: Console, tally: Tally) -> None:
         """Show nothing yet."""
         self._tally, self._console = tally, console
-        self._lines = SearchLines(console, wanted=lambda event: not _is_ordinary(event))
+        self._lines = SearchLines(console, tally.metric, wanted=lambda event: not _is_ordinary(event))
         self._display = Display(console, tally.snapshot, stays=False)
 
     def __enter__(self) -> LiveSearch:

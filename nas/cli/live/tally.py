@@ -86,6 +86,7 @@ class Tally:
             clock: In seconds.
         """
         self._study, self._planned, self._clock = study, planned, clock
+        self.metric = metric_name(study.config.recipe.metric)
         self._epochs = study.config.recipe.epochs
         self._lock = threading.Lock()
         self._trials = dict[int, TrialRecord]()
@@ -111,7 +112,7 @@ class Tally:
             search, running = self._study.config.search, tuple(self._running.values())
             return Snapshot(
                 self._study.name,
-                metric_name(self._study.config.recipe.metric),
+                self.metric,
                 states=counted.states,
                 further=counted.further,
                 done=self._done,
@@ -152,11 +153,11 @@ class Tally:
             self._running.pop((event.trial.number, 0), None)
             self._trials[event.trial.number] = event.trial
             self._done += not event.went_on
-            self._last.append(trial_line(event.trial))
+            self._last.append(trial_line(event.trial, self.metric))
         elif isinstance(event, RepeatFinished):
             self._running.pop((event.trial.number, event.repeat.repeat), None)
             self._repeats[event.trial.number, event.repeat.repeat] = event.repeat
-            self._last.append(repeat_line(event.trial, event.repeat))
+            self._last.append(repeat_line(event.trial, event.repeat, self.metric))
 
     def _count(self) -> Counted:
         """Return all trials counted; where that takes long, as they were a while ago."""

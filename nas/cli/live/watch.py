@@ -89,6 +89,7 @@ def watch(console: Console, study: Study, *, seconds: float) -> None:
 
 def _print_lines(console: Console, study: Study, looks: Watch) -> None:
     """Print a line for each trial that ends, and one where the database does not answer."""
+    metric = metric_name(study.config.recipe.metric)
     known, told = {trial.number: trial.state for trial in study.trials()}, ""
     while looks.runs:
         looks.wait()
@@ -101,7 +102,7 @@ def _print_lines(console: Console, study: Study, looks: Watch) -> None:
             console.print(note, soft_wrap=True)
         for trial in trials:
             if trial.state not in UNFINISHED and known.get(trial.number) != trial.state:
-                console.print(trial_line(trial), soft_wrap=True)
+                console.print(trial_line(trial, metric), soft_wrap=True)
             known[trial.number] = trial.state
 
 
@@ -113,6 +114,7 @@ def stored_snapshot(study: Study) -> Snapshot:
     """
     trials, repeats, ends = study.trials(), study.repeats(), study.ends()
     search, recipe = study.config.search, study.config.recipe
+    metric = metric_name(recipe.metric)
     searching = [one for one in study.searches()[0] if is_at_work(one)]
     counted = count(trials, repeats, epochs=recipe.epochs)
     began = min((one.since for one in searching), default=None)
@@ -122,7 +124,7 @@ def stored_snapshot(study: Study) -> Snapshot:
     last = sorted((trial for trial in ended if trial.number in ends), key=lambda trial: ends[trial.number])[-LAST:]
     return Snapshot(
         study.name,
-        metric_name(recipe.metric),
+        metric,
         states=counted.states,
         further=counted.further,
         done=len(ended),
@@ -131,7 +133,7 @@ def stored_snapshot(study: Study) -> Snapshot:
         saved=counted.saved if search.halving else None,
         epochs=recipe.epochs,
         running=(*_running(study, trials), *_repeated(trials, repeats)) if searching else (),
-        last=tuple(trial_line(trial) for trial in last),
+        last=tuple(trial_line(trial, metric) for trial in last),
         seconds=seconds,
         left=seconds_left(seconds, done=now_done, planned=now_done + search.trials - len(ended)),
         further_to_come=search.replicates is not None,
