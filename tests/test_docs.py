@@ -40,7 +40,7 @@ class Command(NamedTuple):
 
 
 def test_the_readme_is_a_front_door() -> None:
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 170
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 175
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
