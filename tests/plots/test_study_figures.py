@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -107,7 +108,10 @@ def test_the_front_marks_what_is_recommended_and_what_it_is_compared_with(made: 
     assert (star.marker.symbol, star.x[0]) == ("star", best.best.trial.flops)
     (diamond,) = (trace for trace in figure.data if trace.name == "reference")
     assert (diamond.x[0], diamond.y[0], diamond.marker.symbol) == (9_000_000, 97.5, "diamond")
-    assert diamond.text[0] == "resnet&lt;18&gt; (given weights)"
+    assert (diamond.text[0], diamond.customdata[0][0]) == ("resnet&lt;18&gt;", "resnet&lt;18&gt; (given weights)")
+    long = plots.front(made, references=[dataclasses.replace(beside, name="efficientnet_small width 1.25 depth 0.5")])
+    (diamond,) = (trace for trace in long.data if trace.name == "reference")
+    assert diamond.text[0] == "efficientnet_sm…" and "width 1.25 depth 0.5" in diamond.customdata[0][0]
     assert "asked: at most 3M" in texts(figure) and best.sentence in figure.layout.meta["alt"]
     by_time = front.front_info(made, against="train_seconds", references=[beside])
     assert by_time.references == () and "1 reference without a known training time left out." in by_time.notes

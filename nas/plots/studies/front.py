@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _FEW = 60
 """Networks up to which each has an error bar."""
+_LABEL = 16
+"""Letters of a reference's name that stand beside its point."""
 
 
 class FrontInfo(NamedTuple):
@@ -217,7 +219,7 @@ def _marked(info: FrontInfo) -> list[go.Scatter]:
 
 def _references(info: FrontInfo) -> go.Scatter:
     ones = info.references
-    texts = [f"{escaped(one.name)}{' (given weights)' * one.pretrained}" for one in ones]
+    names = [[f"{escaped(one.name)}{' (given weights)' * one.pretrained}"] for one in ones]
     errors = [round(100 * info.noise / math.sqrt(len(one.accuracies)), 3) for one in ones]
     return dots(
         [stored_cost(one, info.cost.name) or 0 for one in ones],
@@ -226,14 +228,20 @@ def _references(info: FrontInfo) -> go.Scatter:
         name="reference",
         size=11,
         mode="markers+text",
-        text=texts,
+        text=[escaped(_label(one.name)) for one in ones],
+        customdata=names,
         textposition="bottom center",
         textfont={"size": 11, "color": INK},
         error_y={"type": "data", "array": errors, "color": INK, "thickness": 1.5, "width": 4},
-        hovertemplate="<b>%{text}</b><br>%{y:.2f} ± %{error_y.array:.2f} %<br>"
+        hovertemplate="<b>%{customdata[0]}</b><br>%{y:.2f} ± %{error_y.array:.2f} %<br>"
         + cost_line(info.cost)
         + "<extra></extra>",
     )
+
+
+def _label(name: str) -> str:
+    """Return so much of a name as stands beside a point and covers few others."""
+    return name if len(name) <= _LABEL else f"{name[: _LABEL - 1].rstrip()}…"
 
 
 def _below(info: FrontInfo) -> list[go.Scatter]:
