@@ -58,7 +58,7 @@ class ExportError(UserError):
     """An output that cannot be written or does not check out."""
 
 
-class BundleError(UserError):
+class BundleError(ExportError):
     """An exported folder that is damaged, incomplete or not ours."""
 
 

@@ -1,12 +1,13 @@
-"""Files that are written whole, or not at all."""
+"""Files that are written whole, or not at all; and files of strangers, read once and within bounds."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from nas.errors import ExportError
+from nas.errors import BundleError, ExportError
 
 
 def is_table(path: str | Path) -> bool:
@@ -38,3 +39,26 @@ def write_whole(target: Path, make: Callable[[], bytes]) -> None:
         os.replace(partial, target)
     except OSError as error:
         raise ExportError(f"{target}: cannot be written: {error.strerror}") from None
+
+
+def read_bounded(path: Path, *, most: int) -> bytes:
+    """Return what a file of a bundle holds, if it is one and no link.
+
+    Raises:
+        BundleError: It is missing, a link, no file, larger than ``most`` bytes, or cannot be read.
+    """
+    flags = (os.O_RDONLY, *(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")))
+    try:
+        if path.is_symlink():
+            raise BundleError(f"{path}: is a link, which could lead out of the bundle; copy what it leads to (cp -rL)")
+        with os.fdopen(os.open(path, sum(flags)), "rb") as file:  # a pipe is not waited for
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise BundleError(f"{path}: is not a file")
+            if status.st_size > most:
+                raise BundleError(f"{path}: has {status.st_size:,} bytes; at most {most:,} are expected of it")
+            return file.read(most)
+    except FileNotFoundError:
+        raise BundleError(f"{path}: is missing; a bundle is what nas export writes") from None
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas.errors import ExportError
+from nas.errors import BundleError, ExportError
 
 if TYPE_CHECKING:
     import onnx
@@ -22,6 +22,39 @@ OPERATORS = frozenset(
 """What exports are made of; loops, branches and what makes tensors from nothing are not among it."""
 
 
+_OWN = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
+"""Domains of operators that onnxruntime brings."""
+
+
+def read_graph(content: bytes, *, source: object) -> onnx.ModelProto:
+    """Return the network of an ONNX file that keeps to itself and ends: no loops, which need graphs within the graph.
+
+    Args:
+        content: What the file holds.
+        source: Named in errors.
+
+    Raises:
+        BundleError: It is not ONNX, asks for other files, or has functions, graphs in its graph or operators of others.
+    """
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's own, which has moved between its versions
+        raise BundleError(f"{source}: is no ONNX file ({' '.join(str(error).split())[:200]})") from None
+    if not model.graph.node:
+        raise BundleError(f"{source}: holds no network")
+    if any(tensor.external_data or tensor.data_location for tensor in _tensors(model)):
+        raise BundleError(f"{source}: keeps weights in another file (external data), which a bundle must not")
+    if model.functions:
+        raise BundleError(f"{source}: holds functions of its own, which a bundle must not")
+    for node in model.graph.node:
+        if node.domain not in _OWN or any(part.HasField("g") or part.graphs for part in node.attribute):
+            name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            raise BundleError(f"{source}: has the operator {name[:60]}, which no network of a bundle has")
+    return model
+
+
 def require_harmless(content: bytes, shape: tuple[int, ...], *, name: str, most: int, source: Path) -> None:
     """Require that an ONNX file can be run within some memory.
 
@@ -35,19 +68,9 @@ def require_harmless(content: bytes, shape: tuple[int, ...], *, name: str, most:
     Raises:
         ExportError: It is no ONNX file, reads other files, has other inputs or operators, or takes more.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx.load_model_from_string(content)
-    except DecodeError:
-        raise ExportError(f"{source}: is no ONNX file") from None
-    if any(tensor.external_data or tensor.data_location for tensor in _tensors(model)):
-        raise ExportError(f"{source}: reads data from another file")
+    model = read_graph(content, source=source)
     graph = model.graph
-    nested = any(attribute.g.node or attribute.graphs for node in graph.node for attribute in node.attribute)
-    known = all(node.op_type in OPERATORS and not node.domain for node in graph.node)
-    if model.functions or nested or graph.sparse_initializer or not known:
+    if graph.sparse_initializer or not all(node.op_type in OPERATORS and not node.domain for node in graph.node):
         raise ExportError(f"{source}: has operators that nas does not write")
     if [value.name for value in graph.input] != [name] or [value.name for value in graph.output] != ["logits"]:
         raise ExportError(f"{source}: must have the input {name!r} and the output 'logits'")

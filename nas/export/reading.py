@@ -1,17 +1,15 @@
 """Files of a bundle that a stranger may have written: nothing is executed, and sizes are bounded before they are read.
 
-A file is read once, into memory, and never through a link; what is checked are these bytes.
+A file is read once, into memory (``nas.files.read_bounded``); what is checked are these bytes.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from safetensors.torch import load
@@ -19,7 +17,7 @@ from safetensors.torch import load
 from nas.architecture.cost import count_cost
 from nas.architecture.shapes import LARGEST
 from nas.architecture.spec import Architecture
-from nas.data.types import Color
+from nas.data.facts import read_facts
 from nas.errors import ExportError
 from nas.models.build import Network
 from nas.models.device import device_memory
@@ -38,29 +36,6 @@ LARGEST_FLOPS = 10**12
 """Of a network that is run; that of the largest preset takes 4e10."""
 
 _TYPES = {torch.float32: "F32", torch.int64: "I64"}
-
-
-def read_regular(path: Path, *, most: int) -> bytes:
-    """Return what a file holds, if it is one and no link.
-
-    Raises:
-        ExportError: It is missing, a link, no file, larger than ``most`` bytes, or cannot be read.
-    """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        if path.is_symlink():
-            raise ExportError(f"{path}: is a link, which could lead out of the bundle")
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ExportError(f"{path}: is not a file")
-            if status.st_size > most:
-                raise ExportError(f"{path}: has {status.st_size:,} bytes; at most {most:,} are expected of it")
-            return file.read(most)
-    except FileNotFoundError:
-        raise ExportError(f"{path}: is missing") from None
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def require_runnable(architecture: Architecture, images: int, *, source: Path) -> None:
@@ -85,26 +60,11 @@ def read_preprocessing(content: bytes, architecture: Architecture, *, source: Pa
     Raises:
         ExportError: It is not what fits the architecture.
     """
-    try:
-        facts = json.loads(content)
-        numbers = [*facts["mean"], *facts["std"], *(2 * [facts["size"]])]
-        fits = (
-            isinstance(facts["classes"], list)
-            and all(isinstance(name, str) for name in facts["classes"])
-            and len(facts["classes"]) == architecture.num_classes
-            and (facts["channels"], facts["resolution"]) == (architecture.in_channels, architecture.resolution)
-            and len(facts["mean"]) == len(facts["std"]) == architecture.in_channels
-            and all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
-            and all(number > 0 for number in facts["std"])
-            and type(facts["size"]) is int
-            and 1 <= facts["size"] <= LARGEST
-            and facts["color"] in get_args(Color)
-        )
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        fits = False
-    if not fits:
+    facts = dict(read_facts(content, source, most_pixels=LARGEST))
+    given = len(facts["classes"]), facts["channels"], facts["resolution"]
+    if given != (architecture.num_classes, architecture.in_channels, architecture.resolution):
         raise ExportError(f"{source}: is not how images are prepared for the network of architecture.json")
-    return dict(facts)
+    return facts
 
 
 def expected_tensors(architecture: Architecture) -> dict[str, tuple[str, list[int]]]:

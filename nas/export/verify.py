@@ -36,10 +36,10 @@ from nas.export.reading import (
     bytes_of_tensors,
     expected_tensors,
     read_preprocessing,
-    read_regular,
     read_weights,
     require_runnable,
 )
+from nas.files import read_bounded
 from nas.models.build import Network
 
 _IMAGES = 4
@@ -118,7 +118,7 @@ class _Contents:
             ExportError: It is not what the manifest says, or has more than ``most`` bytes.
         """
         if name not in self._read:
-            content = read_regular(self.folder / name, most=most)
+            content = read_bounded(self.folder / name, most=most)
             if manifest.facts_of(content) != self._known.files[name]:
                 raise ExportError(f"{self.folder / name}: is not what was written (its checksum differs)")
             self._read[name] = content
@@ -135,7 +135,7 @@ def _manifest(folder: Path) -> manifest.Manifest:
     path = folder / manifest.NAME
     if not path.exists() and not path.is_symlink() and (folder / "architecture.json").exists():
         raise ExportError(f"{path}: is missing; bundles of earlier versions have none: export the network again")
-    known = manifest.read_manifest(read_regular(path, most=LARGEST_TEXT), source=str(path))
+    known = manifest.read_manifest(read_bounded(path, most=LARGEST_TEXT), source=str(path))
     allowed, needed = {*FILES, PIXELS_ONNX} - {manifest.NAME}, {*FILES} - {manifest.NAME}
     for name in sorted(known.files.keys() - allowed):
         raise ExportError(f"{path}: names {name[:100]!r}, which is no file of a bundle")

@@ -21,10 +21,11 @@ from PIL import Image
 
 from nas.data.preprocess import stored_pixels
 from nas.errors import BundleError, DataError, ExportError
+from nas.export.onnx_checks import read_graph
 from nas.files import write_whole
 from nas.predict.bundle import MODEL, Bundle
 from nas.predict.images import MAP_ENDING
-from nas.predict.network import NetworkSession, read_graph
+from nas.predict.network import NetworkSession
 from nas.predict.run import Given, Predictor, Unread
 
 _RESHAPES = {"Flatten", "Reshape", "Squeeze", "Identity", "Dropout", "Gather"}
@@ -103,7 +104,7 @@ def find_head(bundle: Bundle) -> Head:
     Raises:
         BundleError: It is another.
     """
-    graph = read_graph(bundle).graph
+    graph = read_graph(bundle.model, source=f"{bundle.name}/{MODEL}").graph
     makers = {output: node for node in graph.node for output in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
     linear, bias = makers.get(graph.output[0].name), ""

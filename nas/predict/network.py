@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 
 from nas.errors import BundleError
+from nas.export.onnx_checks import read_graph
 from nas.predict.bundle import MODEL, Bundle
 
 Inputs = npt.NDArray[np.float32]
@@ -19,8 +20,6 @@ Inputs = npt.NDArray[np.float32]
 _BATCH = 32
 _BATCH_PIXELS = _BATCH * 224**2  # larger images come in smaller batches
 _MOST_MEMORY = 8 * 2**30  # bytes of weights and feature maps
-_OWN = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
-"""Domains of operators that onnxruntime brings."""
 
 
 class NetworkSession:
@@ -42,7 +41,7 @@ class NetworkSession:
             BundleError: It is no network of ours, or does not fit the rest of the bundle.
         """
         self._where = f"{bundle.name}/{MODEL}"
-        model = read_graph(bundle)
+        model = read_graph(bundle.model, source=self._where)
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in also)
         self._session = _session(model.SerializeToString() if also else bundle.model, threads, self._where)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -76,49 +75,6 @@ class NetworkSession:
         if len(results[0]) != len(images) or not np.isfinite(results[0]).all():
             raise BundleError(f"{self._where}: gives logits that are not {len(images)} rows of finite numbers")
         return results
-
-
-def read_graph(bundle: Bundle) -> onnx.ModelProto:
-    """Return the network as the file describes it.
-
-    Raises:
-        BundleError: It is not ONNX, asks for other files, or has operators that no classifier of ours has.
-    """
-    where = f"{bundle.name}/{MODEL}"
-    try:
-        model = onnx.load_model_from_string(bundle.model)
-    except Exception as error:  # protobuf's own, which has moved between its versions
-        raise BundleError(f"{where}: cannot be read as ONNX ({_short(error)})") from None
-    if not model.graph.node:
-        raise BundleError(f"{where}: holds no network")
-    _require_harmless(model, where)
-    return model
-
-
-def _require_harmless(model: onnx.ModelProto, where: str) -> None:
-    """Require that a network keeps to its own file, and ends: it has no loops, which need graphs within the graph."""
-    if model.functions:
-        raise BundleError(f"{where}: holds functions of its own, which a bundle must not")
-    sparse = [part for one in model.graph.sparse_initializer for part in (one.values, one.indices)]
-    if any(_is_outside(tensor) for tensor in (*model.graph.initializer, *sparse)):
-        raise BundleError(f"{where}: keeps weights in another file (external data), which a bundle must not")
-    for node in model.graph.node:
-        if node.domain not in _OWN or any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-            name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-            raise BundleError(f"{where}: has the operator {name[:60]}, which no network of a bundle has")
-        if any(_is_outside(tensor) for tensor in _tensors(node)):
-            raise BundleError(f"{where}: keeps weights in another file (external data), which a bundle must not")
-
-
-def _tensors(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
-    for attribute in node.attribute:
-        yield from (attribute.t, *attribute.tensors)
-        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-            yield from (sparse.values, sparse.indices)
-
-
-def _is_outside(tensor: onnx.TensorProto) -> bool:
-    return tensor.data_location == onnx.TensorProto.EXTERNAL or bool(tensor.external_data)
 
 
 @cache

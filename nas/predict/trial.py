@@ -10,12 +10,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from nas.data.facts import checked_facts
 from nas.data.preprocess import network_input
 from nas.errors import StudyError
 from nas.export.trained import preprocessing_of
 from nas.models.build import Network, build_model
 from nas.models.onnx import export_onnx
-from nas.predict.bundle import MODEL, Bundle, checked_facts
+from nas.predict.bundle import MODEL, Bundle
 from nas.records import TrialRecord
 from nas.search.study import Study
 

@@ -22,7 +22,7 @@ import nas
 from nas.analysis.pareto import pareto_front
 from nas.architecture.serialization import architecture_to_json
 from nas.data.preprocess import network_input
-from nas.errors import ExportError, UserError
+from nas.errors import BundleError, ExportError, UserError
 from nas.export import manifest
 from nas.export.bundle import FILES, PIXELS_ONNX, export_network
 from nas.export.card import model_card
@@ -249,6 +249,10 @@ def test_preprocessing_must_fit_the_network(bundle: Path) -> None:
     facts = json.loads((bundle / "preprocessing.json").read_text())
     for change in ({"classes": ["a"]}, {"size": 10**9}, {"std": [0.0]}, {"mean": ["1"]}, {"color": "cmyk"}):
         forge(bundle, "preprocessing.json", json.dumps({**facts, **change}).encode())
+        with pytest.raises(BundleError, match=f"preprocessing.json: {next(iter(change))} cannot be "):
+            verify_bundle(bundle)
+    for change in ({"classes": ["a", "b"]}, {"resolution": 9}):
+        forge(bundle, "preprocessing.json", json.dumps({**facts, **change}).encode())
         with pytest.raises(ExportError, match=r"preprocessing.json: is not how images are prepared for the network"):
             verify_bundle(bundle)
 
@@ -293,11 +297,11 @@ def _other_input(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_external, "reads data from another file"),
-        (_external_in_a_node, "reads data from another file"),
+        (_external, "keeps weights in another file"),
+        (_external_in_a_node, "keeps weights in another file"),
         (_from_nothing, "has operators that nas does not write"),
-        (_loop, "has operators that nas does not write"),
-        (_other_domain, "has operators that nas does not write"),
+        (_loop, "has the operator Identity, which no network of a bundle has"),
+        (_other_domain, "has the operator strange.Identity, which no network"),
         (_expanded, "makes a tensor of 1,099,511,627,776 elements; the network needs at most"),
         (_other_input, "must have the input 'images' and the output 'logits'"),
     ],

@@ -146,12 +146,12 @@ def test_a_network_without_such_a_head_has_no_map() -> None:
 def test_files_are_files_of_the_bundle(name: str) -> None:
     folder = write_bundle(Path("bundle"))
     os.rename(folder / name, "elsewhere")
-    assert f"{name}: no such file" in refusal(folder)
+    assert f"{name}: is missing" in refusal(folder)
     os.symlink(Path("elsewhere").resolve(), folder / name)
-    assert "is a link that leads out of the bundle" in refusal(folder)
+    assert "is a link, which could lead out of the bundle" in refusal(folder)
     (folder / name).unlink()
     os.symlink(name, folder / name)
-    assert f"{name}: cannot be read" in refusal(folder)
+    assert f"{name}: is a link" in refusal(folder)
     (folder / name).unlink()
     os.mkfifo(folder / name)
     assert f"{name}: is not a file" in refusal(folder)
@@ -169,7 +169,7 @@ def test_a_link_to_a_bundle_is_one() -> None:
 def test_a_file_larger_than_it_may_be_is_not_read() -> None:
     folder = write_bundle(Path("bundle"))
     os.truncate(folder / "preprocessing.json", 2**24 + 1)
-    assert "has 16,777,217 bytes, at most 16,777,216 are read" in refusal(folder)
+    assert "has 16,777,217 bytes; at most 16,777,216 are expected of it" in refusal(folder)
 
 
 def test_what_nas_train_wrote_is_told_how_to_become_a_bundle() -> None:
