@@ -65,7 +65,7 @@ def compare(
     from nas.cli.tables.shapes import comparison_table
     from nas.search.lab.compare import ask_comparison
     from nas.search.lab.source import open_source
-    from nas.search.run.lab import begun
+    from nas.search.run.lab import prepared
 
     phis = [value for value in parsed("--phi", phi, parse_phis) if value != 0]
     chosen = parse_rules(rules)
@@ -76,11 +76,10 @@ def compare(
         grows = chosen_baseline(
             opened, console, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution
         )
-        training = train and opened.table is None
-        refuse_typed(*TRAINING, unless=training, reason="nothing is trained")
-        run = make_run(console, workers=workers, device=device) if training else None
-        opened = begun(opened, device=device) if training else opened
-        found = ask_comparison(opened, grows, chosen, phis, seeds=seeds, run=run)
+        refuse_typed(*TRAINING, unless=train and opened.table is None, reason="nothing is trained")
+        run = make_run(console, workers=workers, device=device)
+        opened, trains = prepared(opened, run, train=train, device=device)
+        found = ask_comparison(opened, grows, chosen, phis, seeds=seeds, run=trains)
     if output is not None:
         from nas import plots
         from nas.plots.pages import write_figures

@@ -69,7 +69,7 @@ def shape(
     from nas.scaling.costs import cost_kind
     from nas.search.lab.shape import ask_shape
     from nas.search.lab.source import open_source
-    from nas.search.run.lab import begun
+    from nas.search.run.lab import prepared
 
     for path in (output, rule):
         if path is not None:
@@ -81,11 +81,10 @@ def shape(
         grows = chosen_baseline(
             opened, console, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution
         )
-        training = train and opened.table is None
-        refuse_typed(*TRAINING, unless=training, reason="nothing is trained")
-        run = make_run(console, workers=workers, device=device) if training else None
-        opened = begun(opened, device=device) if training else opened
-        answer = ask_shape(opened, grows, levels=multiples, seeds=seeds, kind=kind, run=run)
+        refuse_typed(*TRAINING, unless=train and opened.table is None, reason="nothing is trained")
+        run = make_run(console, workers=workers, device=device)
+        opened, trains = prepared(opened, run, train=train, device=device)
+        answer = ask_shape(opened, grows, levels=multiples, seeds=seeds, kind=kind, run=trains)
     if output is not None:
         from nas import plots
         from nas.plots.pages import write_figures
@@ -126,7 +125,7 @@ def search(
     from nas.cli.progress import make_console
     from nas.search.lab.shape import ask_doubling, known_rules
     from nas.search.lab.source import open_source
-    from nas.search.run.lab import begun
+    from nas.search.run.lab import prepared
     from nas.units import sentence
 
     if output is not None:
@@ -136,11 +135,10 @@ def search(
         grows = chosen_baseline(
             opened, console, baseline=baseline, space=space, width=width, depth=depth, resolution=resolution
         )
-        training = train and opened.table is None
-        refuse_typed("--networks", *TRAINING, unless=training, reason="nothing is trained")
-        run = make_run(console, workers=workers, device=device) if training else None
-        opened = begun(opened, device=device) if training else opened
-        answer = ask_doubling(opened, grows, networks=networks, seeds=seeds, run=run)
+        refuse_typed("--networks", *TRAINING, unless=train and opened.table is None, reason="nothing is trained")
+        run = make_run(console, workers=workers, device=device)
+        opened, trains = prepared(opened, run, train=train, device=device)
+        answer = ask_doubling(opened, grows, networks=networks, seeds=seeds, run=trains)
     if output is not None:
         from nas import plots
         from nas.plots.pages import write_figures

@@ -25,11 +25,16 @@ from nas.search.run.start import run_study
 from nas.search.study import Study
 
 
-def begun(source: Source, *, device: str = "auto") -> Source:
-    """Return a source whose study has been begun, so that scaling studies have its settled recipe and images."""
-    if source.study is None or source.study.was_run():
-        return source
-    return replace(source, study=run_study(source.study, trials=0, device=device))
+def prepared(source: Source, run: Run, *, train: bool, device: str = "auto") -> tuple[Source, Run | None]:
+    """Return what is asked and what trains for it, or the source as it is and None.
+
+    A study that trains has been begun, so that its scaling studies have its settled recipe and images.
+    """
+    if not train or source.table is not None:
+        return source, None
+    if source.opened.was_run():
+        return source, run
+    return replace(source, study=run_study(source.opened, trials=0, device=device)), run
 
 
 def runner(*, workers: int = 1, device: str = "auto", on_event: Callable[[Event], None] | None = None) -> Run:
@@ -73,10 +78,9 @@ def scale_shape(
         UserError: The plan cannot be made, or what was trained does not tell.
     """
     with _opened(source, storage) as found:
-        grows, training = _baseline(found, baseline), train and found.table is None
-        run = runner(workers=workers, device=device, on_event=on_event) if training else None
-        asked = begun(found, device=device) if training else found
-        return ask_shape(asked, grows, levels=levels, seeds=seeds, kind=cost_kind(cost), run=run)
+        grows, run = _baseline(found, baseline), runner(workers=workers, device=device, on_event=on_event)
+        asked, trains = prepared(found, run, train=train, device=device)
+        return ask_shape(asked, grows, levels=levels, seeds=seeds, kind=cost_kind(cost), run=trains)
 
 
 def scale_search(
@@ -108,10 +112,9 @@ def scale_search(
         UserError: There are no such networks, or what was trained does not tell.
     """
     with _opened(source, storage) as found:
-        grows, training = _baseline(found, baseline), train and found.table is None
-        run = runner(workers=workers, device=device, on_event=on_event) if training else None
-        asked = begun(found, device=device) if training else found
-        return ask_doubling(asked, grows, networks=networks, seeds=seeds, run=run)
+        grows, run = _baseline(found, baseline), runner(workers=workers, device=device, on_event=on_event)
+        asked, trains = prepared(found, run, train=train, device=device)
+        return ask_doubling(asked, grows, networks=networks, seeds=seeds, run=trains)
 
 
 def scale_compare(
@@ -146,10 +149,9 @@ def scale_compare(
     """
     meant = [rule if isinstance(rule, Rule) else scaling_rule(rule) for rule in rules]
     with _opened(source, storage) as found:
-        grows, training = _baseline(found, baseline), train and found.table is None
-        run = runner(workers=workers, device=device, on_event=on_event) if training else None
-        asked = begun(found, device=device) if training else found
-        return ask_comparison(asked, grows, meant, phis, seeds=seeds, run=run)
+        grows, run = _baseline(found, baseline), runner(workers=workers, device=device, on_event=on_event)
+        asked, trains = prepared(found, run, train=train, device=device)
+        return ask_comparison(asked, grows, meant, phis, seeds=seeds, run=trains)
 
 
 def scale_trust(
