@@ -10,6 +10,7 @@ NasError                    everything this package raises on purpose
 │   ├── WeightsError        weights that are not those of a network
 │   ├── StudyError          a study or trial that is missing, changed or not ours
 │   ├── ExportError         a folder that cannot be written
+│   ├── VariantError        a compressed network that is worse than allowed, or no faster
 │   └── BundleError         an exported folder that is damaged, incomplete or not ours
 ├── Interrupted             Ctrl-C; the message says what is kept and how to continue: exit code 130
 ├── TrainingDiverged        a loss that is no longer finite: the trial fails, the study goes on
@@ -56,6 +57,10 @@ class StudyError(UserError):
 
 class ExportError(UserError):
     """An output that cannot be written or does not check out."""
+
+
+class VariantError(UserError):
+    """A compressed network that is worse than allowed, or no faster."""
 
 
 class BundleError(ExportError):

@@ -239,6 +239,77 @@ class Reference:
         return sum(self.accuracies) / len(self.accuracies)
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured of a network as an ONNX file.
+
+    Attributes:
+        flops: FLOPs of one image, as fvcore counts them; the same whatever numbers it computes with.
+        params: Number of trainable parameters.
+        weight_bytes: Of all tensors in the file.
+        file_bytes: Of the file.
+        val_accuracy: On the validation images, in 0 to 1; None where it was not measured.
+        latency_ms: Processor time of one image in milliseconds, median; None where it was not measured. All files of a
+            chain were measured by turns, so that only their ratios matter.
+    """
+
+    flops: int
+    params: int
+    weight_bytes: int
+    file_bytes: int
+    val_accuracy: float | None
+    latency_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A network that ``nas compress`` made of another one.
+
+    Attributes:
+        name: What it is, for people: ``digits#3 pruned by 50 %, int8``.
+        step: What made it of its parent: ``pruned``, ``trained``, ``int8``, ``weights-int8`` or ``weights-int4``.
+        digest: Of the network, whatever numbers it computes with.
+        precision: Of its weights: ``float32``, ``int8`` or ``int4``.
+        parent: Name of what it was made of.
+        parent_digest: Of that.
+        parent_precision: Of that.
+        trial: Number of the study's trial that the chain began with; None where it began with another network.
+        figures: Of the variant.
+        parent_figures: Of its parent, measured with it.
+        test_accuracy: On the test images, in 0 to 1, of the one that was kept; else None.
+        kept: Whether it is the one that the chain was run for.
+        refused: Why it would have been refused without ``--keep``; empty where it would not.
+        provenance: Steps with their options, teachers, seeds, versions and machine, the command: plain JSON data.
+    """
+
+    name: str
+    step: str
+    digest: str
+    precision: str
+    parent: str
+    parent_digest: str
+    parent_precision: str
+    trial: int | None
+    figures: Figures
+    parent_figures: Figures
+    test_accuracy: float | None
+    kept: bool
+    refused: str
+    provenance: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def drop(self) -> float | None:
+        """Validation accuracy that is lost against the parent, in 0 to 1; below 0 where it rose."""
+        before, after = self.parent_figures.val_accuracy, self.figures.val_accuracy
+        return None if before is None or after is None else before - after
+
+    @property
+    def speed(self) -> float | None:
+        """How many times as fast as the parent."""
+        before, after = self.parent_figures.latency_ms, self.figures.latency_ms
+        return None if before is None or after is None else before / after
+
+
 def metric_name(metric: Metric) -> str:
     """Return a metric in words."""
     return {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}[metric]

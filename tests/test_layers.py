@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "nas"
 ROOMS = (
     *("errors", "files", "units", "schema", "documents", "records", "processes"),
     *("architecture", "data", "models", "training", "config", "tables", "fronts", "scaling", "sampling"),
-    *("executors", "search", "replay", "analysis", "plots", "report", "compress", "export", "predict"),
+    *("executors", "search", "replay", "analysis", "plots", "report", "export", "compress", "predict"),
     *("trackers", "dashboard"),
     *("cli", "__main__"),
 )

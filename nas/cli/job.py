@@ -125,7 +125,7 @@ def make_job(
     from nas.training.recipe import Recipe, without_effect
 
     named = named_study(data, storage)
-    source, recipe = (None, Recipe()) if data is None else _data_and_recipe(data, named, storage)
+    source, recipe = (None, Recipe()) if data is None else data_and_recipe(data, named, storage)
     architecture = selecting = dataset = None
     tested = _run_study(named, storage)
     if "#" in network:
@@ -139,7 +139,7 @@ def make_job(
     if source is None:
         raise ConfigError("--data is missing: give digits, folder=PATH, ... or a study")
     dataset = load_data(source) if dataset is None else dataset
-    recipe = _changed(recipe.reopened(len(dataset.train)), settings or [], epochs)
+    recipe = changed_recipe(recipe.reopened(len(dataset.train)), settings or [], epochs)
     require_batch(recipe, len(dataset.train))
     if architecture is None:
         given = {**coefficients, "classes": len(dataset.classes), "channels": dataset.channels}
@@ -188,7 +188,7 @@ def named_study(data: str | None, storage: str | None) -> str | None:
     return data
 
 
-def _data_and_recipe(text: str, named: str | None, storage: str | None) -> tuple[DataConfig, Recipe]:
+def data_and_recipe(text: str, named: str | None, storage: str | None) -> tuple[DataConfig, Recipe]:
     """Return the images that ``--data`` names, and how to train on them: as the study says, or by default."""
     from nas.data.sources import SOURCES, DataConfig
     from nas.schema import did_you_mean, validate
@@ -206,7 +206,7 @@ def _data_and_recipe(text: str, named: str | None, storage: str | None) -> tuple
     return validate(DataConfig, {key: value}, source="--data"), Recipe()
 
 
-def _changed(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
+def changed_recipe(recipe: Recipe, settings: list[str], epochs: int | None) -> Recipe:
     """Return a recipe with the fields that ``--set`` and ``--epochs`` name."""
     from nas.schema import parse_yaml, validate
 

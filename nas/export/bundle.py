@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from nas.export import manifest
 from nas.export.card import model_card
 from nas.export.code.module import CODE_VERSION, model_code
 from nas.export.formats import PIXELS_TOLERANCE, Parity, compared, module_logits, onnx_logits
+from nas.export.origin import named_images
 from nas.export.pixels import INPUT, write_pixels_onnx
 from nas.export.place import replaced_folder, require_replaceable
 from nas.export.trained import Trained, trained_by_seeds, trained_by_study
@@ -35,6 +37,9 @@ FILES = tuple(sorted((*_EARLIER, manifest.NAME, "model.py", "preprocess.py")))
 
 PIXELS_ONNX = "model-uint8.onnx"
 """What it holds besides where the preprocessing was asked for."""
+
+BESIDE = ("model-int8.onnx", "model-weights-int8.onnx", "model-weights-int4.onnx")
+"""What ``nas compress`` lays beside."""
 
 _RANGES = 8
 
@@ -185,12 +190,34 @@ def export_training(
     return _export(lambda: trained_by_seeds(Path(folder)), Path(directory), Options(opset, with_preprocessing, force))
 
 
+def require_target(target: Path, *, force: bool) -> None:
+    """Require that a bundle can be written to a folder.
+
+    Raises:
+        ExportError: It holds other files, or an earlier bundle that may not be replaced.
+    """
+    require_replaceable(target, names=(*FILES, PIXELS_ONNX, *BESIDE), earlier=_EARLIER, force=force)
+
+
+def export_trained(trained: Trained, target: Path, *, force: bool = False) -> tuple[Parity, ...]:
+    """Write a trained network to a folder, and return how its formats compare with it.
+
+    Raises:
+        ExportError: As ``export_network`` does.
+    """
+    options = Options(force=force)
+    require_target(target, force=force)
+    with replaced_folder(target) as folder:
+        return _write(folder, trained, options)
+
+
 def _export(load: Callable[[], Trained], target: Path, options: Options) -> ExportedNetwork:
     require_opset(options.opset)
-    require_replaceable(target, names=(*FILES, PIXELS_ONNX), earlier=_EARLIER, force=options.force)
+    require_target(target, force=options.force)
     trained = load()
     with replaced_folder(target) as folder:
         formats = _write(folder, trained, options)
+    assert trained.test_accuracy is not None
     return ExportedNetwork(target, trained.origin, trained.trial, trained.test_accuracy, trained.shown, formats)
 
 
@@ -209,6 +236,8 @@ def _write(folder: Path, trained: Trained, options: Options) -> tuple[Parity, ..
     if options.with_preprocessing:
         target = folder / PIXELS_ONNX
         write_pixels_onnx(folder / "model.onnx", trained.preprocessing, target, opset=options.opset)
+    for name, source in trained.beside.items():
+        shutil.copyfile(source, folder / name)
     formats = tuple(_compare(folder, trained, texts["model.py"]))
     card = model_card(trained, formats, opset=options.opset)
     (folder / "README.md").write_text(card, encoding="utf-8")
@@ -245,5 +274,7 @@ def _manifest_text(folder: Path, trained: Trained, formats: tuple[Parity, ...], 
             one.file: manifest.FormatFacts(**{k: v for k, v in one._asdict().items() if k != "file"}) for one in formats
         },
         files={path.name: manifest.facts_of(path.read_bytes()) for path in sorted(folder.iterdir())},
+        images=None if trained.images_of is None else named_images(trained.images_of, folder),
+        variants=[json.loads(json.dumps(asdict(variant))) for variant in trained.variants],
     )
     return manifest.manifest_text(written)

@@ -15,7 +15,7 @@ from nas.export.code.module import plain_name
 from nas.export.formats import Parity
 from nas.export.trained import Trained
 from nas.models.device import describe_versions
-from nas.units import format_count
+from nas.units import format_bytes, format_count
 
 _OFF = (None, False, 0)  # what a recipe need not say
 
@@ -36,19 +36,22 @@ def model_card(trained: Trained, formats: Sequence[Parity], *, opset: int) -> st
         trained=trained,
         recipe=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
         seeds_std=statistics.stdev(trained.seeds) if len(trained.seeds) > 1 else None,
-        seeds_mean=statistics.mean(trained.seeds),
+        seeds_mean=statistics.mean(trained.seeds) if trained.seeds else None,
         cost=count_cost(trained.architecture),
         formats=formats,
         opset=opset,
         versions=describe_versions(),
         count=format_count,
+        bytes=format_bytes,
     )
 
 
 def _front_matter(trained: Trained) -> dict[str, Any]:
+    measured = {"test accuracy": trained.test_accuracy, "validation accuracy": trained.val_accuracy}
     metrics = [
-        {"type": "accuracy", "name": "test accuracy", "value": round(trained.test_accuracy, 4)},
-        {"type": "accuracy", "name": "validation accuracy", "value": round(trained.val_accuracy, 4)},
+        {"type": "accuracy", "name": name, "value": round(value, 4)}
+        for name, value in measured.items()
+        if value is not None
     ]
     task = {"type": "image-classification", "name": "Image classification"}
     result = {"task": task, "dataset": {"name": trained.data, "type": trained.data}, "metrics": metrics}

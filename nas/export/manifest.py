@@ -36,6 +36,24 @@ class FormatFacts(Strict):
     images: int
 
 
+class NamedImages(Strict):
+    """The images that a network was trained on: where they were, and what tells them from others.
+
+    Attributes:
+        name: Of the source, for people.
+        study: Study file, relative to the bundle, or the name of a study; None where there was none.
+        data: The ``data`` section of a study; a path in it is relative to the bundle.
+        fingerprint: As in ``nas.records.ImageDigests``.
+        content: Likewise.
+    """
+
+    name: str
+    study: str | None
+    data: dict[str, Any]
+    fingerprint: str
+    content: str
+
+
 class Manifest(Strict):
     """What ``manifest.json`` holds.
 
@@ -48,6 +66,8 @@ class Manifest(Strict):
         compared_on: Which images the formats were compared on.
         formats: How each compared, by file.
         files: All other files by name.
+        images: The images that it was trained on, where that is known.
+        variants: What ``nas compress`` made on the way to this bundle (see ``nas.records.Variant``).
         checksum: SHA-256 of all the rest.
     """
 
@@ -59,6 +79,8 @@ class Manifest(Strict):
     compared_on: str
     formats: dict[str, FormatFacts]
     files: dict[str, FileFacts]
+    images: NamedImages | None = None
+    variants: list[dict[str, Any]] = []
     checksum: str = ""
 
 
@@ -69,7 +91,7 @@ class _Checked(NamedTuple):
 
 def manifest_text(manifest: Manifest) -> str:
     """Return what ``manifest.json`` holds; the same text for equal manifests."""
-    return _written(manifest.model_dump(mode="json")).text
+    return _written(_document(manifest)).text
 
 
 def read_manifest(content: bytes, *, source: str) -> Manifest:
@@ -81,7 +103,7 @@ def read_manifest(content: bytes, *, source: str) -> Manifest:
     """
     text = content.decode("utf-8", errors="replace")
     manifest = parse_document(text, TypeAdapter(Manifest), version=FORMAT_VERSION, source=source)
-    written = _written(manifest.model_dump(mode="json"))
+    written = _written(_document(manifest))
     if (written.text.encode(), written.checksum) != (content, manifest.checksum):
         raise ExportError(f"{source}: is not what was written (its own checksum differs)")
     return manifest
@@ -90,6 +112,10 @@ def read_manifest(content: bytes, *, source: str) -> Manifest:
 def facts_of(content: bytes) -> FileFacts:
     """Return size and checksum of what a file holds."""
     return FileFacts(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _document(manifest: Manifest) -> dict[str, Any]:
+    return manifest.model_dump(mode="json", exclude_defaults=True)  # as before there were such fields
 
 
 def _written(document: Mapping[str, Any]) -> _Checked:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +20,10 @@ from nas.data.batches import standardisation
 from nas.data.preprocess import FORMAT, Pixels, network_input
 from nas.data.sources import Dataset, load_test
 from nas.errors import ExportError, StudyError
+from nas.export.origin import ImagesOf, images_of_study
 from nas.models.backends import Latency
 from nas.models.build import Network, build_model
-from nas.records import TrialRecord
+from nas.records import TrialRecord, Variant
 from nas.search.alike import TrainedElsewhere
 from nas.search.study import Study
 from nas.training.evaluate import evaluate
@@ -31,7 +32,8 @@ from nas.training.preparing import bring, validation_batch
 RESULT = "result.json"
 """Figures of ``nas train``; a folder that has it is whole."""
 
-_SHOWN = 64  # images on which the formats are compared
+SHOWN = 64
+"""Images on which the formats are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ class Trained:
         model: In eval mode, on the CPU.
         preprocessing: What turns an image into its input (see ``nas/data/preprocess.py``), and its classes.
         origin: Where it was trained, for people.
-        val_accuracy: On the validation images, in 0 to 1.
-        test_accuracy: On the test images, in 0 to 1.
+        val_accuracy: On the validation images, in 0 to 1; None where there were none.
+        test_accuracy: On the test images, likewise.
         tests: Number of test images.
         images: Some inputs, float32 of shape (count, channels, resolution, resolution).
         pixels: What they were made of, uint8 of shape (count, size, size, channels).
@@ -55,14 +57,17 @@ class Trained:
         command: What exports it.
         trial: The study's trial that trained it, if one did.
         latency: Of the network, if it was measured.
+        images_of: Where its images are, if that is known.
+        variants: What ``nas compress`` made on the way.
+        beside: Further files of the bundle, by their names in it.
     """
 
     architecture: Architecture
     model: Network
     preprocessing: Mapping[str, Any]
     origin: str
-    val_accuracy: float
-    test_accuracy: float
+    val_accuracy: float | None
+    test_accuracy: float | None
     tests: int
     images: torch.Tensor
     pixels: Pixels
@@ -73,6 +78,9 @@ class Trained:
     command: str
     trial: TrialRecord | None = None
     latency: Latency | None = None
+    images_of: ImagesOf | None = None
+    variants: tuple[Variant, ...] = ()
+    beside: Mapping[str, Path] = field(default_factory=dict)
 
 
 def preprocessing_of(dataset: Dataset, resolution: int) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
     accuracy = evaluate(model, test, batch=validation_batch(architecture, device)).accuracy
     study.add_test_look(trial.digest, accuracy, command="export")
     assert trial.accuracy is not None
-    shown = dataset.validation.take(np.arange(min(_SHOWN, len(dataset.validation))))
+    shown = dataset.validation.take(np.arange(min(SHOWN, len(dataset.validation))))
     further = [one.accuracy for one in study.repeats() if one.number == trial.number and one.accuracy is not None]
     return Trained(
         architecture,
@@ -129,7 +137,7 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         trial.accuracy,
         accuracy,
         len(test),
-        next(brought(shown).in_order(_SHOWN)).images.contiguous(),
+        next(brought(shown).in_order(SHOWN)).images.contiguous(),
         shown.images,
         f"{len(shown)} validation images",
         dataset.name,
@@ -138,7 +146,28 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         f"nas export {study.name}#{trial.number}",
         trial,
         next(iter(study.latencies().get(trial.digest, [])), None),
+        images_of_study(study, dataset),
     )
+
+
+class Shown(NamedTuple):
+    """Images on which formats are compared, as ``Trained`` has them.
+
+    Attributes:
+        images: As inputs of the network.
+        pixels: As they are stored.
+    """
+
+    images: torch.Tensor
+    pixels: Pixels
+
+
+def noise_images(preprocessing: Mapping[str, Any]) -> Shown:
+    """Return images of noise, where there are no others."""
+    shape = (SHOWN, preprocessing["size"], preprocessing["size"], preprocessing["channels"])
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    inputs = [network_input(one, preprocessing) for one in pixels]
+    return Shown(torch.from_numpy(np.concatenate(inputs)), pixels)
 
 
 def is_training(folder: str | Path) -> bool:
@@ -167,9 +196,7 @@ def trained_by_seeds(folder: Path) -> Trained:
         raise ExportError(
             f"{folder / RESULT}: an earlier version wrote it, which did not keep how images are prepared; train again"
         )
-    noise = np.random.default_rng(0)
-    shape = (_SHOWN, preprocessing["size"], preprocessing["size"], preprocessing["channels"])
-    pixels = noise.integers(0, 256, shape, np.uint8)
+    noise = noise_images(preprocessing)
     return Trained(
         architecture,
         _with_weights(architecture, folder / f"weights-{repeat}.safetensors"),
@@ -178,9 +205,9 @@ def trained_by_seeds(folder: Path) -> Trained:
         validated[best],
         tested[best],
         tests,
-        torch.from_numpy(np.concatenate([network_input(one, preprocessing) for one in pixels])),
-        pixels,
-        f"{_SHOWN} images of noise, since what nas train wrote holds no images",
+        noise.images,
+        noise.pixels,
+        f"{SHOWN} images of noise, since what nas train wrote holds no images",
         result["data"],
         result.get("recipe", {}),
         tuple(validated),

@@ -22,7 +22,7 @@ from nas.data import preprocess
 from nas.data.preprocess import Pixels
 from nas.errors import ExportError
 from nas.export import manifest
-from nas.export.bundle import FILES, PIXELS_ONNX
+from nas.export.bundle import BESIDE, FILES, PIXELS_ONNX
 from nas.export.code.module import CODE_VERSION, model_code
 from nas.export.formats import PIXELS_TOLERANCE, TOLERANCE, Logits, Parity, compared, module_logits, onnx_logits
 from nas.export.onnx_checks import require_harmless
@@ -95,7 +95,7 @@ def verify_bundle(directory: str | Path) -> Verified:
     except RecursionError:
         raise ExportError(f"{path}: is nested too deeply") from None
     for name in known.files:
-        contents.read(name, most=LARGEST_TEXT)
+        contents.read(name, most=network.weights + LARGEST_TEXT)
     noise = f"{_IMAGES} images of noise"
     return Verified(folder, known.digest, known.writer, tuple(known.files), noise, formats, _notes(contents))
 
@@ -136,7 +136,7 @@ def _manifest(folder: Path) -> manifest.Manifest:
     if not path.exists() and not path.is_symlink() and (folder / "architecture.json").exists():
         raise ExportError(f"{path}: is missing; bundles of earlier versions have none: export the network again")
     known = manifest.read_manifest(read_bounded(path, most=LARGEST_TEXT), source=str(path))
-    allowed, needed = {*FILES, PIXELS_ONNX} - {manifest.NAME}, {*FILES} - {manifest.NAME}
+    allowed, needed = {*FILES, PIXELS_ONNX, *BESIDE} - {manifest.NAME}, {*FILES} - {manifest.NAME}
     for name in sorted(known.files.keys() - allowed):
         raise ExportError(f"{path}: names {name[:100]!r}, which is no file of a bundle")
     for name in sorted(needed - known.files.keys()):
@@ -224,6 +224,6 @@ def _compare(contents: _Contents, network: _Network) -> Iterator[Parity]:
 
 
 def _notes(contents: _Contents) -> tuple[str, ...]:
-    if contents.text("preprocess.py") == inspect.getsource(preprocess):
-        return ()
-    return ("preprocess.py is not what this version of nas writes; read it before you run it",)
+    same = contents.text("preprocess.py") == inspect.getsource(preprocess)
+    code = () if same else ("preprocess.py is not what this version of nas writes; read it before you run it",)
+    return (*code, *(f"{name}: its checksum is right; it was not run" for name in BESIDE if name in contents))

@@ -20,7 +20,7 @@ def require_same_images(study: str, *, then: ImageDigests, now: ImageDigests) ->
     Raises:
         StudyError: There are other images, or the same with other labels (says which).
     """
-    changed = _changed(then, now)
+    changed = what_changed(then, now)
     if changed:
         raise StudyError(
             f"the images of {study!r} have changed since it was run: {changed}; undo the change, or give the study"
@@ -41,7 +41,7 @@ def require_same_images(study: str, *, then: ImageDigests, now: ImageDigests) ->
     ]
 
 
-def _changed(then: ImageDigests, now: ImageDigests) -> str:
+def what_changed(then: ImageDigests, now: ImageDigests) -> str:
     """Return what has changed, empty where nothing has that is known."""
     same_images = bool(then.content) and then.content[:8] == now.content[:8]
     if then.fingerprint and then.fingerprint != now.fingerprint:

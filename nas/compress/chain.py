@@ -1,0 +1,340 @@
+"""One network in, a smaller or faster one out: prune, train on, int8; a step that costs too much or wins nothing ends it.
+
+Each step makes a variant, which is judged as an ONNX file: on the validation images against the network that the chain
+began with, and by its time against the file before it. The test images are looked at once, for the variant that is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nas.architecture.cost import count_cost
+from nas.architecture.spec import Architecture
+from nas.compress.finetune import Tuned, Watch, fine_tune
+from nas.compress.importance import Criterion
+from nas.compress.parent import Images, Parent
+from nas.compress.prune import Scope, prune_network
+from nas.compress.scoring import onnx_score, weight_bytes
+from nas.compress.speed import ROUNDS, Speed, compare_speed
+from nas.data.batches import ImageBatches, standardisation
+from nas.data.sources import load_test
+from nas.data.types import ImageSet
+from nas.errors import ConfigError, VariantError
+from nas.export.trained import SHOWN, Shown, noise_images
+from nas.models.build import Network, build_model
+from nas.models.onnx import export_onnx
+from nas.records import Figures
+from nas.training.norms import chosen_images
+from nas.training.preparing import bring
+from nas.training.recipe import Recipe
+from nas.units import format_count
+
+CALIBRATION = 256
+"""Training images that int8 is calibrated on, at most."""
+
+
+class Plan(NamedTuple):
+    """What a chain does.
+
+    Attributes:
+        prune: Share of the FLOPs to remove; None for none.
+        criterion: As for ``prune_network``, likewise the next two.
+        scope: Where channels are removed.
+        multiple: Of the channels.
+        recipe: How the network is trained on; None where it is not.
+        seeds: Number of trainings, of which the best on the validation images is taken.
+        int8: Whether weights and feature maps become int8.
+        weight_bits: Bits of the weights alone; None where they stay.
+        max_drop: Most points of validation accuracy that may be lost, in percent.
+        keep: Whether a variant goes on although it loses more, or is no faster.
+    """
+
+    prune: float | None = None
+    criterion: Criterion = "l2"
+    scope: Scope = "uniform"
+    multiple: int = 8
+    recipe: Recipe | None = None
+    seeds: int = 1
+    int8: bool = False
+    weight_bits: Literal[8, 4] | None = None
+    max_drop: float = 1.0
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A network of the chain as a file.
+
+    Attributes:
+        name: For people.
+        step: That made it; empty for the first.
+        precision: Of its weights.
+        file: An ONNX file.
+        network: With its weights, on the CPU: of int8 files, the one in float32 that they were made of.
+        val_accuracy: On the validation images, in 0 to 1; None where there are none.
+        refused: Why it would be refused; empty where it would not.
+        facts: How it was made: plain JSON data.
+    """
+
+    name: str
+    step: str
+    precision: str
+    file: Path
+    network: Network
+    val_accuracy: float | None
+    refused: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def architecture(self) -> Architecture:
+        """What it is."""
+        return self.network.architecture
+
+    def figures(self, speed: Speed) -> Figures:
+        """Return what was measured of it."""
+        cost, size = count_cost(self.architecture), self.file.stat().st_size
+        latency = speed.median_ms(self.name) if self.name in speed.times else None
+        return Figures(cost.flops, cost.params, weight_bytes(self.file), size, self.val_accuracy, latency)
+
+
+class Done(NamedTuple):
+    """A chain that has ended.
+
+    Attributes:
+        links: The network that it began with, then one for each step.
+        speed: Of all of them, measured by turns.
+        tested: Accuracy on the test images of the last link, and of the last one in float32; None without images.
+        tests: Number of test images.
+        shown: Images to compare formats on.
+    """
+
+    links: tuple[Link, ...]
+    speed: Speed
+    tested: tuple[float, float] | None
+    tests: int
+    shown: Shown
+
+
+class Workshop(NamedTuple):
+    """What all steps need.
+
+    Attributes:
+        parent: The network that the chain begins with.
+        images: To train, calibrate and judge on; None where there are none.
+        plan: What to do.
+        folder: For files on the way.
+        device: That trains.
+        watch: Is told how far it is.
+        rounds: Of each measurement of time.
+    """
+
+    parent: Parent
+    images: Images | None
+    plan: Plan
+    folder: Path
+    device: torch.device
+    watch: Watch
+    rounds: int = ROUNDS
+
+    def score(self, file: Path, part: ImageSet | None = None) -> float | None:
+        """Return how good a file is on some images, or the validation images; None where there are none."""
+        if self.images is None:
+            return None
+        metric, dataset = self.images.recipe.metric, self.images.dataset
+        brought = self.brought(dataset.validation if part is None else part)
+        return onnx_score(file, brought, classes=len(dataset.classes), metric=metric if part is None else "accuracy")
+
+    def brought(self, part: ImageSet) -> ImageBatches:
+        """Return images as inputs of the network, on the CPU."""
+        assert self.images is not None
+        return bring(
+            part,
+            resolution=self.parent.architecture.resolution,
+            standard=standardisation(self.images.dataset),
+            recipe=Recipe(),
+            device=torch.device("cpu"),
+        )
+
+    def inputs(self, part: ImageSet) -> NDArray[np.float32]:
+        """Return images as one array, float32 of shape (images, channels, side, side)."""
+        batches = self.brought(part).in_order(len(part))
+        return np.ascontiguousarray(next(batches).images.numpy())
+
+    def exported(self, network: Network, name: str) -> Path:
+        """Write a network as ONNX."""
+        path = self.folder / name
+        one = network.architecture
+        export_onnx(network, torch.zeros(2, one.in_channels, one.resolution, one.resolution), path)
+        return path
+
+
+def require_steps(plan: Plan) -> None:
+    """Refuse a plan that does nothing, or cannot be meant.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if plan.prune is None and plan.recipe is None and not plan.int8 and plan.weight_bits is None:
+        raise ConfigError("nothing to do: give --prune, --teacher, --int8 or --weight-bits")
+    if plan.prune is not None and not 0 < plan.prune < 1:
+        raise ConfigError(f"--prune must be a share of the FLOPs above 0 and below 1, but is {plan.prune:g}")
+    if plan.int8 and plan.weight_bits is not None:
+        raise ConfigError("--int8 and --weight-bits cannot be used together: int8 makes the weights small too")
+    if not 0 <= plan.max_drop <= 100:
+        raise ConfigError(f"--max-drop must be points of accuracy from 0 to 100, but is {plan.max_drop:g}")
+
+
+def run_chain(shop: Workshop) -> Done:
+    """Make and judge the variants of a plan.
+
+    Raises:
+        ConfigError: The network cannot be pruned so far.
+        VariantError: A variant loses too much accuracy, or is no faster, and the plan does not keep it.
+        TrainingDiverged: All trainings did.
+    """
+    links, speed = [_first(shop)], Speed({}, "")
+    for step in _steps(shop.plan):
+        links.append(step(shop, links[-1]))
+        files, one = {link.name: link.file for link in links}, links[-1].architecture
+        speed = compare_speed(files, (one.in_channels, one.resolution, one.resolution), rounds=shop.rounds)
+        links[-1] = replace(links[-1], refused=_refusal(links, speed, shop.plan))
+        if links[-1].refused and not shop.plan.keep:
+            raise VariantError(f"{links[-1].refused}; --keep writes it all the same")
+    return Done(tuple(links), speed, *_tested(shop, links), _shown(shop))
+
+
+def _steps(plan: Plan) -> list[Callable[[Workshop, Link], Link]]:
+    steps: list[Callable[[Workshop, Link], Link]] = []
+    if plan.prune is not None or plan.recipe is not None:
+        steps.append(_smaller)
+    if plan.int8:
+        steps.append(_int8)
+    if plan.weight_bits is not None:
+        steps.append(_fewer_bits)
+    return steps
+
+
+def _first(shop: Workshop) -> Link:
+    network = build_model(shop.parent.architecture)
+    network.load_state_dict(dict(shop.parent.state))
+    file = shop.exported(network.eval(), "parent.onnx")
+    return Link(shop.parent.name, "", "float32", file, network, shop.score(file))
+
+
+def _smaller(shop: Workshop, before: Link) -> Link:
+    """Prune a network, train it on, or both."""
+    plan, architecture, state = shop.plan, before.architecture, before.network.state_dict()
+    facts: dict[str, Any] = {}
+    if plan.prune is not None:
+        options = {"criterion": plan.criterion, "scope": plan.scope, "multiple": plan.multiple}
+        pruned = prune_network(architecture, state, flops=round(1 - plan.prune, 12), **options)  # type: ignore[arg-type]
+        shop.watch.line(pruned_line(architecture, pruned.architecture))
+        architecture, state = pruned.architecture, pruned.state
+        facts["prune"] = {"share": plan.prune, **options}
+    assert shop.images is not None and plan.recipe is not None
+    tuned = fine_tune(
+        architecture,
+        state,
+        shop.images.dataset,
+        plan.recipe,
+        seeds=plan.seeds,
+        device=shop.device,
+        folder=shop.folder,
+        watch=shop.watch,
+    )
+    facts["train"] = _training_facts(plan.recipe, tuned, len(shop.images.dataset.train))
+    network = build_model(architecture)
+    network.load_state_dict({name: tensor.cpu() for name, tensor in tuned.best.model.state_dict().items()})
+    file = shop.exported(network.eval(), "model.onnx")
+    step = "trained" if plan.prune is None else "pruned"
+    words = "trained on" if plan.prune is None else f"pruned by {100 * plan.prune:g} %"
+    return Link(f"{before.name} {words}", step, "float32", file, network, shop.score(file), facts=facts)
+
+
+def _training_facts(recipe: Recipe, tuned: Tuned, images: int) -> dict[str, Any]:
+    return {
+        "recipe": recipe.resolved(images).model_dump(mode="json", exclude_defaults=True),
+        "val_accuracy_by_seed": {str(seed): accuracy for seed, accuracy in tuned.accuracies.items()},
+    }
+
+
+def _int8(shop: Workshop, before: Link) -> Link:
+    from nas.compress.quantize import expected_speed, quantize_onnx
+
+    assert shop.images is not None
+    shop.watch.line(expected_speed(before.architecture))
+    train, file = shop.images.dataset.train, shop.folder / "model-int8.onnx"
+    chosen = train.take(chosen_images(len(train), seed=0)[:CALIBRATION])
+    quantize_onnx(before.file, shop.inputs(chosen), file)
+    facts = {"int8": {"calibrated_on": f"{len(chosen)} training images"}}
+    return Link(f"{before.name}, int8", "int8", "int8", file, before.network, shop.score(file), facts=facts)
+
+
+def _fewer_bits(shop: Workshop, before: Link) -> Link:
+    from nas.compress.weight_only import quantize_weights
+
+    bits = shop.plan.weight_bits
+    assert bits is not None
+    file = shop.folder / f"model-weights-int{bits}.onnx"
+    quantize_weights(before.file, file, bits=bits)
+    score, facts = shop.score(file), {"weights": {"bits": bits}}
+    name, step = f"{before.name}, weights int{bits}", f"weights-int{bits}"
+    return Link(name, step, f"int{bits}", file, before.network, score, facts=facts)
+
+
+def _refusal(links: list[Link], speed: Speed, plan: Plan) -> str:
+    """Return why the last link is refused, with the figures; empty where it is not."""
+    first, before, last = links[0], links[-2], links[-1]
+    reasons = list[str]()
+    if last.val_accuracy is not None and first.val_accuracy is not None:
+        lost = 100 * (first.val_accuracy - last.val_accuracy)
+        if lost > plan.max_drop + 1e-9:
+            reasons.append(
+                f"validation accuracy {100 * last.val_accuracy:.2f} % is {lost:.2f} points below the"
+                f" {100 * first.val_accuracy:.2f} % of {first.name} (--max-drop {plan.max_drop:g})"
+            )
+    ratio = speed.ratio(last.name, before.name)
+    if last.step in ("pruned", "int8") and ratio >= 1:
+        times = f"{speed.median_ms(last.name):.3g} ms against {speed.median_ms(before.name):.3g} ms"
+        reasons.append(f"it is not faster than {before.name} here: {times}, {ratio:.2f} times as long")
+    return f"{last.name}: {' and '.join(reasons)}" if reasons else ""
+
+
+def _tested(shop: Workshop, links: list[Link]) -> tuple[tuple[float, float] | None, int]:
+    """Look at the test images: with the last link, and with the network in float32 that lies beside it."""
+    if shop.images is None:
+        return None, 0
+    test = load_test(shop.images.of.data)
+    plain = next(link for link in reversed(links) if link.precision == "float32")
+    score = partial(shop.score, part=test)
+    last, beside = score(links[-1].file), score(plain.file)
+    assert last is not None and beside is not None
+    if shop.images.study is not None:
+        shop.images.study.add_test_look(links[-1].architecture.digest, last, command="compress")
+    return (last, beside), len(test)
+
+
+def _shown(shop: Workshop) -> Shown:
+    if shop.images is None:
+        return noise_images(shop.parent.facts)
+    validation = shop.images.dataset.validation
+    some = validation.take(np.arange(min(SHOWN, len(validation))))
+    return Shown(torch.from_numpy(shop.inputs(some)), some.images)
+
+
+def pruned_line(before: Architecture, after: Architecture) -> str:
+    """Return one line that tells what was removed, in closed form."""
+    old, new = count_cost(before), count_cost(after)
+    return (
+        f"pruned from {format_count(old.flops)} to {format_count(new.flops)} FLOPs"
+        f" ({100 * (1 - new.flops / old.flops):.0f} % removed), from {format_count(old.params)} to"
+        f" {format_count(new.params)} parameters"
+    )
