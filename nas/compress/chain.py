@@ -1,7 +1,7 @@
-"""One network in, a smaller or faster one out: prune, train on, int8; a step that costs too much or wins nothing ends it.
+"""From one network to a smaller or faster one: prune, train on, int8; what costs too much or wins nothing is refused.
 
 Each step makes a variant, which is judged as an ONNX file: on the validation images against the network that the chain
-began with, and by its time against the file before it. The test images are looked at once, for the variant that is kept.
+began with, and by its time against the file before it. The test images are looked at once, for the one that is kept.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +29,7 @@ from nas.data.batches import ImageBatches, standardisation
 from nas.data.sources import load_test
 from nas.data.types import ImageSet
 from nas.errors import ConfigError, VariantError
+from nas.export.origin import told_recipe
 from nas.export.trained import SHOWN, Shown, noise_images
 from nas.models.build import Network, build_model
 from nas.models.onnx import export_onnx
@@ -78,6 +80,7 @@ class Link:
         step: That made it; empty for the first.
         precision: Of its weights.
         file: An ONNX file.
+        architecture: What it is.
         network: With its weights, on the CPU: of int8 files, the one in float32 that they were made of.
         val_accuracy: On the validation images, in 0 to 1; None where there are none.
         refused: Why it would be refused; empty where it would not.
@@ -88,15 +91,11 @@ class Link:
     step: str
     precision: str
     file: Path
+    architecture: Architecture
     network: Network
     val_accuracy: float | None
     refused: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def architecture(self) -> Architecture:
-        """What it is."""
-        return self.network.architecture
 
     def figures(self, speed: Speed) -> Figures:
         """Return what was measured of it."""
@@ -171,7 +170,7 @@ class Workshop(NamedTuple):
     def exported(self, network: Network, name: str) -> Path:
         """Write a network as ONNX."""
         path = self.folder / name
-        one = network.architecture
+        one = self.parent.architecture
         export_onnx(network, torch.zeros(2, one.in_channels, one.resolution, one.resolution), path)
         return path
 
@@ -192,6 +191,21 @@ def require_steps(plan: Plan) -> None:
         raise ConfigError(f"--max-drop must be points of accuracy from 0 to 100, but is {plan.max_drop:g}")
 
 
+def expectations(architecture: Architecture, plan: Plan) -> list[str]:
+    """Say what to expect of a plan, before the work."""
+    lines = list[str]()
+    if plan.prune is not None:
+        lines.append(
+            "Expect of pruning: time falls by less than FLOPs do, and by least where channels are no multiples of 8"
+        )
+    if plan.int8 and (expected := getattr(import_module("nas.compress.quantize"), "expected_speed", None)):
+        lines.append(f"Expect of int8: {expected(architecture)}")
+    if plan.weight_bits is not None:
+        share = {8: "a quarter", 4: "an eighth"}[plan.weight_bits]
+        lines.append(f"Expect of weights of {plan.weight_bits} bits: {share} of the bytes, and no speed")
+    return lines
+
+
 def run_chain(shop: Workshop) -> Done:
     """Make and judge the variants of a plan.
 
@@ -207,7 +221,7 @@ def run_chain(shop: Workshop) -> Done:
         speed = compare_speed(files, (one.in_channels, one.resolution, one.resolution), rounds=shop.rounds)
         links[-1] = replace(links[-1], refused=_refusal(links, speed, shop.plan))
         if links[-1].refused and not shop.plan.keep:
-            raise VariantError(f"{links[-1].refused}; --keep writes it all the same")
+            raise VariantError(f"{links[-1].name}: {links[-1].refused}; --keep writes it all the same")
     return Done(tuple(links), speed, *_tested(shop, links), _shown(shop))
 
 
@@ -223,10 +237,11 @@ def _steps(plan: Plan) -> list[Callable[[Workshop, Link], Link]]:
 
 
 def _first(shop: Workshop) -> Link:
-    network = build_model(shop.parent.architecture)
+    architecture = shop.parent.architecture
+    network = build_model(architecture)
     network.load_state_dict(dict(shop.parent.state))
     file = shop.exported(network.eval(), "parent.onnx")
-    return Link(shop.parent.name, "", "float32", file, network, shop.score(file))
+    return Link(shop.parent.name, "", "float32", file, architecture, network, shop.score(file))
 
 
 def _smaller(shop: Workshop, before: Link) -> Link:
@@ -256,38 +271,38 @@ def _smaller(shop: Workshop, before: Link) -> Link:
     file = shop.exported(network.eval(), "model.onnx")
     step = "trained" if plan.prune is None else "pruned"
     words = "trained on" if plan.prune is None else f"pruned by {100 * plan.prune:g} %"
-    return Link(f"{before.name} {words}", step, "float32", file, network, shop.score(file), facts=facts)
+    name, score = f"{before.name} {words}", shop.score(file)
+    return Link(name, step, "float32", file, architecture, network, score, facts=facts)
 
 
 def _training_facts(recipe: Recipe, tuned: Tuned, images: int) -> dict[str, Any]:
     return {
-        "recipe": recipe.resolved(images).model_dump(mode="json", exclude_defaults=True),
+        "recipe": told_recipe(recipe.resolved(images).model_dump(mode="json", exclude_defaults=True)),
         "val_accuracy_by_seed": {str(seed): accuracy for seed, accuracy in tuned.accuracies.items()},
     }
 
 
 def _int8(shop: Workshop, before: Link) -> Link:
-    from nas.compress.quantize import expected_speed, quantize_onnx
+    from nas.compress.quantize import quantize_onnx
 
     assert shop.images is not None
-    shop.watch.line(expected_speed(before.architecture))
     train, file = shop.images.dataset.train, shop.folder / "model-int8.onnx"
     chosen = train.take(chosen_images(len(train), seed=0)[:CALIBRATION])
     quantize_onnx(before.file, shop.inputs(chosen), file)
     facts = {"int8": {"calibrated_on": f"{len(chosen)} training images"}}
-    return Link(f"{before.name}, int8", "int8", "int8", file, before.network, shop.score(file), facts=facts)
+    name, score = f"{before.name}, int8", shop.score(file)
+    return Link(name, "int8", "int8", file, before.architecture, before.network, score, facts=facts)
 
 
 def _fewer_bits(shop: Workshop, before: Link) -> Link:
-    from nas.compress.weight_only import quantize_weights
-
+    quantize_weights = import_module("nas.compress.weight_only").quantize_weights
     bits = shop.plan.weight_bits
     assert bits is not None
     file = shop.folder / f"model-weights-int{bits}.onnx"
     quantize_weights(before.file, file, bits=bits)
     score, facts = shop.score(file), {"weights": {"bits": bits}}
     name, step = f"{before.name}, weights int{bits}", f"weights-int{bits}"
-    return Link(name, step, f"int{bits}", file, before.network, score, facts=facts)
+    return Link(name, step, f"int{bits}", file, before.architecture, before.network, score, facts=facts)
 
 
 def _refusal(links: list[Link], speed: Speed, plan: Plan) -> str:
@@ -305,7 +320,7 @@ def _refusal(links: list[Link], speed: Speed, plan: Plan) -> str:
     if last.step in ("pruned", "int8") and ratio >= 1:
         times = f"{speed.median_ms(last.name):.3g} ms against {speed.median_ms(before.name):.3g} ms"
         reasons.append(f"it is not faster than {before.name} here: {times}, {ratio:.2f} times as long")
-    return f"{last.name}: {' and '.join(reasons)}" if reasons else ""
+    return " and ".join(reasons)
 
 
 def _tested(shop: Workshop, links: list[Link]) -> tuple[tuple[float, float] | None, int]:

@@ -38,6 +38,7 @@ class Parent(NamedTuple):
         state: Its parameters and buffers.
         facts: What turns an image into its input, and its classes (see ``nas/data/preprocess.py``).
         trial: The study's trial that trained it, if one did.
+        identity: Of the images that it was trained on; None where that is not known.
         folder: Where it lies, if it is not a study's.
         named: What its bundle says of its images, if it is a bundle that does.
     """
@@ -47,6 +48,7 @@ class Parent(NamedTuple):
     state: Mapping[str, Tensor]
     facts: Mapping[str, Any]
     trial: int | None = None
+    identity: ImageDigests | None = None
     folder: Path = Path()
     named: manifest.NamedImages | None = None
 
@@ -82,7 +84,7 @@ def parent_of_trial(study: Study, trial: TrialRecord) -> Parent:
     model = build_model(architecture)
     model.load_state_dict(load_file(path))
     facts = preprocessing_of(study.verified(), architecture.resolution)
-    return Parent(name, architecture, model.state_dict(), facts, trial.number)
+    return Parent(name, architecture, model.state_dict(), facts, trial.number, study.image_digests())
 
 
 def parent_of_folder(folder: Path) -> Parent:
@@ -103,7 +105,8 @@ def parent_of_folder(folder: Path) -> Parent:
     if given != (one.num_classes, one.in_channels, one.resolution):
         raise BundleError(f"{path}: is not how images are prepared for the network of architecture.json")
     state, named = teacher.network.state_dict(), _manifest_images(folder)
-    return Parent(_name(folder), one, state, facts, folder=folder, named=named)
+    identity = None if named is None else ImageDigests(named.fingerprint, named.content)
+    return Parent(_name(folder), one, state, facts, identity=identity, folder=folder, named=named)
 
 
 def images_of_opened(study: Study) -> Images:
@@ -157,20 +160,22 @@ def require_own_images(parent: Parent, images: Images) -> str | None:
     differs = next((key for key in ("classes", "channels", "color", "size") if facts[key] != parent.facts[key]), None)
     if differs is not None:
         given, own = _some(facts[differs]), _some(parent.facts[differs])
-        raise WeightsError(f"{parent.name} was trained on images whose {differs}: {own}; those of {dataset.name}: {given}")
-    if parent.named is not None:
-        then = ImageDigests(parent.named.fingerprint, parent.named.content)
-        if changed := what_changed(then, dataset.identity):
+        raise WeightsError(
+            f"{parent.name} was trained on images whose {differs} is {own}, but of {dataset.name} it is {given}"
+        )
+    if parent.identity is not None:
+        then, now = parent.identity, dataset.identity
+        if changed := what_changed(then, now):
             raise WeightsError(
-                f"{parent.name} was trained on {parent.named.name} with the fingerprint {then.fingerprint}, but that of"
-                f" {dataset.name} is {dataset.identity.fingerprint}: {changed}"
+                f"{parent.name} was trained on images of the fingerprint {then.fingerprint}, but that of"
+                f" {dataset.name} is {now.fingerprint}: {changed}"
             )
-        return None
-    if parent.trial is not None:
         return None
     apart = max(abs(a - b) for key in ("mean", "std") for a, b in zip(facts[key], parent.facts[key], strict=True))
     if apart > 1e-6:
-        raise WeightsError(f"{parent.name} was trained on other images than {dataset.name}: their mean or deviation differs")
+        raise WeightsError(
+            f"{parent.name} was trained on other images than {dataset.name}: their mean or standard deviation differs"
+        )
     return f"{parent.name} does not say which images it was trained on; those of {dataset.name} have the same mean"
 
 

@@ -39,9 +39,9 @@ def weight_bytes(path: Path) -> int:
     """Return the bytes of all tensors that an ONNX file holds."""
     import onnx
 
-    def bits(tensor: onnx.TensorProto) -> int:
+    def size(tensor: onnx.TensorProto) -> int:
         kind = onnx.TensorProto.DataType.Name(tensor.data_type)
-        own = _BITS.get(kind) or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-        return math.ceil(math.prod(tensor.dims) * own / 8) * 8
+        bits: int = _BITS.get(kind) or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        return math.ceil(math.prod(tensor.dims) * bits / 8)
 
-    return sum(bits(tensor) for tensor in onnx.load(path).graph.initializer) // 8
+    return sum(size(tensor) for tensor in onnx.load(path).graph.initializer)

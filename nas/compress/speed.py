@@ -58,7 +58,9 @@ def compare_speed(files: Mapping[str, Path], shape: tuple[int, int, int], *, rou
         for name, run in runs.items():
             times[name][index] = _milliseconds(run, calls[name])
     device = describe_device(torch.device("cpu"))
-    setting = f"processor time, batch 1, one thread, median of {rounds} rounds by turns; {device}; {describe_versions()}"
+    setting = (
+        f"processor time, batch 1, one thread, median of {rounds} rounds by turns; {device}; {describe_versions()}"
+    )
     return Speed(times, setting)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from nas.compress.chain import Done, Link, Workshop
 from nas.export.bundle import export_trained
 from nas.export.formats import Parity
+from nas.export.origin import told_recipe
 from nas.export.trained import Trained, preprocessing_of
 from nas.models.device import describe_versions
 from nas.records import Variant
@@ -96,11 +97,12 @@ def _weights(state: Mapping[str, Tensor]) -> str:
 
 
 def _trial(shop: Workshop) -> int | None:
-    """Return the study's trial with the network that the chain began with."""
-    if shop.parent.trial is not None or shop.images is None or shop.images.study is None:
-        return shop.parent.trial
+    """Return the study's trial with the network that the chain began with: the one that was named, else the first."""
+    if shop.images is None or shop.images.study is None:
+        return None
     digest = shop.parent.architecture.digest
-    return next((trial.number for trial in shop.images.study.trials() if trial.digest == digest), None)
+    same = [trial.number for trial in shop.images.study.trials() if trial.digest == digest]
+    return shop.parent.trial if shop.parent.trial in same else next(iter(same), None)
 
 
 def _trained(shop: Workshop, done: Done, variants: Sequence[Variant], command: str) -> Trained:
@@ -124,7 +126,7 @@ def _trained(shop: Workshop, done: Done, variants: Sequence[Variant], command: s
         pixels=done.shown.pixels,
         shown=f"{len(done.shown.pixels)} {'images of noise' if images is None else 'validation images'}",
         data=named or "not known" if images is None else images.dataset.name,
-        recipe={} if recipe is None else recipe.resolved(count).model_dump(mode="json"),
+        recipe={} if recipe is None else told_recipe(recipe.resolved(count).model_dump(mode="json")),
         seeds=tuple(seeds) or one,
         command=command,
         images_of=None if images is None else images.of,

@@ -1,8 +1,9 @@
-"""Where the images of a network are, as its bundle says it: relative to the bundle, so that no path tells of a machine."""
+"""Where a network's images are, as its bundle says it: relative to the bundle, since paths tell of a machine."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,16 @@ def named_images(of: ImagesOf, folder: Path) -> NamedImages:
         fingerprint=identity.fingerprint,
         content=identity.content,
     )
+
+
+def told_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe as plain data without where its teachers lie on this machine."""
+    taught = recipe.get("distillation")
+    if not isinstance(taught, dict):
+        return dict(recipe)
+    names = [Path(str(name)).name for name in taught.get("teacher", [])]
+    kept = {key: value for key, value in taught.items() if key != "folders"}
+    return {**recipe, "distillation": {**kept, "teacher": names}}
 
 
 def _relative(path: str, folder: Path) -> str:

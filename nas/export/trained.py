@@ -20,7 +20,7 @@ from nas.data.batches import standardisation
 from nas.data.preprocess import FORMAT, Pixels, network_input
 from nas.data.sources import Dataset, load_test
 from nas.errors import ExportError, StudyError
-from nas.export.origin import ImagesOf, images_of_study
+from nas.export.origin import ImagesOf, images_of_study, told_recipe
 from nas.models.backends import Latency
 from nas.models.build import Network, build_model
 from nas.records import TrialRecord, Variant
@@ -141,7 +141,7 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         shown.images,
         f"{len(shown)} validation images",
         dataset.name,
-        study.config.recipe.resolved(len(dataset.train)).model_dump(mode="json"),
+        told_recipe(study.config.recipe.resolved(len(dataset.train)).model_dump(mode="json")),
         (trial.accuracy, *further),
         f"nas export {study.name}#{trial.number}",
         trial,
@@ -209,7 +209,7 @@ def trained_by_seeds(folder: Path) -> Trained:
         noise.pixels,
         f"{SHOWN} images of noise, since what nas train wrote holds no images",
         result["data"],
-        result.get("recipe", {}),
+        told_recipe(result.get("recipe", {})),
         tuple(validated),
         "nas export FOLDER",
     )

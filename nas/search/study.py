@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,7 +22,18 @@ from nas.fronts.growth import Ended, Growth
 from nas.fronts.judged import Judgement
 from nas.models.backends import Latency
 from nas.processes.owners import process_is_gone
-from nas.records import UNFINISHED, ClassNumbers, Epoch, ImageDigests, Purpose, Reference, Repeat, TestLook, TrialRecord
+from nas.records import (
+    UNFINISHED,
+    ClassNumbers,
+    Epoch,
+    ImageDigests,
+    Purpose,
+    Reference,
+    Repeat,
+    TestLook,
+    TrialRecord,
+    Variant,
+)
 from nas.search.disk import weights_folder
 from nas.search.storage.coordinators import Coordinator, Coordinators
 from nas.search.storage.database import Database
@@ -39,6 +50,7 @@ from nas.search.storage.reading import (
 from nas.search.storage.references import add_reference, read_references
 from nas.search.storage.store import Store
 from nas.search.storage.study_row import studies_like
+from nas.search.storage.variants import add_variants, read_variants
 
 
 @dataclass(frozen=True)
@@ -308,6 +320,19 @@ class Study:
         """
         with self.database.errors():
             add_reference(self.database.engine, self.name, reference)
+
+    def variants(self) -> list[Variant]:
+        """Return what ``nas compress`` made of the study's networks, in the order in which it was made."""
+        with self.database.errors():
+            return read_variants(self.database.engine, self.name)
+
+    def add_variants(self, variants: Iterable[Variant], *, bundle: str) -> None:
+        """Keep what was made of a network of the study, and where it was written.
+
+        One of the same name, network and parent gives way to it.
+        """
+        with self.database.errors():
+            add_variants(self.database.engine, self.name, variants, bundle=bundle)
 
     def weights(self, trial: TrialRecord) -> Path:
         """Return the path of a trained trial's weights."""

@@ -18,6 +18,7 @@ VERSIONS = {
     6: "trainings that are wanted and under which attempt they are made, who works on a study and who leads it",
     7: "how long networks train on a device, as nas check found it",
     8: "reference networks that nas train trained on a study's images",
+    9: "variants that nas compress made of a study's networks",
 }
 """What each version has more. One is added when a reader of an earlier version could misread newer tables."""
 SCHEMA_VERSION = max(VERSIONS)
@@ -200,4 +201,26 @@ REFERENCE = sa.Table(  # since version 8; what nas train trained on the images o
     sa.Column("epochs", sa.Integer, nullable=False),
     sa.Column("command", LONG_TEXT, nullable=False),
     sa.Column("trained_at", sa.String(40), nullable=False),
+)
+VARIANT = sa.Table(  # since version 9; what nas compress made of a study's networks
+    "nas_variant",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("study", sa.String(200), nullable=False, index=True),
+    sa.Column("name", LONG_TEXT, nullable=False),
+    sa.Column("step", sa.String(20), nullable=False),
+    sa.Column("digest", sa.String(16), nullable=False),
+    sa.Column("precision", sa.String(16), nullable=False),
+    sa.Column("parent", LONG_TEXT, nullable=False),
+    sa.Column("parent_digest", sa.String(16), nullable=False),
+    sa.Column("parent_precision", sa.String(16), nullable=False),
+    sa.Column("trial", sa.Integer),
+    sa.Column("figures", LONG_TEXT, nullable=False),  # JSON, as the next
+    sa.Column("parent_figures", LONG_TEXT, nullable=False),
+    sa.Column("test_accuracy", sa.Double),
+    sa.Column("kept", sa.Boolean, nullable=False),
+    sa.Column("refused", LONG_TEXT, nullable=False),
+    sa.Column("provenance", LONG_TEXT, nullable=False),  # JSON
+    sa.Column("bundle", LONG_TEXT, nullable=False),
+    sa.Column("made_at", sa.String(40), nullable=False),
 )
