@@ -20,6 +20,7 @@ from pydantic import (
 from nas.records import Metric
 from nas.schema import Strict
 from nas.training.distillation import Distillation
+from nas.training.sparsity import Sparsity
 from nas.units import Count
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
@@ -59,6 +60,8 @@ class Recipe(Strict):
         label_smoothing: Share of each label that is spread over all classes; default 0.1 (Szegedy et al. 2016,
             arXiv:1512.00567, section 7).
         distillation: Teachers that the network learns from besides the labels, see ``Distillation``; none by default.
+        sparsity: How many weights become zeros on the way, see ``Sparsity``; none by default. It needs a training that
+            ends when it is told to, so it does not go with ``early_stopping``.
         weight_decay: L2 penalty on weights; default 0.0005, or 0.05 for ``adamw``, where it is decoupled (Loshchilov &
             Hutter 2019, arXiv:1711.05101).
         decay_norms: Whether the L2 penalty also applies to norms, biases and slopes; default false.
@@ -127,6 +130,7 @@ class Recipe(Strict):
     class_weights: Literal["none", "balanced"] = "none"
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     distillation: Distillation | None = None
+    sparsity: Sparsity | None = None
     weight_decay: NonNegativeFloat | None = None
     decay_norms: bool = False
     l1: NonNegativeFloat = 0.0
@@ -157,11 +161,12 @@ class Recipe(Strict):
     cpu_threads: int = Field(1, ge=1, le=1024)
 
     @model_serializer(mode="wrap")
-    def _without_a_teacher_as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave distillation out where there is none: earlier definitions and checkpoints had no such key."""
+    def _without_new_sections_as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave sections out that are not there: earlier definitions and checkpoints had no such keys."""
         document: dict[str, Any] = write(self)
-        if self.distillation is None:
-            document.pop("distillation", None)
+        for key in ("distillation", "sparsity"):
+            if getattr(self, key) is None:
+                document.pop(key, None)
         return document
 
     @model_validator(mode="before")
@@ -183,6 +188,8 @@ class Recipe(Strict):
             raise ValueError(f"the length of training is given more than once: {' and '.join(lengths)}")
         if any(not 0 < share < 1 for share in self.decay_at) or list(self.decay_at) != sorted(set(self.decay_at)):
             raise ValueError(f"decay_at must be rising shares between 0 and 1, but is {list(self.decay_at)}")
+        if self.sparsity is not None and self.early_stopping is not None:
+            raise ValueError("sparsity and early_stopping do not go together: it may end before all zeros are there")
         return self
 
     def resolved(self, train_images: int) -> Self:

@@ -22,6 +22,7 @@ from nas.training.average import MovingAverage
 from nas.training.checkpoint import State
 from nas.training.clock import DataClock
 from nas.training.evaluate import LARGEST_BATCH, evaluate
+from nas.training.masks import Masks
 from nas.training.neighbours import NOBODY, Neighbours
 from nas.training.norms import ON_THE_WAY, recompute_statistics, twin
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
@@ -89,13 +90,21 @@ class Run:
         self._optimizer = make_optimizer(model, recipe, learning_rate=rate)
         self._schedule = Schedule(self._optimizer, recipe, total_steps=self._total_steps)
         self._average = MovingAverage(model, recipe.ema, warm_up=recipe.ema_warm_up) if recipe.ema else None
+        self._masks = self._masks_of(recipe)
         self._twin: Network | None = None  # of the model that is validated, with its norms recomputed
         self._answers = torch.zeros(0, device=generator.device, dtype=torch.int64)
         loss = make_loss(recipe, model, class_weights=class_weights)
         loss = loss if teachers is None else taught_loss(loss, recipe)
         given = (model, loss, self._optimizer, recipe)
-        self._step = Step(*given, average=self._average, micro_batch=micro_batch, neighbours=neighbours)
+        average, masks = self._average, self._masks
+        self._step = Step(*given, average=average, masks=masks, micro_batch=micro_batch, neighbours=neighbours)
         self.clock = DataClock(generator.device)
+
+    def _masks_of(self, recipe: Recipe) -> Masks | None:
+        if recipe.sparsity is None:
+            return None
+        followers = [] if self._average is None else [self._average.model]
+        return Masks(self.model, recipe.sparsity, steps=self._total_steps, followers=followers)
 
     @property
     def micro_batch(self) -> int | None:
@@ -224,6 +233,8 @@ class Run:
             self._steps_left -= 1
             self._steps_of_epoch += 1
             self._seen += len(prepared.labels)
+            if self._masks is not None:
+                self._masks.advance(self.steps[0])
             if after_step is not None:
                 after_step()
 
@@ -239,6 +250,8 @@ class Run:
         }
         if self._average is not None:
             tensors |= {f"average.{key}": value for key, value in self._average.state().items()}
+        if self._masks is not None:
+            tensors |= {f"masks.{key}": value for key, value in self._masks.state().items()}
         if self._twin is not None:
             tensors |= {f"norms.{key}": value for key, value in self._twin.named_buffers()}
         device = self._generator.device
@@ -286,6 +299,8 @@ class Run:
         self._optimizer.load_state_dict(optimizer)
         if self._average is not None:
             self._average.restore(part("average."))
+        if self._masks is not None:
+            self._masks.restore(part("masks."))
         if norms := part("norms."):
             self._twin = twin(self._trained_model())
             self._twin.load_state_dict(norms, strict=False)  # its parameters are those of the model

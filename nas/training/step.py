@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.training.average import MovingAverage
+from nas.training.masks import Masks
 from nas.training.neighbours import NOBODY, Neighbours
 from nas.training.optimizer import Loss, captures
 from nas.training.recipe import Precision, Recipe
@@ -48,6 +49,7 @@ class Step:
         recipe: Recipe,
         *,
         average: MovingAverage | None = None,
+        masks: Masks | None = None,
         micro_batch: int | None = None,
         neighbours: Neighbours = NOBODY,
     ) -> None:
@@ -59,6 +61,7 @@ class Step:
             optimizer: Of the model's parameters, made by ``make_optimizer`` for the same recipe.
             recipe: Tells precision, clipping, compilation and graphs.
             average: Takes in the weights after each step.
+            masks: Hold weights at zero, the average's too.
             micro_batch: Most images at once; None for whole batches.
             neighbours: Other trainings of this process. Beside some, a batch is not halved where memory is short: it
                 may be there without them.
@@ -69,6 +72,7 @@ class Step:
         self._loss = loss
         self._optimizer = optimizer
         self._average = average
+        self._masks = masks
         self._neighbours = neighbours
         self._precision = recipe.precision
         self._clip = recipe.clip
@@ -135,6 +139,8 @@ class Step:
         self._optimizer.step()
         if self._average is not None:
             self._average.update()
+        if self._masks is not None:
+            self._masks.hold()
 
     def _tried(self, images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
         """Compute gradients, and leave no trace in the norms where the first batch of a shape does not succeed."""

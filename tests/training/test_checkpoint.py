@@ -41,6 +41,7 @@ RECIPES = {
     "adagrad, progressive": Recipe(epochs=4, batch_size=64, optimizer="adagrad", learning_rate=0.02, progressive=0.5),
     "mixed": Recipe(epochs=3, batch_size=64, cutout=0.3, mixup=0.2, cutmix=1.0, loss="binary_cross_entropy"),
     "steps": Recipe(steps=17, batch_size=64, schedule="step", clip=1.0, l1=1e-4, flip=True, norm_statistics="running"),
+    "sparse, average": Recipe(epochs=3, batch_size=64, sparsity=0.9, ema=0.9),
 }
 
 
