@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from pydantic import TypeAdapter
 
@@ -34,6 +34,15 @@ class FormatFacts(Strict):
     difference: float
     agreement: float
     images: int
+    accuracy: float | None = None
+    bytes: int | None = None
+    latency_ms: float | None = None
+    timed: int | None = None
+
+    @classmethod
+    def of(cls, parity: Mapping[str, Any]) -> Self:
+        """Return what a manifest keeps of a ``formats.Parity``, as a dict."""
+        return cls(**{name: value for name, value in parity.items() if name != "file"})
 
 
 class Manifest(Strict):
@@ -46,6 +55,7 @@ class Manifest(Strict):
         versions: Of torch, onnxruntime and Python.
         command: That wrote the bundle.
         compared_on: Which images the formats were compared on.
+        timed_on: Processor on which they were timed; None in bundles of before.
         formats: How each compared, by file.
         files: All other files by name.
         checksum: SHA-256 of all the rest.
@@ -57,6 +67,7 @@ class Manifest(Strict):
     versions: str
     command: str
     compared_on: str
+    timed_on: str | None = None
     formats: dict[str, FormatFacts]
     files: dict[str, FileFacts]
     checksum: str = ""
@@ -69,7 +80,7 @@ class _Checked(NamedTuple):
 
 def manifest_text(manifest: Manifest) -> str:
     """Return what ``manifest.json`` holds; the same text for equal manifests."""
-    return _written(manifest.model_dump(mode="json")).text
+    return _written(manifest.model_dump(mode="json", exclude_none=True)).text
 
 
 def read_manifest(content: bytes, *, source: str) -> Manifest:
@@ -81,7 +92,7 @@ def read_manifest(content: bytes, *, source: str) -> Manifest:
     """
     text = content.decode("utf-8", errors="replace")
     manifest = parse_document(text, TypeAdapter(Manifest), version=FORMAT_VERSION, source=source)
-    written = _written(manifest.model_dump(mode="json"))
+    written = _written(manifest.model_dump(mode="json", exclude_none=True))
     if (written.text.encode(), written.checksum) != (content, manifest.checksum):
         raise ExportError(f"{source}: is not what was written (its own checksum differs)")
     return manifest

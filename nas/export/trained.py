@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -19,6 +20,7 @@ from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation
 from nas.data.preprocess import FORMAT, Pixels, network_input
 from nas.data.sources import Dataset, load_test
+from nas.data.types import ImageSet
 from nas.errors import ExportError, StudyError
 from nas.models.backends import Latency
 from nas.models.build import Network, build_model
@@ -31,7 +33,9 @@ from nas.training.preparing import bring, validation_batch
 RESULT = "result.json"
 """Figures of ``nas train``; a folder that has it is whole."""
 
-_SHOWN = 64  # images on which the formats are compared
+_SHOWN, _CALIBRATED = 256, 256  # images on which formats are compared, and on which integers are calibrated
+_NOISE = 64
+_MOST_PIXELS = 64 * 256**2  # of them all; larger images are fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,9 @@ class Trained:
         command: What exports it.
         trial: The study's trial that trained it, if one did.
         latency: Of the network, if it was measured.
+        labels: Classes of ``images``, int64 of shape (count,); None where they are not known.
+        training_images: Returns some inputs made of training images, float32 of shape (count, channels, resolution,
+            resolution), which integers are calibrated on; None where there are none.
     """
 
     architecture: Architecture
@@ -73,6 +80,19 @@ class Trained:
     command: str
     trial: TrialRecord | None = None
     latency: Latency | None = None
+    labels: npt.NDArray[np.int64] | None = None
+    training_images: Callable[[], npt.NDArray[np.float32]] | None = None
+
+
+def calibration_images(trained: Trained) -> npt.NDArray[np.float32]:
+    """Return inputs made of training images, of shape (count, channels, resolution, resolution).
+
+    Raises:
+        ExportError: There are none.
+    """
+    if trained.training_images is None:
+        raise ExportError("int8 is calibrated on training images, and what nas train wrote holds none")
+    return trained.training_images()
 
 
 def preprocessing_of(dataset: Dataset, resolution: int) -> dict[str, Any]:
@@ -119,7 +139,8 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
     accuracy = evaluate(model, test, batch=validation_batch(architecture, device)).accuracy
     study.add_test_look(trial.digest, accuracy, command="export")
     assert trial.accuracy is not None
-    shown = dataset.validation.take(np.arange(min(_SHOWN, len(dataset.validation))))
+    shown = _some(dataset.validation, _SHOWN, architecture.resolution)
+    seen = _some(dataset.train, _CALIBRATED, architecture.resolution)
     further = [one.accuracy for one in study.repeats() if one.number == trial.number and one.accuracy is not None]
     return Trained(
         architecture,
@@ -129,7 +150,7 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         trial.accuracy,
         accuracy,
         len(test),
-        next(brought(shown).in_order(_SHOWN)).images.contiguous(),
+        next(brought(shown).in_order(len(shown))).images.contiguous(),
         shown.images,
         f"{len(shown)} validation images",
         dataset.name,
@@ -138,7 +159,15 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         f"nas export {study.name}#{trial.number}",
         trial,
         next(iter(study.latencies().get(trial.digest, [])), None),
+        shown.labels,
+        lambda: next(brought(seen).in_order(len(seen))).images.contiguous().numpy(),
     )
+
+
+def _some(images: ImageSet, most: int, resolution: int) -> ImageSet:
+    """Return images of a split, evenly spaced since a source may be sorted by class; fewer where they are large."""
+    count = min(most, len(images), max(1, _MOST_PIXELS // resolution**2))
+    return images.take(np.linspace(0, len(images) - 1, count).astype(np.intp))
 
 
 def is_training(folder: str | Path) -> bool:
@@ -167,8 +196,8 @@ def trained_by_seeds(folder: Path) -> Trained:
         raise ExportError(
             f"{folder / RESULT}: an earlier version wrote it, which did not keep how images are prepared; train again"
         )
-    noise = np.random.default_rng(0)
-    shape = (_SHOWN, preprocessing["size"], preprocessing["size"], preprocessing["channels"])
+    noise, count = np.random.default_rng(0), _NOISE
+    shape = (count, preprocessing["size"], preprocessing["size"], preprocessing["channels"])
     pixels = noise.integers(0, 256, shape, np.uint8)
     return Trained(
         architecture,
@@ -180,7 +209,7 @@ def trained_by_seeds(folder: Path) -> Trained:
         tests,
         torch.from_numpy(np.concatenate([network_input(one, preprocessing) for one in pixels])),
         pixels,
-        f"{_SHOWN} images of noise, since what nas train wrote holds no images",
+        f"{count} images of noise, since what nas train wrote holds no images",
         result["data"],
         result.get("recipe", {}),
         tuple(validated),

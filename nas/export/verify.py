@@ -22,9 +22,9 @@ from nas.data import preprocess
 from nas.data.preprocess import Pixels
 from nas.errors import ExportError
 from nas.export import manifest
-from nas.export.bundle import FILES, PIXELS_ONNX
 from nas.export.code.module import CODE_VERSION, model_code
 from nas.export.formats import PIXELS_TOLERANCE, TOLERANCE, Logits, Parity, compared, module_logits, onnx_logits
+from nas.export.names import FILES, INT8_ONNX, PIXELS_ONNX
 from nas.export.onnx_checks import require_harmless
 from nas.export.pixels import INPUT
 from nas.export.place import LEFT_BY_OTHERS
@@ -136,7 +136,7 @@ def _manifest(folder: Path) -> manifest.Manifest:
     if not path.exists() and not path.is_symlink() and (folder / "architecture.json").exists():
         raise ExportError(f"{path}: is missing; bundles of earlier versions have none: export the network again")
     known = manifest.read_manifest(read_bounded(path, most=LARGEST_TEXT), source=str(path))
-    allowed, needed = {*FILES, PIXELS_ONNX} - {manifest.NAME}, {*FILES} - {manifest.NAME}
+    allowed, needed = {*FILES, PIXELS_ONNX, INT8_ONNX} - {manifest.NAME}, {*FILES} - {manifest.NAME}
     for name in sorted(known.files.keys() - allowed):
         raise ExportError(f"{path}: names {name[:100]!r}, which is no file of a bundle")
     for name in sorted(needed - known.files.keys()):
@@ -207,7 +207,9 @@ def _compare(contents: _Contents, network: _Network) -> Iterator[Parity]:
     pixels = network.pixels(network.architecture.resolution)
     expected, inputs = network.logits(pixels), network.inputs(pixels)
 
-    def parity(name: str, given: str, batch: npt.NDArray[Any], logits: Logits, tolerance: float = TOLERANCE) -> Parity:
+    def parity(
+        name: str, given: str, batch: npt.NDArray[Any], logits: Logits, tolerance: float | None = TOLERANCE
+    ) -> Parity:
         path = contents.folder / name
         content = contents.read(name, most=network.weights + 64 * MEBIBYTE)
         most = network.elements if given == "images" else _PIXEL_MARGIN * max(network.elements, batch.size)
@@ -217,6 +219,9 @@ def _compare(contents: _Contents, network: _Network) -> Iterator[Parity]:
 
     parity("model.onnx", "images", inputs[:1], expected[:1])
     yield parity("model.onnx", "images", inputs, expected)
+    if INT8_ONNX in contents:
+        parity(INT8_ONNX, "images", inputs[:1], expected[:1], None)
+        yield parity(INT8_ONNX, "images", inputs, expected, None)
     if PIXELS_ONNX in contents:
         stored = network.pixels(min(network.facts["size"], _LARGEST_SIDE), count=1)
         parity(PIXELS_ONNX, INPUT, stored, network.logits(stored), PIXELS_TOLERANCE)
