@@ -48,13 +48,13 @@ class Options(NamedTuple):
         opset: Version of ONNX's operators, 18 to 23.
         with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
         force: Whether an earlier export may be replaced.
-        int8: Writes ``model-int8.onnx``, where that is to be added; it is calibrated on training images.
+        quantize: Writes ``model-int8.onnx``, where that is to be added; it is calibrated on training images.
     """
 
     opset: int = DEFAULT_OPSET
     with_preprocessing: bool = False
     force: bool = False
-    int8: Quantize | None = None
+    quantize: Quantize | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def export_network(
     opset: int = DEFAULT_OPSET,
     with_preprocessing: bool = False,
     force: bool = False,
-    int8: Quantize | None = None,
+    quantize: Quantize | None = None,
 ) -> ExportedNetwork:
     """Write a trained network of a study to a folder and check it.
 
@@ -155,7 +155,7 @@ def export_network(
         opset: Version of ONNX's operators, 18 to 23.
         with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
         force: Whether the folder may be an earlier export, which is replaced.
-        int8: Writes ``model-int8.onnx``, where that is to be added.
+        quantize: Writes ``model-int8.onnx``, where that is to be added.
 
     Raises:
         ExportError: The folder cannot be written or contains other files, or a format disagrees with PyTorch.
@@ -163,7 +163,7 @@ def export_network(
         DataError: The images, which are needed for the test accuracy, no longer exist.
     """
     return _export(
-        lambda: trained_by_study(study, trial), Path(directory), Options(opset, with_preprocessing, force, int8)
+        lambda: trained_by_study(study, trial), Path(directory), Options(opset, with_preprocessing, force, quantize)
     )
 
 
@@ -174,7 +174,7 @@ def export_training(
     opset: int = DEFAULT_OPSET,
     with_preprocessing: bool = False,
     force: bool = False,
-    int8: Quantize | None = None,
+    quantize: Quantize | None = None,
 ) -> ExportedNetwork:
     """Write what ``nas train`` trained to a folder and check it: of its seeds, the best on the validation images.
 
@@ -186,14 +186,14 @@ def export_training(
         opset: Version of ONNX's operators.
         with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
         force: Whether the folder may be an earlier export.
-        int8: Writes ``model-int8.onnx``.
+        quantize: Writes ``model-int8.onnx``.
 
     Raises:
         ExportError: As ``export_network`` does, or an earlier version wrote the folder.
         StudyError: The folder is not what ``nas train`` writes.
     """
     return _export(
-        lambda: trained_by_seeds(Path(folder)), Path(directory), Options(opset, with_preprocessing, force, int8)
+        lambda: trained_by_seeds(Path(folder)), Path(directory), Options(opset, with_preprocessing, force, quantize)
     )
 
 
@@ -244,8 +244,8 @@ def _write(folder: Path, trained: Trained, options: Options) -> tuple[Parity, ..
     export_onnx(trained.model, trained.images, network, opset=options.opset)
     if options.with_preprocessing:
         write_pixels_onnx(network, trained.preprocessing, folder / PIXELS_ONNX, opset=options.opset)
-    if options.int8 is not None:
-        options.int8(network, calibration_images(trained), folder / INT8_ONNX)
+    if options.quantize is not None:
+        options.quantize(network, calibration_images(trained), folder / INT8_ONNX)
     formats = compare(folder, trained)
     card = model_card(trained, formats, opset=options.opset)
     (folder / "README.md").write_text(card, encoding="utf-8")

@@ -39,7 +39,7 @@ def test_an_int8_network_is_calibrated_on_training_images_and_compared_by_what_i
         seen.append(images)
         quantize(source, images, target)
 
-    exported = export_network(finished_study, trial, "net", int8=kept)
+    exported = export_network(finished_study, trial, "net", quantize=kept)
     assert sorted(path.name for path in Path("net").iterdir()) == sorted((*FILES, INT8_ONNX))
     facts = json.loads(Path("net/preprocessing.json").read_text())
     levels = np.rint(255 * (seen[0] * facts["std"][0] + facts["mean"][0])).astype(np.uint8)
@@ -64,7 +64,7 @@ def test_every_format_is_timed(finished_study: Study) -> None:
 
 
 def test_an_int8_network_is_verified_like_the_others(finished_study: Study) -> None:
-    export_network(finished_study, pareto_front(finished_study)[-1], "net", int8=quantize)
+    export_network(finished_study, pareto_front(finished_study)[-1], "net", quantize=quantize)
     found = verify_bundle("net")
     assert [one.file for one in found.formats] == ["model.onnx", INT8_ONNX]
     content = bytearray(Path("net", INT8_ONNX).read_bytes())
