@@ -95,7 +95,7 @@ def compress(
     """
     from nas.cli.progress import make_console
     from nas.compress.chain import Plan, Workshop, expectations, require_steps
-    from nas.export.bundle import require_target
+    from nas.export.bundle import Options, require_writable
     from nas.models.device import resolve_device
     from nas.training.recipe import Recipe
 
@@ -117,7 +117,7 @@ def compress(
         keep=keep,
     )
     require_steps(plan)
-    require_target(output, force=force)
+    require_writable(output, Options(force=force))
     chosen, console = resolve_device(device), make_console(stderr=as_json)
     place = output.resolve()
     work = place.with_name(f".{place.name}.unfinished")

@@ -30,17 +30,13 @@ from nas.data.sources import load_test
 from nas.data.types import ImageSet
 from nas.errors import ConfigError, VariantError
 from nas.export.origin import told_recipe
-from nas.export.trained import SHOWN, Shown, noise_images
+from nas.export.trained import CALIBRATED, Shown, noise_images, some_images
 from nas.models.build import Network, build_model
 from nas.models.onnx import export_onnx
 from nas.records import Figures
-from nas.training.norms import chosen_images
 from nas.training.preparing import bring
 from nas.training.recipe import Recipe
 from nas.units import format_count
-
-CALIBRATION = 256
-"""Training images that int8 is calibrated on, at most."""
 
 
 class Plan(NamedTuple):
@@ -287,7 +283,7 @@ def _int8(shop: Workshop, before: Link) -> Link:
 
     assert shop.images is not None
     train, file = shop.images.dataset.train, shop.folder / "model-int8.onnx"
-    chosen = train.take(chosen_images(len(train), seed=0)[:CALIBRATION])
+    chosen = some_images(train, before.architecture.resolution, most=CALIBRATED)
     quantize_onnx(before.file, shop.inputs(chosen), file)
     facts = {"int8": {"calibrated_on": f"{len(chosen)} training images"}}
     name, score = f"{before.name}, int8", shop.score(file)
@@ -295,7 +291,8 @@ def _int8(shop: Workshop, before: Link) -> Link:
 
 
 def _fewer_bits(shop: Workshop, before: Link) -> Link:
-    quantize_weights = import_module("nas.compress.weight_only").quantize_weights
+    from nas.compress.weight_only import quantize_weights
+
     bits = shop.plan.weight_bits
     assert bits is not None
     file = shop.folder / f"model-weights-int{bits}.onnx"
@@ -340,9 +337,8 @@ def _tested(shop: Workshop, links: list[Link]) -> tuple[tuple[float, float] | No
 def _shown(shop: Workshop) -> Shown:
     if shop.images is None:
         return noise_images(shop.parent.facts)
-    validation = shop.images.dataset.validation
-    some = validation.take(np.arange(min(SHOWN, len(validation))))
-    return Shown(torch.from_numpy(shop.inputs(some)), some.images)
+    some = some_images(shop.images.dataset.validation, shop.parent.architecture.resolution)
+    return Shown(torch.from_numpy(shop.inputs(some)), some.images, some.labels)
 
 
 def pruned_line(before: Architecture, after: Architecture) -> str:

@@ -42,6 +42,6 @@ def weight_bytes(path: Path) -> int:
     def size(tensor: onnx.TensorProto) -> int:
         kind = onnx.TensorProto.DataType.Name(tensor.data_type)
         bits: int = _BITS.get(kind) or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-        return math.ceil(math.prod(tensor.dims) * bits / 8)
+        return int(-(-math.prod(tensor.dims) * bits // 8))
 
     return sum(size(tensor) for tensor in onnx.load(path).graph.initializer)

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from nas.compress.chain import Done, Link, Workshop
-from nas.export.bundle import export_trained
+from nas.export.bundle import Options, write_bundle
 from nas.export.formats import Parity
 from nas.export.origin import told_recipe
 from nas.export.trained import Trained, preprocessing_of
@@ -38,7 +38,7 @@ def write_chain(
     Raises:
         ExportError: The folder cannot be written.
     """
-    formats = export_trained(_trained(shop, done, variants, command), target, force=force)
+    formats = write_bundle(_trained(shop, done, variants, command), target, Options(force=force)).formats
     if shop.images is not None and shop.images.study is not None:
         shop.images.study.add_variants(variants, bundle=str(target))
     return formats
@@ -129,6 +129,7 @@ def _trained(shop: Workshop, done: Done, variants: Sequence[Variant], command: s
         recipe={} if recipe is None else told_recipe(recipe.resolved(count).model_dump(mode="json")),
         seeds=tuple(seeds) or one,
         command=command,
+        labels=done.shown.labels,
         images_of=None if images is None else images.of,
         variants=tuple(variants),
         beside={} if plain is done.links[-1] else {done.links[-1].file.name: done.links[-1].file},

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
 
 from nas.analysis.pareto import front_with_noise, pareto_front
 from nas.analysis.recommendation import knee as knee_of
@@ -20,26 +25,21 @@ from nas.errors import StudyError
 from nas.export import manifest
 from nas.export.card import model_card
 from nas.export.code.module import CODE_VERSION, model_code
-from nas.export.formats import PIXELS_TOLERANCE, Parity, compared, module_logits, onnx_logits
+from nas.export.comparing import compare
+from nas.export.formats import Parity
+from nas.export.names import EARLIER, FILES, INT8_ONNX, OPTIONAL, PIXELS_ONNX
 from nas.export.origin import named_images
-from nas.export.pixels import INPUT, write_pixels_onnx
+from nas.export.pixels import write_pixels_onnx
 from nas.export.place import replaced_folder, require_replaceable
-from nas.export.trained import Trained, trained_by_seeds, trained_by_study
-from nas.models.device import describe_versions
+from nas.export.trained import Trained, calibration_images, trained_by_seeds, trained_by_study
+from nas.models.device import describe_device, describe_versions
 from nas.models.onnx import DEFAULT_OPSET, export_onnx, require_opset
 from nas.records import TrialRecord
 from nas.search.study import Study
 from nas.training.checkpoint import save_weights
 
-_EARLIER = ("README.md", "architecture.json", "model.onnx", "preprocessing.json", "weights.safetensors")
-FILES = tuple(sorted((*_EARLIER, manifest.NAME, "model.py", "preprocess.py")))
-"""What every bundle holds."""
-
-PIXELS_ONNX = "model-uint8.onnx"
-"""What it holds besides where the preprocessing was asked for."""
-
-BESIDE = ("model-int8.onnx", "model-weights-int8.onnx", "model-weights-int4.onnx")
-"""What ``nas compress`` lays beside."""
+Quantize: TypeAlias = Callable[[Path, npt.NDArray[np.float32], Path], None]
+"""Writes the int8 network of an ONNX file: the file, images to calibrate it on, and the file to write."""
 
 _RANGES = 8
 
@@ -51,11 +51,13 @@ class Options(NamedTuple):
         opset: Version of ONNX's operators, 18 to 23.
         with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
         force: Whether an earlier export may be replaced.
+        quantize: Writes ``model-int8.onnx``, where that is to be added; it is calibrated on training images.
     """
 
     opset: int = DEFAULT_OPSET
     with_preprocessing: bool = False
     force: bool = False
+    quantize: Quantize | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class ExportedNetwork:
         directory: Folder that contains the files.
         origin: Where the network was trained, for people.
         trial: The trial that trained it, if one did.
-        test_accuracy: Share of the test images that the network gets right, in 0 to 1.
+        test_accuracy: Share of the test images that the network gets right, in 0 to 1; NaN where there were none.
         compared_on: The images on which the formats were compared.
         formats: How each format compared with the PyTorch module.
     """
@@ -145,6 +147,7 @@ def export_network(
     opset: int = DEFAULT_OPSET,
     with_preprocessing: bool = False,
     force: bool = False,
+    quantize: Quantize | None = None,
 ) -> ExportedNetwork:
     """Write a trained network of a study to a folder and check it.
 
@@ -155,13 +158,16 @@ def export_network(
         opset: Version of ONNX's operators, 18 to 23.
         with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
         force: Whether the folder may be an earlier export, which is replaced.
+        quantize: Writes ``model-int8.onnx``, where that is to be added.
 
     Raises:
         ExportError: The folder cannot be written or contains other files, or a format disagrees with PyTorch.
         StudyError: The weights are not on this machine.
         DataError: The images, which are needed for the test accuracy, no longer exist.
     """
-    return _export(lambda: trained_by_study(study, trial), Path(directory), Options(opset, with_preprocessing, force))
+    return _export(
+        lambda: trained_by_study(study, trial), Path(directory), Options(opset, with_preprocessing, force, quantize)
+    )
 
 
 def export_training(
@@ -171,6 +177,7 @@ def export_training(
     opset: int = DEFAULT_OPSET,
     with_preprocessing: bool = False,
     force: bool = False,
+    quantize: Quantize | None = None,
 ) -> ExportedNetwork:
     """Write what ``nas train`` trained to a folder and check it: of its seeds, the best on the validation images.
 
@@ -182,43 +189,48 @@ def export_training(
         opset: Version of ONNX's operators.
         with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
         force: Whether the folder may be an earlier export.
+        quantize: Writes ``model-int8.onnx``.
 
     Raises:
         ExportError: As ``export_network`` does, or an earlier version wrote the folder.
         StudyError: The folder is not what ``nas train`` writes.
     """
-    return _export(lambda: trained_by_seeds(Path(folder)), Path(directory), Options(opset, with_preprocessing, force))
-
-
-def require_target(target: Path, *, force: bool) -> None:
-    """Require that a bundle can be written to a folder.
-
-    Raises:
-        ExportError: It holds other files, or an earlier bundle that may not be replaced.
-    """
-    require_replaceable(target, names=(*FILES, PIXELS_ONNX, *BESIDE), earlier=_EARLIER, force=force)
-
-
-def export_trained(trained: Trained, target: Path, *, force: bool = False) -> tuple[Parity, ...]:
-    """Write a trained network to a folder, and return how its formats compare with it.
-
-    Raises:
-        ExportError: As ``export_network`` does.
-    """
-    options = Options(force=force)
-    require_target(target, force=force)
-    with replaced_folder(target) as folder:
-        return _write(folder, trained, options)
+    return _export(
+        lambda: trained_by_seeds(Path(folder)), Path(directory), Options(opset, with_preprocessing, force, quantize)
+    )
 
 
 def _export(load: Callable[[], Trained], target: Path, options: Options) -> ExportedNetwork:
+    require_writable(target, options)
+    return write_bundle(load(), target, options)
+
+
+def require_writable(target: Path, options: Options) -> None:
+    """Require that a bundle can be written, before what takes long.
+
+    Raises:
+        ExportError: The folder is not new, empty or an earlier export that may be replaced, or there is no such opset.
+    """
     require_opset(options.opset)
-    require_target(target, force=options.force)
-    trained = load()
+    require_replaceable(target, names=(*FILES, *OPTIONAL), earlier=EARLIER, force=options.force)
+
+
+def write_bundle(trained: Trained, target: Path, options: Options) -> ExportedNetwork:
+    """Write a trained network to a folder, whole or not at all, and check every format of it.
+
+    Args:
+        trained: The network, and all that its bundle says of it.
+        target: Of the bundle; ``require_writable`` says what it may be.
+        options: How it is written.
+
+    Raises:
+        ExportError: The folder cannot be written, or a format disagrees with PyTorch.
+    """
+    require_writable(target, options)
     with replaced_folder(target) as folder:
         formats = _write(folder, trained, options)
-    assert trained.test_accuracy is not None
-    return ExportedNetwork(target, trained.origin, trained.trial, trained.test_accuracy, trained.shown, formats)
+    tested = math.nan if trained.test_accuracy is None else trained.test_accuracy
+    return ExportedNetwork(target, trained.origin, trained.trial, tested, trained.shown, formats)
 
 
 def _write(folder: Path, trained: Trained, options: Options) -> tuple[Parity, ...]:
@@ -232,37 +244,22 @@ def _write(folder: Path, trained: Trained, options: Options) -> tuple[Parity, ..
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     save_weights(trained.model, folder / "weights.safetensors")
-    export_onnx(trained.model, trained.images, folder / "model.onnx", opset=options.opset)
+    network = folder / "model.onnx"
+    export_onnx(trained.model, trained.images, network, opset=options.opset)
     if options.with_preprocessing:
-        target = folder / PIXELS_ONNX
-        write_pixels_onnx(folder / "model.onnx", trained.preprocessing, target, opset=options.opset)
+        write_pixels_onnx(network, trained.preprocessing, folder / PIXELS_ONNX, opset=options.opset)
+    if options.quantize is not None:
+        options.quantize(network, calibration_images(trained), folder / INT8_ONNX)
     for name, source in trained.beside.items():
         shutil.copyfile(source, folder / name)
-    formats = tuple(_compare(folder, trained, texts["model.py"]))
+    formats = compare(folder, trained)
     card = model_card(trained, formats, opset=options.opset)
     (folder / "README.md").write_text(card, encoding="utf-8")
-    (folder / manifest.NAME).write_text(_manifest_text(folder, trained, formats, options), encoding="utf-8")
+    (folder / manifest.NAME).write_text(_manifest_text(folder, trained, formats), encoding="utf-8")
     return formats
 
 
-def _compare(folder: Path, trained: Trained, code: str) -> Iterator[Parity]:
-    """Run every format on the images; a batch of one too, since a batch size may be written into a file."""
-    expected = module_logits(trained.model, trained.images)
-    images, pixels = trained.images.numpy(), trained.pixels
-    written: dict[str, Any] = {}
-    exec(compile(code, "model.py", "exec"), written)  # it was written here, a moment ago
-    model = written["load_model"](folder / "weights.safetensors")
-    yield compared("model.py", expected, module_logits(model, trained.images))
-    path = folder / "model.onnx"
-    compared(path.name, expected[:1], onnx_logits(path, "images", images[:1]))
-    yield compared(path.name, expected, onnx_logits(path, "images", images))
-    path = folder / PIXELS_ONNX
-    if path.exists():
-        compared(path.name, expected[:1], onnx_logits(path, INPUT, pixels[:1]), tolerance=PIXELS_TOLERANCE)
-        yield compared(path.name, expected, onnx_logits(path, INPUT, pixels), tolerance=PIXELS_TOLERANCE)
-
-
-def _manifest_text(folder: Path, trained: Trained, formats: tuple[Parity, ...], options: Options) -> str:
+def _manifest_text(folder: Path, trained: Trained, formats: tuple[Parity, ...]) -> str:
     written = manifest.Manifest(
         writer=f"nas-explorer {version('nas-explorer')}",
         code_version=CODE_VERSION,
@@ -270,9 +267,8 @@ def _manifest_text(folder: Path, trained: Trained, formats: tuple[Parity, ...], 
         versions=describe_versions(),
         command=trained.command,
         compared_on=trained.shown,
-        formats={
-            one.file: manifest.FormatFacts(**{k: v for k, v in one._asdict().items() if k != "file"}) for one in formats
-        },
+        timed_on=describe_device(torch.device("cpu")),
+        formats={one.file: manifest.FormatFacts.of(one._asdict()) for one in formats},
         files={path.name: manifest.facts_of(path.read_bytes()) for path in sorted(folder.iterdir())},
         images=None if trained.images_of is None else named_images(trained.images_of, folder),
         variants=[json.loads(json.dumps(asdict(variant))) for variant in trained.variants],

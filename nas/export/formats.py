@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +14,18 @@ from torch import nn
 
 from nas.errors import ExportError
 
-Logits = npt.NDArray[np.float32]
+Logits: TypeAlias = npt.NDArray[np.float32]
+Runner: TypeAlias = Callable[[npt.NDArray[Any]], Logits]
+"""Gives the logits of a batch, computed by one thread."""
 
 TOLERANCE = 1e-3
 """Largest allowed difference of a logit between the module and another format, relative to the largest logit."""
 
 PIXELS_TOLERANCE = 0.1
 """The same where pixels are resized: of 255 levels, two programs may differ by one."""
+
+_ROUNDS, _LEAST_ROUNDS = 50, 5
+_SECONDS = 1.0  # of CPU time, for each format; fewer rounds than the most are timed of what takes longer
 
 
 class Parity(NamedTuple):
@@ -29,12 +36,27 @@ class Parity(NamedTuple):
         difference: Largest absolute difference of a logit.
         agreement: Share of the images with the same top class, in 0 to 1.
         images: Number of images.
+        accuracy: Share of these images that the format gets right, in 0 to 1; None where their classes are not known.
+        bytes: That the format takes, those of other files that it needs among it; None where they were not counted.
+        latency_ms: CPU time of the calling thread for one image, the median; None where it was not measured.
+        timed: Number of calls that were timed.
     """
 
     file: str
     difference: float
     agreement: float
     images: int
+    accuracy: float | None = None
+    bytes: int | None = None
+    latency_ms: float | None = None
+    timed: int = 0
+
+
+class Timed(NamedTuple):
+    """CPU time of the calling thread: the median in milliseconds, and the number of calls."""
+
+    latency_ms: float
+    calls: int
 
 
 def module_logits(model: nn.Module, images: torch.Tensor) -> Logits:
@@ -44,32 +66,76 @@ def module_logits(model: nn.Module, images: torch.Tensor) -> Logits:
     return logits
 
 
-def onnx_logits(content: bytes | Path, name: str, batch: npt.NDArray[Any]) -> Logits:
-    """Return onnxruntime's logits for a batch.
+def module_runner(model: nn.Module) -> Runner:
+    """Return what runs a module on float32 images."""
+    return lambda batch: module_logits(model, torch.from_numpy(batch))
+
+
+def onnx_runner(content: bytes | Path, name: str) -> Runner:
+    """Return what runs an ONNX file in onnxruntime.
 
     Args:
         content: The file, or what it holds.
         name: Of the input.
-        batch: What is given to it.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {name: batch})
-    return np.asarray(logits, np.float32)
+
+    def run(batch: npt.NDArray[Any]) -> Logits:
+        (logits,) = session.run(None, {name: batch})
+        return np.asarray(logits, np.float32)
+
+    return run
 
 
-def compared(file: str, expected: Logits, given: Logits, *, tolerance: float = TOLERANCE) -> Parity:
+def onnx_logits(content: bytes | Path, name: str, batch: npt.NDArray[Any]) -> Logits:
+    """Return onnxruntime's logits for a batch; see ``onnx_runner``."""
+    return onnx_runner(content, name)(batch)
+
+
+def compared(file: str, expected: Logits, given: Logits, *, tolerance: float | None = TOLERANCE) -> Parity:
     """Compare a format's logits with the module's.
 
+    Args:
+        file: Of the format.
+        expected: The module's logits, of shape (images, classes).
+        given: The format's.
+        tolerance: Largest difference of a logit, as a share of the largest one; None where numbers were rounded to
+            eight bits, so that they differ by design.
+
     Raises:
-        ExportError: They differ by more than a share ``tolerance`` of the largest logit.
+        ExportError: They differ by more, or are of another shape or not finite.
     """
     if given.shape != expected.shape:
         raise ExportError(f"{file}: gives logits of shape {given.shape} where the module gives {expected.shape}")
     difference = float(np.abs(given - expected).max())
-    if not difference <= tolerance * max(1.0, float(np.abs(expected).max())):
+    most = float("inf") if tolerance is None else tolerance * max(1.0, float(np.abs(expected).max()))
+    if not np.isfinite(difference) or difference > most:
         raise ExportError(f"{file}: logits differ from the module's by up to {difference:.3g}")
     return Parity(file, difference, float((given.argmax(1) == expected.argmax(1)).mean()), len(expected))
+
+
+def times_of(calls: Mapping[str, Callable[[], object]]) -> dict[str, Timed]:
+    """Measure the CPU time of calls, in turns, so that a machine that is busy for a while is so for all of them.
+
+    Args:
+        calls: By name; what they compute in other threads is not counted.
+    """
+    for call in calls.values():
+        call()  # the first one allocates
+    seconds = {name: list[float]() for name in calls}
+    while _go_on(seconds):
+        for name, call in calls.items():
+            before = time.thread_time()
+            call()
+            seconds[name].append(time.thread_time() - before)
+    return {name: Timed(1000 * float(np.median(times)), len(times)) for name, times in seconds.items()}
+
+
+def _go_on(seconds: Mapping[str, list[float]]) -> bool:
+    rounds = min(map(len, seconds.values()), default=_ROUNDS)
+    spent = sum(map(sum, seconds.values()))
+    return rounds < _LEAST_ROUNDS or (rounds < _ROUNDS and spent < _SECONDS * len(seconds))

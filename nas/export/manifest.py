@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from pydantic import TypeAdapter
 
@@ -34,6 +34,15 @@ class FormatFacts(Strict):
     difference: float
     agreement: float
     images: int
+    accuracy: float | None = None
+    bytes: int | None = None
+    latency_ms: float | None = None
+    timed: int | None = None
+
+    @classmethod
+    def of(cls, parity: Mapping[str, Any]) -> Self:
+        """Return what a manifest keeps of a ``formats.Parity``, as a dict."""
+        return cls(**{name: value for name, value in parity.items() if name != "file"})
 
 
 class NamedImages(Strict):
@@ -64,6 +73,7 @@ class Manifest(Strict):
         versions: Of torch, onnxruntime and Python.
         command: That wrote the bundle.
         compared_on: Which images the formats were compared on.
+        timed_on: Processor on which they were timed; None in bundles of before.
         formats: How each compared, by file.
         files: All other files by name.
         images: The images that it was trained on, where that is known.
@@ -77,6 +87,7 @@ class Manifest(Strict):
     versions: str
     command: str
     compared_on: str
+    timed_on: str | None = None
     formats: dict[str, FormatFacts]
     files: dict[str, FileFacts]
     images: NamedImages | None = None

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 OPERATORS = frozenset(
     """
-    Add And AveragePool BatchNormalization Cast Clip Concat Constant Conv Div Elu Equal Erf Expand Flatten Floor Gather
-    Gelu Gemm GlobalAveragePool Greater GreaterOrEqual HardSigmoid HardSwish Identity LeakyRelu Less MatMul Max MaxPool
-    Min Mod Mul Not Or PRelu Pow ReduceMax ReduceMean ReduceMin Relu Reshape Resize Round Shape Sigmoid Slice Split Sqrt
-    Squeeze Sub Tanh Transpose Unsqueeze Where
+    Add And AveragePool BatchNormalization Cast Clip Concat Constant Conv DequantizeLinear Div Elu Equal Erf Expand
+    Flatten Floor Gather Gelu Gemm GlobalAveragePool Greater GreaterOrEqual HardSigmoid HardSwish Identity LeakyRelu
+    Less MatMul Max MaxPool Min Mod Mul Not Or PRelu Pow QuantizeLinear ReduceMax ReduceMean ReduceMin Relu Reshape
+    Resize Round Shape Sigmoid Slice Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where
     """.split()
 )
 """What exports are made of; loops, branches and what makes tensors from nothing are not among it."""

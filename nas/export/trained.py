@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -19,6 +20,7 @@ from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation
 from nas.data.preprocess import FORMAT, Pixels, network_input
 from nas.data.sources import Dataset, load_test
+from nas.data.types import ImageSet
 from nas.errors import ExportError, StudyError
 from nas.export.origin import ImagesOf, images_of_study, told_recipe
 from nas.models.backends import Latency
@@ -32,8 +34,11 @@ from nas.training.preparing import bring, validation_batch
 RESULT = "result.json"
 """Figures of ``nas train``; a folder that has it is whole."""
 
-SHOWN = 64
-"""Images on which the formats are compared."""
+CALIBRATED = 256
+"""Training images, at most, on which integers are calibrated."""
+_SHOWN = 256  # images on which formats are compared
+_NOISE = 64
+_MOST_PIXELS = 64 * 256**2  # of them all; larger images are fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,9 @@ class Trained:
         command: What exports it.
         trial: The study's trial that trained it, if one did.
         latency: Of the network, if it was measured.
+        labels: Classes of ``images``, int64 of shape (count,); None where they are not known.
+        training_images: Returns some inputs made of training images, float32 of shape (count, channels, resolution,
+            resolution), which integers are calibrated on; None where there are none.
         images_of: Where its images are, if that is known.
         variants: What ``nas compress`` made on the way.
         beside: Further files of the bundle, by their names in it.
@@ -78,9 +86,22 @@ class Trained:
     command: str
     trial: TrialRecord | None = None
     latency: Latency | None = None
+    labels: npt.NDArray[np.int64] | None = None
+    training_images: Callable[[], npt.NDArray[np.float32]] | None = None
     images_of: ImagesOf | None = None
     variants: tuple[Variant, ...] = ()
     beside: Mapping[str, Path] = field(default_factory=dict)
+
+
+def calibration_images(trained: Trained) -> npt.NDArray[np.float32]:
+    """Return inputs made of training images, of shape (count, channels, resolution, resolution).
+
+    Raises:
+        ExportError: There are none.
+    """
+    if trained.training_images is None:
+        raise ExportError("int8 is calibrated on training images, and what nas train wrote holds none")
+    return trained.training_images()
 
 
 def preprocessing_of(dataset: Dataset, resolution: int) -> dict[str, Any]:
@@ -127,7 +148,8 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
     accuracy = evaluate(model, test, batch=validation_batch(architecture, device)).accuracy
     study.add_test_look(trial.digest, accuracy, command="export")
     assert trial.accuracy is not None
-    shown = dataset.validation.take(np.arange(min(SHOWN, len(dataset.validation))))
+    shown = some_images(dataset.validation, architecture.resolution)
+    seen = some_images(dataset.train, architecture.resolution, most=CALIBRATED)
     further = [one.accuracy for one in study.repeats() if one.number == trial.number and one.accuracy is not None]
     return Trained(
         architecture,
@@ -137,7 +159,7 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         trial.accuracy,
         accuracy,
         len(test),
-        next(brought(shown).in_order(SHOWN)).images.contiguous(),
+        next(brought(shown).in_order(len(shown))).images.contiguous(),
         shown.images,
         f"{len(shown)} validation images",
         dataset.name,
@@ -146,7 +168,9 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         f"nas export {study.name}#{trial.number}",
         trial,
         next(iter(study.latencies().get(trial.digest, [])), None),
-        images_of_study(study, dataset),
+        shown.labels,
+        lambda: next(brought(seen).in_order(len(seen))).images.contiguous().numpy(),
+        images_of=images_of_study(study, dataset),
     )
 
 
@@ -156,18 +180,26 @@ class Shown(NamedTuple):
     Attributes:
         images: As inputs of the network.
         pixels: As they are stored.
+        labels: Their classes; None where they are not known.
     """
 
     images: torch.Tensor
     pixels: Pixels
+    labels: npt.NDArray[np.int64] | None = None
 
 
 def noise_images(preprocessing: Mapping[str, Any]) -> Shown:
     """Return images of noise, where there are no others."""
-    shape = (SHOWN, preprocessing["size"], preprocessing["size"], preprocessing["channels"])
+    shape = (_NOISE, preprocessing["size"], preprocessing["size"], preprocessing["channels"])
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     inputs = [network_input(one, preprocessing) for one in pixels]
     return Shown(torch.from_numpy(np.concatenate(inputs)), pixels)
+
+
+def some_images(images: ImageSet, resolution: int, *, most: int = _SHOWN) -> ImageSet:
+    """Return images of a split, evenly spaced since a source may be sorted by class; fewer where they are large."""
+    count = min(most, len(images), max(1, _MOST_PIXELS // resolution**2))
+    return images.take(np.linspace(0, len(images) - 1, count).astype(np.intp))
 
 
 def is_training(folder: str | Path) -> bool:
@@ -207,7 +239,7 @@ def trained_by_seeds(folder: Path) -> Trained:
         tests,
         noise.images,
         noise.pixels,
-        f"{SHOWN} images of noise, since what nas train wrote holds no images",
+        f"{_NOISE} images of noise, since what nas train wrote holds no images",
         result["data"],
         told_recipe(result.get("recipe", {})),
         tuple(validated),

@@ -22,9 +22,9 @@ from nas.data import preprocess
 from nas.data.preprocess import Pixels
 from nas.errors import ExportError
 from nas.export import manifest
-from nas.export.bundle import BESIDE, FILES, PIXELS_ONNX
 from nas.export.code.module import CODE_VERSION, model_code
 from nas.export.formats import PIXELS_TOLERANCE, TOLERANCE, Logits, Parity, compared, module_logits, onnx_logits
+from nas.export.names import FILES, INT8_ONNX, PIXELS_ONNX, WEIGHTS_ONNX
 from nas.export.onnx_checks import require_harmless
 from nas.export.pixels import INPUT
 from nas.export.place import LEFT_BY_OTHERS
@@ -136,7 +136,8 @@ def _manifest(folder: Path) -> manifest.Manifest:
     if not path.exists() and not path.is_symlink() and (folder / "architecture.json").exists():
         raise ExportError(f"{path}: is missing; bundles of earlier versions have none: export the network again")
     known = manifest.read_manifest(read_bounded(path, most=LARGEST_TEXT), source=str(path))
-    allowed, needed = {*FILES, PIXELS_ONNX, *BESIDE} - {manifest.NAME}, {*FILES} - {manifest.NAME}
+    allowed = {*FILES, PIXELS_ONNX, INT8_ONNX, *WEIGHTS_ONNX} - {manifest.NAME}
+    needed = {*FILES} - {manifest.NAME}
     for name in sorted(known.files.keys() - allowed):
         raise ExportError(f"{path}: names {name[:100]!r}, which is no file of a bundle")
     for name in sorted(needed - known.files.keys()):
@@ -207,7 +208,9 @@ def _compare(contents: _Contents, network: _Network) -> Iterator[Parity]:
     pixels = network.pixels(network.architecture.resolution)
     expected, inputs = network.logits(pixels), network.inputs(pixels)
 
-    def parity(name: str, given: str, batch: npt.NDArray[Any], logits: Logits, tolerance: float = TOLERANCE) -> Parity:
+    def parity(
+        name: str, given: str, batch: npt.NDArray[Any], logits: Logits, tolerance: float | None = TOLERANCE
+    ) -> Parity:
         path = contents.folder / name
         content = contents.read(name, most=network.weights + 64 * MEBIBYTE)
         most = network.elements if given == "images" else _PIXEL_MARGIN * max(network.elements, batch.size)
@@ -217,6 +220,10 @@ def _compare(contents: _Contents, network: _Network) -> Iterator[Parity]:
 
     parity("model.onnx", "images", inputs[:1], expected[:1])
     yield parity("model.onnx", "images", inputs, expected)
+    for name in (INT8_ONNX, *WEIGHTS_ONNX):
+        if name in contents:
+            parity(name, "images", inputs[:1], expected[:1], None)
+            yield parity(name, "images", inputs, expected, None)
     if PIXELS_ONNX in contents:
         stored = network.pixels(min(network.facts["size"], _LARGEST_SIDE), count=1)
         parity(PIXELS_ONNX, INPUT, stored, network.logits(stored), PIXELS_TOLERANCE)
@@ -224,6 +231,6 @@ def _compare(contents: _Contents, network: _Network) -> Iterator[Parity]:
 
 
 def _notes(contents: _Contents) -> tuple[str, ...]:
-    same = contents.text("preprocess.py") == inspect.getsource(preprocess)
-    code = () if same else ("preprocess.py is not what this version of nas writes; read it before you run it",)
-    return (*code, *(f"{name}: its checksum is right; it was not run" for name in BESIDE if name in contents))
+    if contents.text("preprocess.py") == inspect.getsource(preprocess):
+        return ()
+    return ("preprocess.py is not what this version of nas writes; read it before you run it",)

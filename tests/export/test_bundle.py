@@ -22,8 +22,9 @@ from nas.data.batches import standardisation, to_device
 from nas.data.sources import load_data, load_test
 from nas.errors import ExportError, StudyError
 from nas.export import bundle
-from nas.export.bundle import FILES, ExportedNetwork, choose_trial, export_network, number_ranges
+from nas.export.bundle import ExportedNetwork, choose_trial, export_network, number_ranges
 from nas.export.formats import compared
+from nas.export.names import FILES
 from nas.export.verify import verify_bundle
 from nas.search.run.events import Noted
 from nas.search.run.start import run_study

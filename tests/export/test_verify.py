@@ -24,9 +24,10 @@ from nas.architecture.serialization import architecture_to_json
 from nas.data.preprocess import network_input
 from nas.errors import BundleError, ExportError, UserError
 from nas.export import manifest
-from nas.export.bundle import FILES, PIXELS_ONNX, export_network
+from nas.export.bundle import export_network
 from nas.export.card import model_card
 from nas.export.formats import Parity
+from nas.export.names import FILES, PIXELS_ONNX
 from nas.export.trained import trained_by_study
 from nas.export.verify import verify_bundle
 from nas.models.backends import Latency
