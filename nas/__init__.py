@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nas.analysis.laws import family_laws
     from nas.analysis.pareto import front_with_noise, pareto_front
     from nas.analysis.recommendation import Recommendation, recommend
+    from nas.analysis.variants import variants_frame
     from nas.architecture.cost import Cost, count_cost
     from nas.architecture.point import Point
     from nas.architecture.presets import preset, preset_point
@@ -109,6 +110,7 @@ _HOMES = {
     "track": "nas.trackers.tracking",
     "train": "nas.training.loop",
     "trials_frame": "nas.analysis.frames",
+    "variants_frame": "nas.analysis.variants",
     "verify_bundle": "nas.export.verify",
     "write_report": "nas.report.page",
 }
@@ -173,6 +175,7 @@ __all__ = [
     "track",
     "train",
     "trials_frame",
+    "variants_frame",
     "verify_bundle",
     "write_report",
 ]

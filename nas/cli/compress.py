@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from nas.training.recipe import Recipe
     from nas.training.result import StepDone
 
-_EPOCHS = 3
 _ONLY_BITS = "without images only --weight-bits 8 or 4 is possible, and accuracy is not measured"
 
 
@@ -211,8 +210,10 @@ def _recipe(
     parent: Parent, images: Images, epochs: int | None, teachers: list[str], storage: str | None, work: Path
 ) -> tuple[Recipe, tuple[str, ...]]:
     """Return how the network is trained on, and what to say of it."""
+    from nas.compress.chain import EPOCHS
+
     dataset = images.dataset
-    recipe = changed_recipe(images.recipe.reopened(len(dataset.train)), [], epochs or _EPOCHS)
+    recipe = changed_recipe(images.recipe.reopened(len(dataset.train)), [], epochs or EPOCHS)
     job = Job(parent.architecture, dataset, dataset.validation, recipe)  # the test images take no part
     job = with_teachers(job, Wanted(teachers, None, None, False), storage=storage, folder=work)
     return job.recipe, job.notes

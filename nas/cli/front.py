@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nas.analysis.costs import CostFront
     from nas.analysis.pareto import FrontPoint
     from nas.analysis.recommendation import Recommendation
+    from nas.analysis.variants import Beside
     from nas.records import Metric, Reference
     from nas.search.study import Study
 
@@ -31,6 +32,7 @@ class SeenFront(NamedTuple):
         knee: Of the front that is shown.
         findings: What to know of the result, each in one sentence.
         references: Networks that were trained on the same images.
+        variants: What ``nas compress`` made, beside the searched networks of no more FLOPs.
     """
 
     study: str
@@ -40,6 +42,7 @@ class SeenFront(NamedTuple):
     knee: FrontPoint | None
     findings: list[str]
     references: list[Reference]
+    variants: list[Beside]
 
 
 def front(
@@ -58,6 +61,9 @@ def front(
             " latency_ms or train_seconds.",
         ),
     ] = "flops",
+    variants: Annotated[
+        bool, typer.Option("--variants", help="What nas compress made of the networks, in place of the front.")
+    ] = False,
     storage: Storage = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the front as CSV.")] = False,
@@ -72,6 +78,9 @@ def front(
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv cannot be used together")
+    given = [("--max-flops", max_flops is not None), ("--knee", knee), ("--against", against != "flops")]
+    if variants and (other := next((option for option, typed in given if typed), None)) is not None:
+        raise ConfigError(f"{other} and --variants cannot be used together: it shows all variants at all their costs")
     limit = None if max_flops is None else parsed("--max-flops", max_flops, parse_count)
     with open_study(study, storage=storage) as opened:
         seen = seen_front(opened, max_flops=limit, against=against)
@@ -80,7 +89,9 @@ def front(
     if as_json:
         print_json(front_document(seen))
     elif as_csv:
-        say(_csv(seen), end="")
+        say(_variants_csv(seen) if variants else _csv(seen), end="")
+    elif variants:
+        _show_variants(make_console(), seen)
     elif knee:
         say(_knee_line(seen))
     else:
@@ -98,6 +109,7 @@ def seen_front(study: Study, *, max_flops: int | None = None, against: str = "fl
     from nas.analysis.findings import findings
     from nas.analysis.pareto import front_of
     from nas.analysis.recommendation import knee, recommended
+    from nas.analysis.variants import variants_beside
 
     judgement = study.judgement()
     asked = max_flops is not None or against != "flops"  # for what there is not, where nothing is trained
@@ -111,6 +123,7 @@ def seen_front(study: Study, *, max_flops: int | None = None, against: str = "fl
         knee(front.points, [front.value(point.trial) for point in front.points]),
         findings(study, front_of(judgement)),
         study.references(),
+        variants_beside(study),
     )
 
 
@@ -128,7 +141,9 @@ def show_front(console: Console, seen: SeenFront) -> None:
     console.print(front_table(seen.front, title=title, width=console.width, marks=marks))
     notes = (*front_notes(seen.front, marks, cost=cost.label), *seen.front.costed.notes)
     doubts = () if seen.answer is None else seen.answer.doubts
-    for line in (*reference_lines(seen.references), *notes, *doubts, *seen.findings):
+    made = f"Variants that nas compress made: {len(seen.variants)}; nas front {seen.study} --variants shows them."
+    beside = [*reference_lines(seen.references), *([made] if seen.variants else [])]
+    for line in (*beside, *notes, *doubts, *seen.findings):
         console.print(line, soft_wrap=True)
 
 
@@ -151,6 +166,13 @@ def front_document(seen: SeenFront) -> dict[str, Any]:
         "front": rows(seen.front.points),
         "contenders": rows(seen.front.contenders),
         "references": [asdict(reference) for reference in seen.references],
+        "variants": [
+            {
+                **asdict(one.variant),
+                "searched": None if one.searched is None else one.searched.trial.number,
+            }
+            for one in seen.variants
+        ],
         "findings": seen.findings,
     }
 
@@ -180,6 +202,31 @@ def _csv(seen: SeenFront) -> str:
     frame = points_frame(seen.front.points)
     cost = seen.front.costed.cost.name
     text: str = (frame if cost in frame else frame.assign(**{cost: values})).to_csv(index=False)
+    return text
+
+
+def _show_variants(console: Console, seen: SeenFront) -> None:
+    """Print what nas compress made, each beside what the search has for as many FLOPs."""
+    from nas.cli.tables.variants import variant_notes, variants_table
+
+    if not seen.variants:
+        console.print(f"nas compress has made nothing of a network of {seen.study} yet.", soft_wrap=True)
+        return
+    searched = {one.variant.name: one.searched for one in seen.variants}
+    made = [one.variant for one in seen.variants]
+    title = f"Variants of {seen.study}"
+    console.print(variants_table(made, title=title, width=console.width, searched=searched))
+    for line in variant_notes(made, searched=True):
+        console.print(line, soft_wrap=True)
+
+
+def _variants_csv(seen: SeenFront) -> str:
+    from nas.analysis.variants import frame_of
+
+    frame = frame_of(one.variant for one in seen.variants)
+    numbers = [None if one.searched is None else one.searched.trial.number for one in seen.variants]
+    frame["searched"] = numbers
+    text: str = frame.astype({"searched": "Int64"}).to_csv(index=False)
     return text
 
 

@@ -38,6 +38,9 @@ from nas.training.preparing import bring
 from nas.training.recipe import Recipe
 from nas.units import format_count
 
+EPOCHS = 3
+"""Passes over the training images after pruning, unless another number is asked for."""
+
 
 class Plan(NamedTuple):
     """What a chain does.
@@ -266,13 +269,25 @@ def _smaller(shop: Workshop, before: Link) -> Link:
     network.load_state_dict({name: tensor.cpu() for name, tensor in tuned.best.model.state_dict().items()})
     file = shop.exported(network.eval(), "model.onnx")
     step = "trained" if plan.prune is None else "pruned"
-    words = "trained on" if plan.prune is None else f"pruned by {100 * plan.prune:g} %"
-    name, score = f"{before.name} {words}", shop.score(file)
+    name, score = f"{before.name} {_words(plan, facts['train']['epochs'])}", shop.score(file)
     return Link(name, step, "float32", file, architecture, network, score, facts=facts)
+
+
+def _words(plan: Plan, epochs: int) -> str:
+    """Return what was done to a network: what is not as by default tells it from others of the same share."""
+    assert plan.recipe is not None
+    usual = plan._field_defaults
+    options = {"criterion": plan.criterion, "scope": plan.scope, "multiple": f"multiples of {plan.multiple}"}
+    said = [text for key, text in options.items() if plan.prune is not None and getattr(plan, key) != usual[key]]
+    said += ["taught"] if plan.recipe.distillation is not None else []
+    said += [f"{epochs} epochs"] if epochs != EPOCHS else []
+    what = "trained on" if plan.prune is None else f"pruned by {100 * plan.prune:g} %"
+    return f"{what} ({', '.join(said)})" if said else what
 
 
 def _training_facts(recipe: Recipe, tuned: Tuned, images: int) -> dict[str, Any]:
     return {
+        "epochs": recipe.total_epochs(images),
         "recipe": told_recipe(recipe.resolved(images).model_dump(mode="json", exclude_defaults=True)),
         "val_accuracy_by_seed": {str(seed): accuracy for seed, accuracy in tuned.accuracies.items()},
     }

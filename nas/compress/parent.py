@@ -104,9 +104,11 @@ def parent_of_folder(folder: Path) -> Parent:
     one = teacher.architecture
     if given != (one.num_classes, one.in_channels, one.resolution):
         raise BundleError(f"{path}: is not how images are prepared for the network of architecture.json")
-    state, named = teacher.network.state_dict(), _manifest_images(folder)
+    written, state = _manifest(folder), teacher.network.state_dict()
+    named = None if written is None else written.images
     identity = None if named is None else ImageDigests(named.fingerprint, named.content)
-    return Parent(_name(folder), one, state, facts, identity=identity, folder=folder, named=named)
+    name = _name(folder) if written is None else _made_name(written) or _name(folder)
+    return Parent(name, one, state, facts, identity=identity, folder=folder, named=named)
 
 
 def images_of_opened(study: Study) -> Images:
@@ -179,11 +181,17 @@ def require_own_images(parent: Parent, images: Images) -> str | None:
     return f"{parent.name} does not say which images it was trained on; those of {dataset.name} have the same mean"
 
 
-def _manifest_images(folder: Path) -> manifest.NamedImages | None:
+def _manifest(folder: Path) -> manifest.Manifest | None:
     path = folder / manifest.NAME
     if not path.exists():
         return None  # of an earlier version, or a teacher's folder
-    return manifest.read_manifest(read_bounded(path, most=LARGEST_TEXT), source=str(path)).images
+    return manifest.read_manifest(read_bounded(path, most=LARGEST_TEXT), source=str(path))
+
+
+def _made_name(written: manifest.Manifest) -> str:
+    """Return what the float network of a bundle was called by the chain that made it; empty where none did."""
+    names = [one.get("name") for one in written.variants if one.get("precision") == "float32"]
+    return str((names or [one.get("parent") for one in written.variants[:1]] or [""])[-1])
 
 
 def _name(folder: Path) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nas.plots.studies.progress import progress
     from nas.plots.studies.shares import shares
     from nas.plots.studies.times import times
+    from nas.plots.studies.variants import variants
 
 _GROWTH = ("comparison", "law", "replays", "shape", "simplex", "trust")
 
@@ -48,6 +49,7 @@ __all__ = [
     "simplex",
     "times",
     "trust",
+    "variants",
 ]
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from nas.analysis.costs import StudyCost
 from nas.architecture.cost import BYTES_PER_ELEMENT
-from nas.plots.axes import log_axis, seconds_axis, write_number
+from nas.plots.axes import MOST, log_axis, seconds_axis, write_number
 from nas.plots.pages import FLOPS_AXIS
 from nas.records import Reference, TrialRecord
+
+_FEW_TICKS = 5  # of labels such as 100 kB, which on a telephone would touch and be turned
 
 
 def cost_axis(cost: StudyCost, shown: Sequence[float]) -> dict[str, object]:
@@ -19,7 +21,7 @@ def cost_axis(cost: StudyCost, shown: Sequence[float]) -> dict[str, object]:
         return seconds_axis(shown, label)
     if cost.unit == "ms":
         return log_axis(shown, write_number, f"{label} (ms)")
-    return log_axis(shown, cost.write, label)
+    return log_axis(shown, cost.write, label, most=_FEW_TICKS if cost.unit == "bytes" else MOST)
 
 
 def cost_line(cost: StudyCost) -> str:

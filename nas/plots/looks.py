@@ -37,6 +37,17 @@ STATE_LOOKS = {
 """Of trials without a final accuracy, which have no place on the axis of accuracies, and of marks on others."""
 
 
+VARIANT_LOOKS = {
+    "": Look(INK, "circle-cross-open"),
+    "pruned": Look(INK, "hourglass"),
+    "trained": Look(INK, "cross"),
+    "int8": Look(INK, "x"),
+    "weights-int8": Look(INK, "bowtie"),
+    "weights-int4": Look(INK, "diamond-tall"),
+}
+"""Of what nas compress made, by the step; what is kept though it was refused is open."""
+
+
 def family_look(index: int) -> Look:
     """Return colour and shape of the family at a place of ``search.spaces``, of a study or of a rule in a figure."""
     return Look(FAMILIES[index % len(FAMILIES)], SYMBOLS[index % len(SYMBOLS)])

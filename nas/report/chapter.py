@@ -9,10 +9,11 @@ from nas.analysis.latency import stored_front_latency
 from nas.analysis.looks import tested_networks
 from nas.analysis.pareto import NoisyFront, front_with_noise
 from nas.analysis.trusted import told_trust
+from nas.analysis.variants import variants_beside
 from nas.records import metric_name
 from nas.report.answer import answer
 from nas.report.embedded import embedded
-from nas.report.figures import Drawing, drawing, latency_figure, other_figures
+from nas.report.figures import Drawing, drawing, latency_figure, other_figures, variant_figures
 from nas.report.origin import columns, definition, origin
 from nas.report.snapshot import held_still
 from nas.report.trials import trial_data
@@ -31,10 +32,11 @@ def chapter(study: Study, key: str, *, command: str) -> dict[str, Any]:
         command: By which the page is written.
     """
     study = held_still(study)
-    front, latency = front_with_noise(study), stored_front_latency(study)
+    front, latency, made = front_with_noise(study), stored_front_latency(study), variants_beside(study)
     figures = {
         "front": drawing(lambda: plots.front(study)),
         **({} if latency is None else {"latency": latency_figure(study, latency)}),
+        **({f"variants-{name}": figure for name, figure in variant_figures(study).items()} if made else {}),
         **{f"other-{index}": figure for index, figure in enumerate(other_figures(study) if front.points else [])},
     }
     growing = _growing(study)
@@ -46,6 +48,7 @@ def chapter(study: Study, key: str, *, command: str) -> dict[str, Any]:
         "answer": answer(study, front),
         "front": front,
         "latency": latency,
+        "variants": made,
         "growing": growing,
         "trust": told_trust(study),
         "image_notes": study.image_notes(),

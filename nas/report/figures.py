@@ -59,6 +59,12 @@ def latency_figure(study: Study, front: FrontLatency) -> Drawing:
     return drawing(lambda: plots.latency(study, front))
 
 
+def variant_figures(study: Study) -> dict[str, Drawing]:
+    """Return what nas compress made against each cost, by the name of the cost."""
+    costs = ("flops", "weight_bytes", "latency_ms")
+    return {cost: drawing(partial(plots.variants, study, against=cost)) for cost in costs}
+
+
 _OTHERS = {
     "progress": (
         "What the compute bought",

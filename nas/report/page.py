@@ -20,7 +20,7 @@ from nas.report.embedded import embedded, packed, plotly_script, policy, script
 from nas.report.figures import drawing
 from nas.report.trials import choices
 from nas.search.study import Study
-from nas.units import format_bytes, format_count, format_share
+from nas.units import format_bytes, format_count, format_percent, format_share
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("base", "figures", "table", "network", "card", "start")
@@ -92,7 +92,9 @@ def _environment() -> Any:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(count=format_count, bytes=format_bytes, share=format_share, choices=choices)
+    environment.globals.update(
+        count=format_count, bytes=format_bytes, share=format_share, percent=format_percent, choices=choices
+    )
     return environment
 
 

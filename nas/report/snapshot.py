@@ -7,7 +7,10 @@ from functools import cache
 
 from nas.search.study import Study
 
-_READ = ("trials", "repeats", "judgement", "ended", "growth", "best_expected", "scaling_names", "test_looks")
+_READ = (
+    *("trials", "repeats", "judgement", "ended", "growth"),
+    *("best_expected", "scaling_names", "test_looks", "variants"),
+)
 
 
 def held_still(study: Study) -> Study:

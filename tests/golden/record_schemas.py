@@ -1,8 +1,8 @@
 """Record a small study in a database of the schema version that a checkout writes, for a test that opens it later.
 
 Writes ``schema_N.sql.gz`` beside this script, N being the version. Weights are not kept. Recorded with the commits
-5f90c64 (version 1), 1ace219 (2), 70a43c7 (3), 25c459f (4), 7dcf0c1 (5), 0b84610 (6), f6399cc (7) and 76e10ea (8),
-torch 2.13.0 (CPU), optuna 5.0.0 and Python 3.11. Whoever adds a version records it::
+5f90c64 (version 1), 1ace219 (2), 70a43c7 (3), 25c459f (4), 7dcf0c1 (5), 0b84610 (6), f6399cc (7), 76e10ea (8) and
+c62c9d6 (9), torch 2.13.0 (CPU), optuna 5.0.0 and Python 3.11. Whoever adds a version records it::
 
     PYTHONPATH=path/to/checkout python tests/golden/record_schemas.py
 """
@@ -19,7 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from nas.records import Reference
+from nas.records import Figures, Reference, Variant
 
 HERE = Path(__file__).parent
 DEFINITION: dict[str, Any] = {
@@ -39,6 +39,23 @@ DEFINITION: dict[str, Any] = {
 
 REFERENCE = Reference(
     "resnet18", "0123456789abcdef", 150_000, 11_000, 900, 8, (0.5, 0.75), True, 2, "nas train resnet18"
+)
+
+VARIANT = Variant(
+    name="small#0 pruned by 50 %",
+    step="pruned",
+    digest="0123456789abcdef",
+    precision="float32",
+    parent="small#0",
+    parent_digest="fedcba9876543210",
+    parent_precision="float32",
+    trial=0,
+    figures=Figures(75_000, 5_500, 22_000, 30_000, 0.5, 0.25),
+    parent_figures=Figures(150_000, 11_000, 44_000, 52_000, 0.625, None),
+    test_accuracy=0.75,
+    kept=True,
+    refused="it is 12.50 points worse",
+    provenance={"steps": [{"prune": {"share": 0.5}}], "teachers": []},
 )
 
 
@@ -67,6 +84,7 @@ def main() -> None:
         with run_study(path) as study:
             check_study(path)  # since version 7 it keeps what it measures
             study.add_reference(REFERENCE)  # since version 8
+            study.add_variants([VARIANT], bundle="smaller")  # since version 9
         with closing(sqlite3.connect("small/study.db")) as database:
             (version,) = database.execute("SELECT version FROM nas_schema").fetchone()
             text = "\n".join(database.iterdump())

@@ -13,7 +13,7 @@ from nas.config.study import StudyConfig
 from nas.fronts.growth import Ended, recent_growth
 from nas.fronts.judged import judge
 from nas.models.backends import Latency
-from nas.records import Epoch, Reference, Repeat, TrialRecord
+from nas.records import Epoch, Reference, Repeat, TrialRecord, Variant
 from nas.search.storage.database import Database
 from nas.search.study import Study
 
@@ -56,6 +56,7 @@ def study_of(
     *,
     name: str = "made",
     references: Sequence[Reference] = (),
+    variants: Sequence[Variant] = (),
     latencies: dict[str, list[Latency]] | None = None,
     document: dict[str, Any] | None = None,
 ) -> Study:
@@ -71,6 +72,7 @@ def study_of(
         "judgement": judge(trials, repeats, val_images=2000),
         "growth": recent_growth(ended, startup_trials=4, noise=NOISE) if ended else None,
         "references": list(references),
+        "variants": list(variants),
         "test_looks": [],
         "scaling_names": [],
     }

@@ -38,6 +38,7 @@ FIGURES: dict[str, Callable[[Study], Any]] = {
     "errors": plots.errors,
     "times": plots.times,
     "latency": plots.latency,
+    "variants": plots.variants,
 }
 
 

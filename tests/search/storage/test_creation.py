@@ -30,7 +30,7 @@ from nas.search.storage.schema import METADATA, SCHEMA_VERSION, VERSIONS
 from nas.search.study import Study
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "golden"))
-from record_schemas import REFERENCE, unpack  # noqa: E402
+from record_schemas import REFERENCE, VARIANT, unpack  # noqa: E402
 
 OPTUNAS = models.BaseModel.metadata
 TABLES = [*METADATA.sorted_tables, *OPTUNAS.sorted_tables]
@@ -226,6 +226,7 @@ def test_studies_of_each_version_open_and_lack_nothing(version: int, tmp_path: P
         assert study.growth() is None and study.judgement().front
         assert len(checked_seconds(study)) == (version >= 7)
         assert study.references() == ([REFERENCE] if version >= 8 else [])
+        assert study.variants() == ([VARIANT] if version >= 9 else [])
     assert not missing(url)
     with run_study(path, trials=1) as study:
         assert study.trials()[:3] == before and len(study.trials()) == 4
