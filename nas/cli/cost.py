@@ -69,7 +69,10 @@ def cost(
     ] = "1",
     threads: Threads = 1,
     backend: Annotated[
-        str, typer.Option(metavar="NAME[,NAME...]", help="Backends for --latency: eager, compile, onnxruntime.")
+        str,
+        typer.Option(
+            metavar="NAME[,NAME...]", help="Backends for --latency: eager, compile, onnxruntime, onnxruntime-int8."
+        ),
     ] = "eager,compile,onnxruntime",
     as_json: AsJson = False,
 ) -> None:

@@ -23,7 +23,7 @@ from nas.errors import ConfigError
 def latency(
     study: StudyArgument,
     device: Device = "auto",
-    backend: Annotated[str, typer.Option(help="Backend: eager, compile or onnxruntime.")] = "eager",
+    backend: Annotated[str, typer.Option(help="Backend: eager, compile, onnxruntime or onnxruntime-int8.")] = "eager",
     batch: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
     threads: Threads = 1,
     storage: Storage = None,

@@ -33,24 +33,23 @@ def quantize_onnx(source: Path, images: npt.NDArray[np.float32], target: Path) -
         ExportError: The source is no float network, or the target cannot be written.
         BundleError: The source is missing, a link or too large.
     """
-    model = _float_network(source)
-    _require_images(images, model.graph.input[0], source)
+    content = read_bounded(source, most=_MOST_BYTES)
+    _require_images(images, _network(content, source).graph.input[0], source)
     try:
-        content = to_int8(model, images)
+        quantised = to_int8(content, images)
     except Exception as error:  # onnx and onnxruntime have classes of their own, without a common base
         raise ExportError(f"{source}: cannot be quantised ({' '.join(str(error).split())[:200]})") from None
-    write_whole(target, lambda: content)
+    write_whole(target, lambda: quantised)
 
 
-def _float_network(source: Path) -> onnx.ModelProto:
-    """Read a network that is not quantised, with all its weights.
+def _network(content: bytes, source: Path) -> onnx.ModelProto:
+    """Return the network of a file, not quantised and with all its weights.
 
     Raises:
         ExportError: It is none.
     """
     import onnx
 
-    content = read_bounded(source, most=_MOST_BYTES)
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own, which has moved between its versions

@@ -44,7 +44,8 @@ class LatencyLimit(Strict):
         min: Smallest allowed median time in milliseconds; default 0.
         max: Largest allowed median time in milliseconds; no limit by default.
         batch: Number of images in the batch; default 1.
-        backend: ``eager`` (plain PyTorch, the default), ``compile`` (``torch.compile``) or ``onnxruntime``.
+        backend: ``eager`` (plain PyTorch, the default), ``compile`` (``torch.compile``), ``onnxruntime`` or
+            ``onnxruntime-int8``, which quantises the network first.
     """
 
     min: NonNegativeFloat = 0.0

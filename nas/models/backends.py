@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-Backend: TypeAlias = Literal["eager", "compile", "onnxruntime"]
+Backend: TypeAlias = Literal["eager", "compile", "onnxruntime", "onnxruntime-int8"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
-"""torch as it is; ``torch.compile``; onnxruntime on the exported file."""
+"""torch as it is; ``torch.compile``; onnxruntime on the exported file, and on the same in eight-bit integers."""
+FLOAT_BACKENDS: tuple[Backend, ...] = ("eager", "compile", "onnxruntime")
+"""Those that run a network as it is trained."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The time that one batch takes at inference in float32.
+    """The time that one batch takes at inference, in float32 or by ``onnxruntime-int8`` in eight-bit integers.
 
     Attributes:
         backend: One of ``BACKENDS``.
@@ -45,6 +47,11 @@ class Latency:
     def setting(self) -> tuple[object, ...]:
         """How it was measured: only those measured alike can be compared."""
         return self.backend, self.device, self.threads, self.batch, self.versions
+
+    @property
+    def precision(self) -> str:
+        """What the network computes in."""
+        return "float32" if self.backend in FLOAT_BACKENDS else "int8"
 
     @property
     def images_per_second(self) -> float:

@@ -25,6 +25,7 @@ def rewrite_for_int8(model: onnx.ModelProto) -> onnx.ModelProto:
       pooling in int8 took three times as long as that in float.
     - A grouped convolution becomes one of fewer, wider groups, with zeros where the groups were apart: onnxruntime has
       no kernel for narrow groups in int8 and goes from group to group.
+    - PReLU of one slope becomes a leaky ReLU, which has a kernel in int8.
 
     Args:
         model: A network whose feature maps have known channels; the file that it is from stays as it is.
@@ -39,6 +40,8 @@ def rewrite_for_int8(model: onnx.ModelProto) -> onnx.ModelProto:
             _pool_globally(node, weights)
         elif node.op_type == "AveragePool" and node.input[0] in channels:
             _convolve(node, channels[node.input[0]], model.graph, f"mean_{index}")
+        elif node.op_type == "PRelu" and node.input[1] in weights:
+            _leak(node, weights[node.input[1]])
         elif node.op_type == "Conv" and node.input[1] in weights:
             _merge_groups(node, weights[node.input[1]], model.graph, f"merged_{index}")
     used = {name for node in model.graph.node for name in node.input}
@@ -92,6 +95,17 @@ def _convolve(node: Any, channels: int, graph: Any, name: str) -> None:
     strides = given.get("strides", [1, 1])
     settings = {"kernel_shape": kernel, "strides": strides, "pads": pads, "group": channels}
     node.CopyFrom(helper.make_node("Conv", [node.input[0], name], list(node.output), name=node.name, **settings))
+
+
+def _leak(node: Any, slope: Any) -> None:
+    """Let a PReLU whose channels share a slope be a leaky ReLU."""
+    from onnx import helper, numpy_helper
+
+    values = numpy_helper.to_array(slope)
+    if values.size == 1:
+        node.CopyFrom(
+            helper.make_node("LeakyRelu", [node.input[0]], list(node.output), name=node.name, alpha=float(values.item()))
+        )
 
 
 def _merge_groups(node: Any, weight: Any, graph: Any, name: str) -> None:

@@ -20,9 +20,10 @@ from torch import nn
 
 from nas.architecture.spec import Architecture
 from nas.errors import ConfigError, MeasurementError
-from nas.models.backends import BACKENDS, Backend, Latency
+from nas.models.backends import BACKENDS, FLOAT_BACKENDS, Backend, Latency
 from nas.models.build import build_model
 from nas.models.device import describe_device, describe_versions, resolve_device
+from nas.models.int8 import to_int8
 from nas.models.memory import peak_allocated, random_images, resident_bytes, tensor_bytes_of
 from nas.models.onnx import export_onnx
 from nas.processes.isolated import first_line, in_own_process
@@ -77,7 +78,7 @@ def measure_latency(
     architecture: Architecture,
     *,
     device: str = "auto",
-    backends: Sequence[Backend] = BACKENDS,
+    backends: Sequence[Backend] = FLOAT_BACKENDS,
     batches: Sequence[int] = (1,),
     threads: int = 1,
     least_seconds: float = 1.0,
@@ -90,7 +91,7 @@ def measure_latency(
     Args:
         architecture: The network to measure. Its weights do not affect the time.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        backends: Which of ``BACKENDS`` to measure.
+        backends: Which of ``BACKENDS`` to measure; default: those in float32.
         batches: Batch sizes.
         threads: CPU threads within one operator; default 1. On cores that other programs use too, several threads wait
             for each other and can take hundreds of times as long.
@@ -113,7 +114,7 @@ def measure_latency(
     for backend in backends:
         batch = batches[0]
         try:
-            with _exported(architecture, wanted=backend == "onnxruntime") as onnx_file:
+            with _exported(architecture, backend, name) as onnx_file:
                 for batch in batches:
                     if on_start is not None:
                         on_start(backend, batch)
@@ -147,7 +148,7 @@ def time_inference(
         MeasurementError: The backend does not run here.
     """
     setting = _Setting(backend, str(device), batch, threads, least_seconds)
-    exported = _exported(architecture, wanted=backend == "onnxruntime")
+    exported = _exported(architecture, backend, setting.device)
     with cpu_threads(threads), torch.random.fork_rng(devices=[]), exported as onnx_file:
         times = _calmest(_runner(architecture, setting, onnx_file).run, setting)
     return _summary(times, setting, peak_memory=None)
@@ -231,17 +232,21 @@ def _session(path: Path, *, device: torch.device, threads: int) -> Any:
 
 
 @contextmanager
-def _exported(architecture: Architecture, *, wanted: bool) -> Iterator[Path | None]:
-    """Give the network as an ONNX file for as long as it is needed, or None where it is not wanted."""
-    if not wanted:
+def _exported(architecture: Architecture, backend: Backend, device: str) -> Iterator[Path | None]:
+    """Give the network as the ONNX file that a backend runs, for as long as it is needed; None where it runs none."""
+    if backend not in ("onnxruntime", "onnxruntime-int8"):
         yield None
         return
+    if backend == "onnxruntime-int8" and device != "cpu":
+        raise MeasurementError("int8 is measured on the CPU only, whose kernels it is made for: --device cpu")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         try:
             with torch.random.fork_rng(devices=[]):
                 images = random_images(architecture, 2, torch.device("cpu")).contiguous()
                 export_onnx(build_model(architecture).eval(), images, path)
+            if backend == "onnxruntime-int8":  # the ranges that are calibrated do not affect the time
+                path.write_bytes(to_int8(path.read_bytes(), images.numpy()))
         except Exception as error:  # whatever the exporter does not know
             raise MeasurementError(first_line(error)) from None
         yield path

@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 
 import nas
 from nas.analysis.latency import Timed, compare_orders
-from nas.models.backends import BACKENDS
+from nas.models.backends import FLOAT_BACKENDS as BACKENDS
 from nas.models.latency import measure_latency
 from nas.units import format_bytes, format_count
 

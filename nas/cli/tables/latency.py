@@ -43,7 +43,8 @@ def latency_table(names: Iterable[str], latencies: Iterable[list[Latency]], *, w
         Column("repeats", drop=1),
     ]
     rows = [(name, item.backend, str(item.batch), *_latency_cells(item), str(item.repeats)) for name, item in items]
-    title = f"{_where(items[0][1])}, float32\n{items[0][1].versions}" if items else ""
+    precisions = " and ".join(dict.fromkeys(item.precision for _, item in items))
+    title = f"{_where(items[0][1])}, {precisions}\n{items[0][1].versions}" if items else ""
     return fitted_table(columns, rows, width=width, title=title)
 
 
