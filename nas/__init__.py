@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from nas.architecture.serialization import load_architecture
     from nas.architecture.space import SearchSpace, load_space
     from nas.architecture.spec import Architecture
+    from nas.compress.fixed_point import fixed_point, fixed_point_table
+    from nas.compress.prune import prune_network
+    from nas.compress.ranking import rank_criteria
+    from nas.compress.sparsity import sparsify
+    from nas.compress.weight_only import quantize_weights
     from nas.config.study import StudyConfig
     from nas.data.sources import load_data
     from nas.errors import NasError, UserError
@@ -74,6 +79,8 @@ _HOMES = {
     "family_laws": "nas.analysis.laws",
     "fit_joint_law": "nas.scaling.laws",
     "fit_law": "nas.scaling.laws",
+    "fixed_point": "nas.compress.fixed_point",
+    "fixed_point_table": "nas.compress.fixed_point",
     "front_frame": "nas.analysis.frames",
     "front_with_noise": "nas.analysis.pareto",
     "load_architecture": "nas.architecture.serialization",
@@ -93,6 +100,7 @@ _HOMES = {
     "preset": "nas.architecture.presets",
     "preset_point": "nas.architecture.presets",
     "prune_network": "nas.compress.prune",
+    "quantize_weights": "nas.compress.weight_only",
     "rank_criteria": "nas.compress.ranking",
     "realised_networks": "nas.scaling.realised",
     "recommend": "nas.analysis.recommendation",
@@ -106,6 +114,7 @@ _HOMES = {
     "scale_trust": "nas.search.run.lab",
     "scaling_prior": "nas.search.priors",
     "scaling_rule": "nas.scaling.rules",
+    "sparsify": "nas.compress.sparsity",
     "to_frame": "nas.analysis.frames",
     "track": "nas.trackers.tracking",
     "train": "nas.training.loop",
@@ -139,6 +148,8 @@ __all__ = [
     "family_laws",
     "fit_joint_law",
     "fit_law",
+    "fixed_point",
+    "fixed_point_table",
     "front_frame",
     "front_with_noise",
     "load_architecture",
@@ -158,6 +169,7 @@ __all__ = [
     "preset",
     "preset_point",
     "prune_network",
+    "quantize_weights",
     "rank_criteria",
     "realised_networks",
     "recommend",
@@ -171,6 +183,7 @@ __all__ = [
     "scale_trust",
     "scaling_prior",
     "scaling_rule",
+    "sparsify",
     "to_frame",
     "track",
     "train",

@@ -199,11 +199,21 @@ def _with_channels(architecture: Architecture, channels: Mapping[str, int]) -> A
         groups = layer.groups * wanted // layer.channels if layer.groups > 1 else 1
         return dataclasses.replace(layer, channels=wanted, groups=groups)
 
+    return with_convs(architecture, conv)
+
+
+def with_convs(architecture: Architecture, change: Callable[[Conv, str], Conv]) -> Architecture:
+    """Return a network with each convolution changed; ``change`` is given it and its path, as in ``Site``.
+
+    Raises:
+        ArchitectureError: What comes of it cannot exist.
+    """
+    stages = enumerate(architecture.stages)
     return dataclasses.replace(
         architecture,
-        stem=_changed(architecture.stem, "stem", conv),
-        stages=tuple(Stage(_changed(stage.blocks, f"stages.{i}", conv)) for i, stage in enumerate(architecture.stages)),
-        head=_changed(architecture.head, "head", conv),
+        stem=_changed(architecture.stem, "stem", change),
+        stages=tuple(Stage(_changed(stage.blocks, f"stages.{i}", change)) for i, stage in stages),
+        head=_changed(architecture.head, "head", change),
     )
 
 

@@ -22,9 +22,6 @@ from nas.training.recipe import Recipe
 from nas.training.result import TrainingResult
 from nas.training.sparsity import Sparsity
 
-FINE_TUNING = Recipe(epochs=3)
-"""How a trained network is trained on while weights become zeros."""
-
 
 class Stored(NamedTuple):
     """What a network's weights take up in a file.
@@ -59,7 +56,7 @@ def sparsify(
     dataset: Dataset,
     *,
     sparsity: float | Sparsity,
-    recipe: Recipe = FINE_TUNING,
+    recipe: Recipe | None = None,
     seed: int = 0,
     device: torch.device,
     **options: Any,
@@ -73,7 +70,8 @@ def sparsify(
         state: Its parameters and buffers. What is zero among its weights stays it.
         dataset: Images to train on.
         sparsity: Share of each layer's weights that become zeros, above 0 and below 1, or a whole schedule.
-        recipe: Of the training.
+        recipe: Of the training; default: 10 epochs. Few epochs leave those weights that stay little time to make up for
+            the others.
         seed: Of the training.
         device: Where.
         options: Of ``nas.train``, such as ``on_epoch`` and ``checkpoint``.
@@ -83,7 +81,7 @@ def sparsify(
         TrainingDiverged: As ``nas.train``.
     """
     given = sparsity.model_dump() if isinstance(sparsity, Sparsity) else sparsity
-    document = {**recipe.model_dump(exclude_unset=True), "sparsity": given}
+    document = {**(recipe or Recipe()).model_dump(exclude_unset=True), "sparsity": given}
     sparse = validate(Recipe, document, source="recipe")
     result = train(architecture, dataset, sparse, seed=seed, device=device, initial=state, **options)
     return Sparse(result, share_of_zeros(result.model), stored_bytes(result.model.state_dict()))
