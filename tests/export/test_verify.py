@@ -350,7 +350,10 @@ def test_the_card_is_one_and_says_how_sure_it_is(exported: Path) -> None:
     assert f"| test accuracy | {100 * test.metric_value:.2f} % of " in card.text
     assert f"| validation accuracy | {100 * validation.metric_value:.2f} % |" in card.text
     assert "one training: how much another would differ was not measured" in card.text
-    assert "| latency | not measured |" in card.text and "`nas export tiny#" in card.text
+    assert (
+        "| latency | not measured in training; that of each format is below |" in card.text
+        and "`nas export tiny#" in card.text
+    )
     recipe = yaml.safe_load(card.text.split("```yaml\n")[1].split("```")[0])
     assert (recipe["epochs"], recipe["batch_size"]) == (2, 64)
 
@@ -359,10 +362,10 @@ def test_the_card_tells_seeds_and_latency_where_they_are_known(finished_study: S
     one = trained_by_study(finished_study, pareto_front(finished_study)[-1])
     latency = Latency("onnxruntime", "CPU X", 1, 32, 1.234, 1.2, 1.3, 9, None, "torch 2", noisy=True)
     several = replace(one, seeds=(0.8, 0.9), latency=latency, data="my: images")
-    card = ModelCard(model_card(several, (Parity("model.onnx", 2e-6, 0.5, 64),), opset=20))
+    card = ModelCard(model_card(several, (Parity("model.onnx", 2e-6, 0.5, 64, 0.75, 9000, 0.125, 20),), opset=20))
     assert "over seeds | 85.00 ± 7.07 % (mean and standard deviation of 2 trainings, this one among them)" in card.text
     told = "| latency | 1.23 ms for a batch of 32 (onnxruntime, 1 thread, CPU X, while other programs were running) |"
-    assert told in card.text and "| `model.onnx` | 2e-06 | 50 % of 64 |" in card.text
+    assert told in card.text and "| `model.onnx` | 9,000 | 2e-06 | 50 % of 64 | 75 % | 0.125 ms |" in card.text
     assert card.data.eval_results[0].dataset_name == "my: images"
 
 

@@ -2,13 +2,13 @@
 
 Native code reads such a file, so it has a process of its own, of bounded memory. On standard input come the bytes of
 the file and then image after image, on standard output go the logits of each, float32. Arguments: how many bytes the
-file and an image have, and the most bytes of memory.
+file and an image have, the most bytes of memory, and threads of the CPU.
 """
 
 import sys
 
 
-def main(size: str, image: str, memory: str) -> None:
+def main(size: str, image: str, memory: str, threads: str) -> None:
     """Answer each image with its logits, until there are no more."""
     try:
         import resource
@@ -19,7 +19,7 @@ def main(size: str, image: str, memory: str) -> None:
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
-    network = Interpreter(model_content=sys.stdin.buffer.read(int(size)), num_threads=1)
+    network = Interpreter(model_content=sys.stdin.buffer.read(int(size)), num_threads=int(threads))
     network.allocate_tensors()
     (given,), (made,) = network.get_input_details(), network.get_output_details()
     while content := sys.stdin.buffer.read(int(image)):

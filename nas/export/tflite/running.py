@@ -81,17 +81,17 @@ def _without_standard_error() -> Iterator[None]:
 class TFLiteProcess:
     """A stranger's file that was checked, in a process of its own: whatever it does to native code ends that."""
 
-    def __init__(self, content: bytes, shapes: Shapes, *, source: str, memory: int = _MOST_MEMORY) -> None:
+    def __init__(self, content: bytes, shapes: Shapes, *, source: str, threads: int = 1) -> None:
         """Start the process.
 
         Args:
             content: What the file holds.
             shapes: That ``checks.require_harmless`` found.
             source: Named in errors.
-            memory: Bytes that the process may take.
+            threads: Of the CPU within one operator.
         """
         self._shapes, self._source = shapes, source
-        sizes = len(content), 4 * math.prod(shapes.image), memory
+        sizes = len(content), 4 * math.prod(shapes.image), _MOST_MEMORY, threads
         command = [sys.executable, "-I", "-W", "ignore", str(_SCRIPT), *map(str, sizes)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
