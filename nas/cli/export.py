@@ -33,6 +33,12 @@ def export(
     with_preprocessing: Annotated[
         bool, typer.Option("--with-preprocessing", help="Add model-uint8.onnx, which takes pixels of any size.")
     ] = False,
+    tflite: Annotated[
+        bool, typer.Option("--tflite", help="Add model.tflite; NAS_LITERT_PYTHON names what converts it.")
+    ] = False,
+    tflite_int8: Annotated[
+        bool, typer.Option("--tflite-int8", help="Add model-int8.tflite, calibrated on training images.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     storage: Storage = None,
     as_json: AsJson = False,
@@ -42,7 +48,7 @@ def export(
     The folder holds the network as PyTorch code and as ONNX, the weights, and a README that says how to load them.
     """
     from nas.analysis.looks import warn_of_test_looks
-    from nas.export.bundle import export_network, export_training
+    from nas.export.bundle import Options, export_network, export_training
     from nas.export.trained import is_training
 
     options = (("--trial", trial), ("--max-flops", max_flops), ("--knee", knee or None))
@@ -51,17 +57,16 @@ def export(
     if given and (trained or named):
         raise ConfigError(f"{given[0]} does not apply: {network} is {'what nas train wrote' if trained else 'a trial'}")
     warning, changes = None, list[str]()
+    written = Options(opset, with_preprocessing, force, tflite=tflite, tflite_int8=tflite_int8)
     if trained:
-        exported = export_training(network, output, opset=opset, with_preprocessing=with_preprocessing, force=force)
+        exported = export_training(network, output, **written._asdict())
     else:
         with (
             named_trial(network, storage)
             if named
             else chosen_trial(network, storage, number=trial, max_flops=max_flops, knee=knee)
         ) as (opened, chosen):
-            exported = export_network(
-                opened, chosen, output, opset=opset, with_preprocessing=with_preprocessing, force=force
-            )
+            exported = export_network(opened, chosen, output, **written._asdict())
             warning, changes = warn_of_test_looks(opened), opened.image_changes()
     if as_json:
         print_json(
@@ -91,5 +96,13 @@ def export(
 
 def parity_line(parity: Parity) -> str:
     """Say how a format compares with the network."""
-    same = f"same top class for {100 * parity.agreement:.4g} %"
-    return f"{parity.file}: logits differ by at most {parity.difference:.2g}, {same}"
+    from nas.units import format_bytes
+
+    said = [f"logits differ by at most {parity.difference:.2g}", f"same top class for {100 * parity.agreement:.4g} %"]
+    if parity.accuracy is not None:
+        said.append(f"right for {100 * parity.accuracy:.4g} %")
+    if parity.latency_ms is not None:
+        said.append(f"{parity.latency_ms:.3g} ms")
+    if parity.bytes is not None:
+        said.append(format_bytes(parity.bytes))
+    return f"{parity.file}: {', '.join(said)}"

@@ -35,9 +35,14 @@ def predict(
         typer.Argument(metavar="IMAGE|FOLDER|-", help="Images, folders of images, or - for one on standard input."),
     ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show of each image.")] = 5,
+    format: Annotated[
+        str,
+        typer.Option(help="File of the bundle to run: onnx, onnx-int8, onnx-uint8, tflite or tflite-int8."),
+    ] = "onnx",
     threads: Threads = 1,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Write a class-activation map beside each image, as IMAGE.cam.png.")
+        bool,
+        typer.Option("--explain", help="Write a class-activation map beside each image, IMAGE.cam.png; onnx only."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over files that --explain finds there.")] = False,
     storage: Storage = None,
@@ -49,12 +54,14 @@ def predict(
         raise ConfigError("--json and --csv cannot be used together")
     if explain and "-" in images:
         raise ConfigError("--explain does not apply: standard input has no place to write a map beside")
+    if explain and format != "onnx":
+        raise ConfigError(f"--explain does not apply: maps are made of the format onnx only, not of {format}")
     if force and not explain:
         raise ConfigError("--force does not apply: only --explain writes files")
     from nas.predict.images import gather
     from nas.predict.run import Predictor, Unread
 
-    predictor = Predictor(_bundle(network, storage), threads=threads)
+    predictor = Predictor(_bundle(network, storage, format), threads=threads)
     given, notes = gather(images, frozenset(predictor.classes), read_input=_standard_input)
     draw = _drawing(predictor, given, threads=threads, force=force) if explain else None
     found = list(_with_progress(predictor.each(given, top=top), total=len(given)))
@@ -77,11 +84,13 @@ def predict(
         say(f"{len(unread):,} of {len(found):,} images cannot be read", err=True)
 
 
-def _bundle(network: str, storage: str | None) -> Bundle:
+def _bundle(network: str, storage: str | None, format: str) -> Bundle:
     from nas.predict.bundle import read_bundle
 
     if "#" not in network or Path(network).exists():
-        return read_bundle(network)
+        return read_bundle(network, format=format)
+    if format != "onnx":
+        raise ConfigError(f"--format does not apply: {network} is a trial, of which onnx is made; export it first")
     from nas.cli.trial import named_trial
     from nas.predict.trial import bundle_of_trial
 

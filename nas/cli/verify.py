@@ -31,7 +31,7 @@ def verify(
         print_json({**document, **code, "files": list(found.files), "notes": [*found.notes, CHECKSUMS]})
         return
     say(f"{bundle} is whole: {len(found.files)} files as {found.writer} wrote them, network {found.digest}")
-    say("  model.py: written anew, the same bytes")
+    say("  model.py: written anew, the same bytes; preprocess.py: as nas writes it")
     say(f"  compared with the network on {found.compared_on}:")
     for one in found.formats:
         say(f"    {parity_line(one)}")

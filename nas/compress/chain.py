@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,9 +18,11 @@ from numpy.typing import NDArray
 
 from nas.architecture.cost import count_cost
 from nas.architecture.spec import Architecture
+from nas.compress.expected import expected_speed
 from nas.compress.finetune import Tuned, Watch, fine_tune
 from nas.compress.importance import Criterion
 from nas.compress.parent import Images, Parent
+from nas.compress.profile import profile_onnx
 from nas.compress.prune import Scope, prune_network
 from nas.compress.scoring import onnx_score, weight_bytes
 from nas.compress.speed import ROUNDS, Speed, compare_speed
@@ -38,6 +39,7 @@ from nas.training.preparing import bring
 from nas.training.recipe import Recipe
 from nas.units import format_count
 
+_OPERATORS = 3  # that are named where int8 is not faster
 EPOCHS = 3
 """Passes over the training images after pruning, unless another number is asked for."""
 
@@ -197,8 +199,8 @@ def expectations(architecture: Architecture, plan: Plan) -> list[str]:
         lines.append(
             "Expect of pruning: time falls by less than FLOPs do, and by least where channels are no multiples of 8"
         )
-    if plan.int8 and (expected := getattr(import_module("nas.compress.quantize"), "expected_speed", None)):
-        lines.append(f"Expect of int8: {expected(architecture)}")
+    if plan.int8:
+        lines.append(f"Expect of int8: {expected_speed(architecture)}")
     if plan.weight_bits is not None:
         share = {8: "a quarter", 4: "an eighth"}[plan.weight_bits]
         lines.append(f"Expect of weights of {plan.weight_bits} bits: {share} of the bytes, and no speed")
@@ -331,8 +333,16 @@ def _refusal(links: list[Link], speed: Speed, plan: Plan) -> str:
     ratio = speed.ratio(last.name, before.name)
     if last.step in ("pruned", "int8") and ratio >= 1:
         times = f"{speed.median_ms(last.name):.3g} ms against {speed.median_ms(before.name):.3g} ms"
-        reasons.append(f"it is not faster than {before.name} here: {times}, {ratio:.2f} times as long")
+        reasons.append(f"it is not faster than {before.name} here: {times}, {ratio:.2f} times as long{_spent(last)}")
     return " and ".join(reasons)
+
+
+def _spent(link: Link) -> str:
+    """Return which operators an int8 file spends its time in."""
+    if link.step != "int8":
+        return ""
+    most = ", ".join(f"{one.operator} {100 * one.share:.0f} %" for one in profile_onnx(link.file)[:_OPERATORS])
+    return f" ({most} of its time)"
 
 
 def _tested(shop: Workshop, links: list[Link]) -> tuple[tuple[float, float] | None, int]:

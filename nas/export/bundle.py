@@ -27,10 +27,11 @@ from nas.export.card import model_card
 from nas.export.code.module import CODE_VERSION, model_code
 from nas.export.comparing import compare
 from nas.export.formats import Parity
-from nas.export.names import EARLIER, FILES, INT8_ONNX, OPTIONAL, PIXELS_ONNX
+from nas.export.names import EARLIER, FILES, INT8_ONNX, INT8_TFLITE, OPTIONAL, PIXELS_ONNX, TFLITE
 from nas.export.origin import named_images
 from nas.export.pixels import write_pixels_onnx
 from nas.export.place import replaced_folder, require_replaceable
+from nas.export.tflite.writing import require_tools, write_int8_tflite, write_tflite
 from nas.export.trained import Trained, calibration_images, trained_by_seeds, trained_by_study
 from nas.models.device import describe_device, describe_versions
 from nas.models.onnx import DEFAULT_OPSET, export_onnx, require_opset
@@ -52,12 +53,16 @@ class Options(NamedTuple):
         with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
         force: Whether an earlier export may be replaced.
         quantize: Writes ``model-int8.onnx``, where that is to be added; it is calibrated on training images.
+        tflite: Whether to add ``model.tflite``, which is converted in an environment that NAS_LITERT_PYTHON names.
+        tflite_int8: Whether to add ``model-int8.tflite``, likewise.
     """
 
     opset: int = DEFAULT_OPSET
     with_preprocessing: bool = False
     force: bool = False
     quantize: Quantize | None = None
+    tflite: bool = False
+    tflite_int8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,8 @@ def export_network(
     with_preprocessing: bool = False,
     force: bool = False,
     quantize: Quantize | None = None,
+    tflite: bool = False,
+    tflite_int8: bool = False,
 ) -> ExportedNetwork:
     """Write a trained network of a study to a folder and check it.
 
@@ -159,15 +166,16 @@ def export_network(
         with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
         force: Whether the folder may be an earlier export, which is replaced.
         quantize: Writes ``model-int8.onnx``, where that is to be added.
+        tflite: Whether to add ``model.tflite``; the variable NAS_LITERT_PYTHON names what converts it.
+        tflite_int8: Whether to add ``model-int8.tflite``.
 
     Raises:
         ExportError: The folder cannot be written or contains other files, or a format disagrees with PyTorch.
         StudyError: The weights are not on this machine.
         DataError: The images, which are needed for the test accuracy, no longer exist.
     """
-    return _export(
-        lambda: trained_by_study(study, trial), Path(directory), Options(opset, with_preprocessing, force, quantize)
-    )
+    options = Options(opset, with_preprocessing, force, quantize, tflite, tflite_int8)
+    return _export(lambda: trained_by_study(study, trial), Path(directory), options)
 
 
 def export_training(
@@ -178,6 +186,8 @@ def export_training(
     with_preprocessing: bool = False,
     force: bool = False,
     quantize: Quantize | None = None,
+    tflite: bool = False,
+    tflite_int8: bool = False,
 ) -> ExportedNetwork:
     """Write what ``nas train`` trained to a folder and check it: of its seeds, the best on the validation images.
 
@@ -190,14 +200,15 @@ def export_training(
         with_preprocessing: Whether to add an ONNX file that takes uint8 pixels.
         force: Whether the folder may be an earlier export.
         quantize: Writes ``model-int8.onnx``.
+        tflite: Whether to add ``model.tflite``.
+        tflite_int8: Whether to add ``model-int8.tflite``; refused, since it needs training images.
 
     Raises:
         ExportError: As ``export_network`` does, or an earlier version wrote the folder.
         StudyError: The folder is not what ``nas train`` writes.
     """
-    return _export(
-        lambda: trained_by_seeds(Path(folder)), Path(directory), Options(opset, with_preprocessing, force, quantize)
-    )
+    options = Options(opset, with_preprocessing, force, quantize, tflite, tflite_int8)
+    return _export(lambda: trained_by_seeds(Path(folder)), Path(directory), options)
 
 
 def _export(load: Callable[[], Trained], target: Path, options: Options) -> ExportedNetwork:
@@ -213,6 +224,8 @@ def require_writable(target: Path, options: Options) -> None:
     """
     require_opset(options.opset)
     require_replaceable(target, names=(*FILES, *OPTIONAL), earlier=EARLIER, force=options.force)
+    if options.tflite or options.tflite_int8:
+        require_tools("a TensorFlow Lite file", int8=options.tflite_int8)
 
 
 def write_bundle(trained: Trained, target: Path, options: Options) -> ExportedNetwork:
@@ -252,11 +265,24 @@ def _write(folder: Path, trained: Trained, options: Options) -> tuple[Parity, ..
         options.quantize(network, calibration_images(trained), folder / INT8_ONNX)
     for name, source in trained.beside.items():
         shutil.copyfile(source, folder / name)
+    _write_tflite(folder, trained, options)
     formats = compare(folder, trained)
     card = model_card(trained, formats, opset=options.opset)
     (folder / "README.md").write_text(card, encoding="utf-8")
     (folder / manifest.NAME).write_text(_manifest_text(folder, trained, formats), encoding="utf-8")
     return formats
+
+
+def _write_tflite(folder: Path, trained: Trained, options: Options) -> None:
+    if not options.tflite and not options.tflite_int8:
+        return
+    images = calibration_images(trained) if options.tflite_int8 else None
+    network = folder / TFLITE
+    write_tflite(folder, trained.preprocessing, network)
+    if images is not None:
+        write_int8_tflite(network, images, folder / INT8_TFLITE)
+    if not options.tflite:
+        network.unlink()
 
 
 def _manifest_text(folder: Path, trained: Trained, formats: tuple[Parity, ...]) -> str:

@@ -20,8 +20,9 @@ from nas.export.formats import (
     onnx_runner,
     times_of,
 )
-from nas.export.names import INT8_ONNX, PIXELS_ONNX, WEIGHTS_ONNX
+from nas.export.names import INT8_ONNX, INT8_TFLITE, PIXELS_ONNX, TFLITE, WEIGHTS_ONNX
 from nas.export.pixels import INPUT
+from nas.export.tflite.running import tflite_runner
 from nas.export.trained import Trained
 from nas.processes.threads import cpu_threads
 
@@ -68,6 +69,9 @@ def _formats(folder: Path, trained: Trained) -> Iterator[Format]:
     for name in (INT8_ONNX, *WEIGHTS_ONNX):
         if (folder / name).exists():
             yield Format(name, onnx_runner(folder / name, "images"), images, None)
+    for name, tolerance in ((TFLITE, TOLERANCE), (INT8_TFLITE, None)):
+        if (folder / name).exists():
+            yield Format(name, tflite_runner(folder / name), images, tolerance)
     if (folder / PIXELS_ONNX).exists():
         yield Format(PIXELS_ONNX, onnx_runner(folder / PIXELS_ONNX, INPUT), trained.pixels, PIXELS_TOLERANCE)
 

@@ -14,9 +14,10 @@ from pydantic import TypeAdapter
 
 from nas.documents import parse_document
 from nas.errors import ExportError
+from nas.export import names
 from nas.schema import Strict
 
-NAME = "manifest.json"
+NAME = names.MANIFEST
 FORMAT_VERSION = 1
 """It is raised when readers of this version could misread a newer bundle."""
 

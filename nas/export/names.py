@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from nas.export.manifest import NAME
-
+MANIFEST = "manifest.json"
 EARLIER = ("README.md", "architecture.json", "model.onnx", "preprocessing.json", "weights.safetensors")
 """What bundles of every version hold."""
 
-FILES = tuple(sorted((*EARLIER, NAME, "model.py", "preprocess.py")))
+FILES = tuple(sorted((*EARLIER, MANIFEST, "model.py", "preprocess.py")))
 """What every bundle holds."""
 
 PIXELS_ONNX = "model-uint8.onnx"

@@ -19,6 +19,8 @@ from nas.architecture.shapes import LARGEST
 from nas.architecture.spec import Architecture
 from nas.data.facts import read_facts
 from nas.errors import ExportError
+from nas.export import manifest
+from nas.files import read_bounded
 from nas.models.build import Network
 from nas.models.device import device_memory
 
@@ -36,6 +38,37 @@ LARGEST_FLOPS = 10**12
 """Of a network that is run; that of the largest preset takes 4e10."""
 
 _TYPES = {torch.float32: "F32", torch.int64: "I64"}
+
+
+class Contents:
+    """The files of a bundle, each read once and held against the manifest."""
+
+    def __init__(self, folder: Path, known: manifest.Manifest) -> None:
+        """Read nothing yet."""
+        self.folder = folder
+        self._known = known
+        self._read: dict[str, bytes] = {}
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether the manifest names a file."""
+        return name in self._known.files
+
+    def read(self, name: str, *, most: int) -> bytes:
+        """Return what a file holds.
+
+        Raises:
+            ExportError: It is not what the manifest says, or has more than ``most`` bytes.
+        """
+        if name not in self._read:
+            content = read_bounded(self.folder / name, most=most)
+            if manifest.facts_of(content) != self._known.files[name]:
+                raise ExportError(f"{self.folder / name}: is not what was written (its checksum differs)")
+            self._read[name] = content
+        return self._read[name]
+
+    def text(self, name: str, *, most: int = LARGEST_TEXT) -> str:
+        """Return what a file holds as text."""
+        return self.read(name, most=most).decode("utf-8", errors="replace")
 
 
 def require_runnable(architecture: Architecture, images: int, *, source: Path) -> None:

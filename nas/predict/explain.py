@@ -20,7 +20,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from nas.data.preprocess import stored_pixels
-from nas.errors import BundleError, DataError, ExportError
+from nas.errors import BundleError, ConfigError, DataError, ExportError
 from nas.export.onnx_checks import read_graph
 from nas.files import write_whole
 from nas.predict.bundle import MODEL, Bundle
@@ -59,7 +59,12 @@ class Explainer:
 
         Raises:
             BundleError: It does not end in global average pooling and a linear layer.
+            ConfigError: The predictor runs another format than ONNX in float32.
         """
+        if predictor.bundle.file != MODEL:
+            raise ConfigError(
+                f"class-activation maps are made of {MODEL} only, not of {predictor.bundle.file}: leave the format out"
+            )
         self._predictor = predictor
         self._head = find_head(predictor.bundle)
         self._network = NetworkSession(predictor.bundle, threads=threads, also=[self._head.feature_map])
@@ -104,7 +109,7 @@ def find_head(bundle: Bundle) -> Head:
     Raises:
         BundleError: It is another.
     """
-    graph = read_graph(bundle.model, source=f"{bundle.name}/{MODEL}").graph
+    graph = read_graph(bundle.model, source=f"{bundle.source}").graph
     makers = {output: node for node in graph.node for output in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
     linear, bias = makers.get(graph.output[0].name), ""
@@ -127,7 +132,7 @@ def find_head(bundle: Bundle) -> Head:
 
 def _without_head(bundle: Bundle) -> BundleError:
     return BundleError(
-        f"{bundle.name}/{MODEL}: does not end in global average pooling and a linear layer in float32, which a"
+        f"{bundle.source}: does not end in global average pooling and a linear layer in float32, which a"
         " class-activation map is made of"
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -13,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.data.boundary import decoding, warnings_told
-from nas.data.preprocess import prepare
+from nas.data.preprocess import prepare, stored_pixels
 from nas.errors import ConfigError, DataError
+from nas.export.names import PIXELS_ONNX
 from nas.predict.bundle import Bundle, read_bundle
-from nas.predict.network import Inputs, NetworkSession
+from nas.predict.network import Inputs, open_network
 
 ImageFile: TypeAlias = str | os.PathLike[str] | bytes
 
@@ -91,19 +93,23 @@ class Predictor:
         told: What the decoder warned of in the images so far, one line each.
     """
 
-    def __init__(self, bundle: str | os.PathLike[str] | Bundle, *, threads: int = 1) -> None:
+    def __init__(self, bundle: str | os.PathLike[str] | Bundle, *, format: str = "onnx", threads: int = 1) -> None:
         """Load a network.
 
         Args:
             bundle: A folder that ``nas export`` wrote.
+            format: Which of its files to run: ``onnx``, ``onnx-int8``, ``onnx-uint8``, ``tflite`` or ``tflite-int8``.
             threads: Of the CPU within one operator; more make small networks slower.
 
         Raises:
-            BundleError: It is no such folder, or is damaged.
+            BundleError: It is no such folder, lacks the format, or is damaged.
+            ConfigError: There is no such format.
+            DataError: What runs it is not installed.
         """
-        self.bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+        self.bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle, format=format)
         self.told: list[str] = []
-        self._network = NetworkSession(self.bundle, threads=threads)
+        self._network = open_network(self.bundle, threads=threads)
+        self._input = stored_image if self.bundle.file == PIXELS_ONNX else prepare
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -146,10 +152,10 @@ class Predictor:
                 yield from self._named(batch, inputs, top)
 
     def input(self, given: Given) -> Inputs | Unread:
-        """Return the network's input for an image: float32 of shape (1, channels, resolution, resolution)."""
+        """Return the network's input for an image, with a first dimension of 1; most take what ``prepare`` gives."""
         try:
             with decoding(given.name, _NOT_AN_IMAGE):
-                return prepare(given.content, self.bundle.facts)
+                return self._input(given.content, self.bundle.facts)
         except DataError as error:
             return Unread(given.name, str(error))
         except MemoryError:
@@ -169,6 +175,12 @@ class Predictor:
                 best = np.argsort(-share, kind="stable")[:top]
                 named = tuple(ClassProbability(self.classes[index], float(share[index])) for index in best)
                 yield Prediction(given.name, named, given.label)
+
+
+def stored_image(file: Path | bytes, facts: Mapping[str, Any]) -> npt.NDArray[np.uint8]:
+    """Return the pixels of an image as a study stores them, of shape (1, size, size, channels)."""
+    opened = BytesIO(file) if isinstance(file, bytes) else file
+    return stored_pixels(opened, size=facts["size"], mode="L" if facts["channels"] == 1 else "RGB")[None]
 
 
 def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

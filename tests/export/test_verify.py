@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -21,6 +23,7 @@ from safetensors.torch import load_file, save_file
 import nas
 from nas.analysis.pareto import pareto_front
 from nas.architecture.serialization import architecture_to_json
+from nas.data import preprocess
 from nas.data.preprocess import network_input
 from nas.errors import BundleError, ExportError, UserError
 from nas.export import manifest
@@ -34,6 +37,7 @@ from nas.models.backends import Latency
 from nas.search.study import Study
 
 Command = Callable[..., Outcome]
+PREPROCESSING = "2f2db12961f4c1ef323e23bf6b072d89cfed6d23d56d76a48af06eefa66436f0"
 ALL = tuple(sorted((*FILES, PIXELS_ONNX)))
 
 
@@ -85,7 +89,7 @@ def test_a_copy_is_verified(bundle: Path, nas_command: Command) -> None:
     assert [one["file"] for one in document["formats"]] == ["model.onnx", PIXELS_ONNX]
     assert max(one["difference"] for one in document["formats"]) < 1e-4
     shown = nas_command("verify", bundle).out
-    assert "model.py: written anew, the same bytes" in shown
+    assert "model.py: written anew, the same bytes; preprocess.py: as nas writes it" in shown
     assert "checksums show damage, not where a bundle comes from" in shown
 
 
@@ -132,11 +136,19 @@ def test_code_is_compared_and_never_run(bundle: Path) -> None:
     assert not Path("it_was_run").exists()
 
 
-def test_other_code_for_images_is_told(bundle: Path) -> None:
+def test_code_for_images_is_what_nas_writes_or_wrote(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert verify_bundle(bundle).notes == ()
     forge(bundle, "preprocess.py", b"raise SystemExit\n")
-    (note,) = verify_bundle(bundle).notes
-    assert note == "preprocess.py is not what this version of nas writes; read it before you run it"
+    with pytest.raises(ExportError, match=r"preprocess.py: is not what nas writes; read it before you run it"):
+        verify_bundle(bundle)
+    before = hashlib.sha256(b"raise SystemExit\n").hexdigest()
+    monkeypatch.setattr("nas.export.verify.EARLIER_PREPROCESSING", frozenset({before}))
+    assert verify_bundle(bundle).notes == ("preprocess.py is that of an earlier version of nas",)
+
+
+def test_whoever_changes_the_code_for_images_keeps_the_digest_of_the_one_before() -> None:
+    written = hashlib.sha256(inspect.getsource(preprocess).encode()).hexdigest()
+    assert written == PREPROCESSING, "add the digest of before to EARLIER_PREPROCESSING: bundles hold that code"
 
 
 @pytest.mark.parametrize(
@@ -242,7 +254,7 @@ def test_a_description_of_endless_depth_is_refused(bundle: Path) -> None:
 def test_images_that_were_stored_large_are_no_reason_to_take_memory(bundle: Path, monkeypatch: Any) -> None:
     facts = json.loads((bundle / "preprocessing.json").read_text())
     forge(bundle, "preprocessing.json", json.dumps({**facts, "size": 900_000}).encode())
-    monkeypatch.setattr("nas.export.verify._LARGEST_SIDE", 100)
+    monkeypatch.setattr("nas.export.rerun._LARGEST_SIDE", 100)
     assert verify_bundle(bundle).formats[1].agreement == 1
 
 
@@ -338,7 +350,10 @@ def test_the_card_is_one_and_says_how_sure_it_is(exported: Path) -> None:
     assert f"| test accuracy | {100 * test.metric_value:.2f} % of " in card.text
     assert f"| validation accuracy | {100 * validation.metric_value:.2f} % |" in card.text
     assert "one training: how much another would differ was not measured" in card.text
-    assert "| latency | not measured |" in card.text and "`nas export tiny#" in card.text
+    assert (
+        "| latency | not measured in training; that of each format is below |" in card.text
+        and "`nas export tiny#" in card.text
+    )
     recipe = yaml.safe_load(card.text.split("```yaml\n")[1].split("```")[0])
     assert (recipe["epochs"], recipe["batch_size"]) == (2, 64)
 
@@ -347,10 +362,10 @@ def test_the_card_tells_seeds_and_latency_where_they_are_known(finished_study: S
     one = trained_by_study(finished_study, pareto_front(finished_study)[-1])
     latency = Latency("onnxruntime", "CPU X", 1, 32, 1.234, 1.2, 1.3, 9, None, "torch 2", noisy=True)
     several = replace(one, seeds=(0.8, 0.9), latency=latency, data="my: images")
-    card = ModelCard(model_card(several, (Parity("model.onnx", 2e-6, 0.5, 64),), opset=20))
+    card = ModelCard(model_card(several, (Parity("model.onnx", 2e-6, 0.5, 64, 0.75, 9000, 0.125, 20),), opset=20))
     assert "over seeds | 85.00 ± 7.07 % (mean and standard deviation of 2 trainings, this one among them)" in card.text
     told = "| latency | 1.23 ms for a batch of 32 (onnxruntime, 1 thread, CPU X, while other programs were running) |"
-    assert told in card.text and "| `model.onnx` | 2e-06 | 50 % of 64 |" in card.text
+    assert told in card.text and "| `model.onnx` | 9,000 | 2e-06 | 50 % of 64 | 75 % | 0.125 ms |" in card.text
     assert card.data.eval_results[0].dataset_name == "my: images"
 
 

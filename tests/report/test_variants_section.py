@@ -22,7 +22,9 @@ def test_the_report_shows_variants_where_there_are_some(own_study: Study) -> Non
     own_study.add_variants([PRUNED, hostile], bundle="small")
     page = render_report(own_study)
     section = page[page.index(HEADING) : page.index("All trials")]
-    assert [section.count(f'data-plot="variants-{cost}"') for cost in ("flops", "weight_bytes", "latency_ms")] == [1] * 3
+    assert [section.count(f'data-plot="variants-{cost}"') for cost in ("flops", "weight_bytes", "latency_ms")] == [
+        1
+    ] * 3
     assert PRUNED.name in section and "2.00 times" in section
     assert "&lt;b&gt;bold&lt;/b&gt;: it is 3.00 points worse" in section
     assert "<b>bold</b>" not in page

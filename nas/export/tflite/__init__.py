@@ -1,0 +1,1 @@
+"""TensorFlow Lite files: written in another environment, run by LiteRT's interpreter."""
