@@ -120,9 +120,8 @@ def compress(
     chosen, console = resolve_device(device), make_console(stderr=as_json)
     place = output.resolve()
     work = place.with_name(f".{place.name}.unfinished")
-    typed: dict[str, Any] = {"prune": prune, "int8": int8, "weight-bits": weight_bits, "max-drop": max_drop}
-    typed |= {"keep": keep, "epochs": epochs, "seeds": seeds, "teacher": teacher}
-    typed |= {"criterion": criterion, "scope": scope, "multiple": multiple}
+    typed: dict[str, Any] = {"prune": prune, "teacher": teacher, "epochs": epochs, "int8": int8, "keep": keep}
+    typed |= {"weight-bits": weight_bits, **{name.replace("_", "-"): getattr(plan, name) for name in plan.changed}}
     with ExitStack() as opened, _working(work):
         with console.status("loading"):
             parent, found = _parent_and_images(network, study or data, storage, opened)
@@ -134,7 +133,7 @@ def compress(
             console.print(line, soft_wrap=True)
         with _watched(console, plan, images) as watch:
             shop = Workshop(parent, images, plan, work, chosen, watch)
-            made = _made(shop, output, command=_command(parent.name, typed), force=force)
+            made = _made(shop, output, command=_command(parent.typed, typed), force=force)
         _show(console, shop, made, output, as_json=as_json)
 
 

@@ -71,6 +71,12 @@ class Plan(NamedTuple):
     max_drop: float = 1.0
     keep: bool = False
 
+    @property
+    def changed(self) -> list[str]:
+        """Names of the numbers and words that are not as by default."""
+        names = ("criterion", "scope", "multiple", "seeds", "max_drop")
+        return [name for name in names if getattr(self, name) != self._field_defaults[name]]
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -278,9 +284,8 @@ def _smaller(shop: Workshop, before: Link) -> Link:
 def _words(plan: Plan, epochs: int) -> str:
     """Return what was done to a network: what is not as by default tells it from others of the same share."""
     assert plan.recipe is not None
-    usual = plan._field_defaults
     options = {"criterion": plan.criterion, "scope": plan.scope, "multiple": f"multiples of {plan.multiple}"}
-    said = [text for key, text in options.items() if plan.prune is not None and getattr(plan, key) != usual[key]]
+    said = [text for key, text in options.items() if plan.prune is not None and key in plan.changed]
     said += ["taught"] if plan.recipe.distillation is not None else []
     said += [f"{epochs} epochs"] if epochs != EPOCHS else []
     what = "trained on" if plan.prune is None else f"pruned by {100 * plan.prune:g} %"

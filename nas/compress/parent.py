@@ -52,6 +52,11 @@ class Parent(NamedTuple):
     folder: Path = Path()
     named: manifest.NamedImages | None = None
 
+    @property
+    def typed(self) -> str:
+        """Return what names it on the command line, without where it lies."""
+        return self.name if self.folder == Path() else _name(self.folder)
+
 
 class Images(NamedTuple):
     """The images that a network is compressed on.

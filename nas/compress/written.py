@@ -131,6 +131,7 @@ def _trained(shop: Workshop, done: Done, variants: Sequence[Variant], command: s
         command=command,
         labels=done.shown.labels,
         images_of=None if images is None else images.of,
+        named=shop.parent.named,
         variants=tuple(variants),
         beside={} if plain is done.links[-1] else {done.links[-1].file.name: done.links[-1].file},
     )

@@ -296,7 +296,7 @@ def _manifest_text(folder: Path, trained: Trained, formats: tuple[Parity, ...]) 
         timed_on=describe_device(torch.device("cpu")),
         formats={one.file: manifest.FormatFacts.of(one._asdict()) for one in formats},
         files={path.name: manifest.facts_of(path.read_bytes()) for path in sorted(folder.iterdir())},
-        images=None if trained.images_of is None else named_images(trained.images_of, folder),
+        images=trained.named if trained.images_of is None else named_images(trained.images_of, folder),
         variants=[json.loads(json.dumps(asdict(variant))) for variant in trained.variants],
     )
     return manifest.manifest_text(written)

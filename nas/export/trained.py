@@ -22,6 +22,7 @@ from nas.data.preprocess import FORMAT, Pixels, network_input
 from nas.data.sources import Dataset, load_test
 from nas.data.types import ImageSet
 from nas.errors import ExportError, StudyError
+from nas.export.manifest import NamedImages
 from nas.export.origin import ImagesOf, images_of_study, told_recipe
 from nas.models.backends import Latency
 from nas.models.build import Network, build_model
@@ -65,7 +66,8 @@ class Trained:
         labels: Classes of ``images``, int64 of shape (count,); None where they are not known.
         training_images: Returns some inputs made of training images, float32 of shape (count, channels, resolution,
             resolution), which integers are calibrated on; None where there are none.
-        images_of: Where its images are, if that is known.
+        images_of: Where its images are, if they are there.
+        named: Else what an earlier bundle of the network says of them.
         variants: What ``nas compress`` made on the way.
         beside: Further files of the bundle, by their names in it.
     """
@@ -89,6 +91,7 @@ class Trained:
     labels: npt.NDArray[np.int64] | None = None
     training_images: Callable[[], npt.NDArray[np.float32]] | None = None
     images_of: ImagesOf | None = None
+    named: NamedImages | None = None
     variants: tuple[Variant, ...] = ()
     beside: Mapping[str, Path] = field(default_factory=dict)
 

@@ -132,7 +132,7 @@ def test_a_bundle_is_compressed_on_the_images_that_it_names(
     manifest = read_manifest(Path("again/manifest.json").read_bytes(), source="again")
     assert manifest.variants == answer["variants"]
     other = nas_command("compress", "small", "--int8", "--data", "digits", "-o", "other")
-    assert other.code == 2 and "small was trained on images of the fingerprint" in other.err
+    assert other.code == 2 and "net was trained on images of the fingerprint" in other.err
 
 
 def test_weights_alone_need_no_images(nas_command: Command, own_finished: Path, trial: str) -> None:
