@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +29,9 @@ from nas.search.storage.images import what_changed
 from nas.search.study import Study
 from nas.training.recipe import Recipe
 from nas.training.teacher_folder import read_teacher
+
+_TRIAL = re.compile(r"^nas export '?([\w-]+#\d+)'?$")
+"""The command that exports a trial as it is."""
 
 
 class Parent(NamedTuple):
@@ -136,9 +141,11 @@ def found_images(parent: Parent, *, storage: str | None) -> Images | str:
         storage: URL of the study's database, where it is not in its folder.
     """
     if parent.named is None:
-        return f"{parent.name} does not say which images it was trained on"
+        return f"{parent.typed} does not say which images it was trained on"
     folder, named, tried = parent.folder, parent.named, list[str]()
-    for study in () if named.study is None else dict.fromkeys((str(folder / named.study), Path(named.study).stem)):
+    for study in (
+        () if named.study is None else dict.fromkeys((_from_here(folder, named.study), Path(named.study).stem))
+    ):
         if _outside(folder, study):
             try:
                 return images_of_opened(open_study(study, storage=storage))
@@ -147,14 +154,14 @@ def found_images(parent: Parent, *, storage: str | None) -> Images | str:
     try:
         config = TypeAdapter(DataConfig).validate_python(named.data)
     except ValidationError:
-        return f"{parent.name}: its manifest does not say where its images are"
+        return f"{parent.typed}: its manifest does not say where its images are"
     if config.hf is not None and not config.hf.startswith("."):
-        return f"the data set {config.hf} of {parent.name} is downloaded only where --data hf={config.hf} asks for it"
+        return f"the data set {config.hf} of {parent.typed} is downloaded only where --data hf={config.hf} asks for it"
     try:
         data = config.relative_to(folder)
         return Images(ImagesOf(load_data(data), data), Recipe())
     except UserError as error:
-        return f"the images of {parent.name} are not found ({'; '.join([*tried, str(error)])[:300]})"
+        return f"the images of {parent.typed} are not found ({'; '.join([*tried, str(error)])[:300]})"
 
 
 def require_own_images(parent: Parent, images: Images) -> str | None:
@@ -168,22 +175,22 @@ def require_own_images(parent: Parent, images: Images) -> str | None:
     if differs is not None:
         given, own = _some(facts[differs]), _some(parent.facts[differs])
         raise WeightsError(
-            f"{parent.name} was trained on images whose {differs} is {own}, but of {dataset.name} it is {given}"
+            f"{parent.typed} was trained on images whose {differs} is {own}, but of {dataset.name} it is {given}"
         )
     if parent.identity is not None:
         then, now = parent.identity, dataset.identity
         if changed := what_changed(then, now):
             raise WeightsError(
-                f"{parent.name} was trained on images of the fingerprint {then.fingerprint}, but that of"
+                f"{parent.typed} was trained on images of the fingerprint {then.fingerprint}, but that of"
                 f" {dataset.name} is {now.fingerprint}: {changed}"
             )
         return None
     apart = max(abs(a - b) for key in ("mean", "std") for a, b in zip(facts[key], parent.facts[key], strict=True))
     if apart > 1e-6:
         raise WeightsError(
-            f"{parent.name} was trained on other images than {dataset.name}: their mean or standard deviation differs"
+            f"{parent.typed} was trained on other images than {dataset.name}: their mean or standard deviation differs"
         )
-    return f"{parent.name} does not say which images it was trained on; those of {dataset.name} have the same mean"
+    return f"{parent.typed} does not say which images it was trained on; those of {dataset.name} have the same mean"
 
 
 def _manifest(folder: Path) -> manifest.Manifest | None:
@@ -194,13 +201,19 @@ def _manifest(folder: Path) -> manifest.Manifest | None:
 
 
 def _made_name(written: manifest.Manifest) -> str:
-    """Return what the float network of a bundle was called by the chain that made it; empty where none did."""
+    """Return what the float network of a bundle is called: by the chain that made it, or as a trial; else nothing."""
     names = [one.get("name") for one in written.variants if one.get("precision") == "float32"]
-    return str((names or [one.get("parent") for one in written.variants[:1]] or [""])[-1])
+    names = names or [one.get("parent") for one in written.variants[:1]] or _TRIAL.findall(written.command)
+    return str((names or [""])[-1])
 
 
 def _name(folder: Path) -> str:
     return folder.name or folder.resolve().name
+
+
+def _from_here(folder: Path, study: str) -> str:
+    """Return the path of a study that a bundle names."""
+    return os.path.relpath(os.path.normpath(folder.resolve() / study))
 
 
 def _outside(folder: Path, study: str) -> bool:

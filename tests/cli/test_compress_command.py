@@ -123,7 +123,8 @@ def test_a_bundle_is_compressed_on_the_images_that_it_names(
     assert nas_command("export", trial, "-o", "net").code == 0
     answer = json.loads(nas_command("compress", "net", "--int8", "--max-drop", 100, "-o", "small", "--json").out)
     (variant,) = answer["variants"]
-    assert (variant["parent"], variant["trial"]) == ("net", int(trial.partition("#")[2]))
+    number = int(trial.partition("#")[2])
+    assert (variant["parent"], variant["trial"]) == (f"tiny#{number}", number)
     assert answer["study"] == "tiny" and len(open_study(own_finished).variants()) == 1
     # without the study its images are found, and kept to; nothing is stored then but in the bundle
     shutil.rmtree(own_finished.parent)
@@ -132,7 +133,7 @@ def test_a_bundle_is_compressed_on_the_images_that_it_names(
     manifest = read_manifest(Path("again/manifest.json").read_bytes(), source="again")
     assert manifest.variants == answer["variants"]
     other = nas_command("compress", "small", "--int8", "--data", "digits", "-o", "other")
-    assert other.code == 2 and "net was trained on images of the fingerprint" in other.err
+    assert other.code == 2 and "small was trained on images of the fingerprint" in other.err
 
 
 def test_weights_alone_need_no_images(nas_command: Command, own_finished: Path, trial: str) -> None:
@@ -167,6 +168,8 @@ def test_what_loses_accuracy_or_wins_no_time_is_refused(nas_command: Command, pr
     name = f"tiny#{trial.partition('#')[2]}"
     slow = refusal("--int8", "--max-drop", 100)
     assert f"nas: {name}, int8: it is not faster than {name} here: 1.5 ms against 1 ms, 1.50 times as long" in slow
+    pretended(int8=0.98)
+    assert "0.98 times as long (more than 0.97 is noise)" in refusal("--int8", "--max-drop", 100)
     pretended(pruned=0.5)
     worse = refusal(*SMALL[:-2], "--criterion", "random", "--max-drop", 0, "--prune", 0.6, "--multiple", 1)
     assert "points below the" in worse and "(--max-drop 0); --keep writes it all the same" in worse
