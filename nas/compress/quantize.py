@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from nas.compress.expected import expected_speed
 from nas.errors import DataError, ExportError
 from nas.files import read_bounded, write_whole
 from nas.models.int8 import to_int8
 
 if TYPE_CHECKING:
     import onnx
+
+__all__ = ["expected_speed", "quantize_onnx"]
 
 _MOST_BYTES = 2**31  # no larger protobuf can be read
 

@@ -104,7 +104,9 @@ def _leak(node: Any, slope: Any) -> None:
     values = numpy_helper.to_array(slope)
     if values.size == 1:
         node.CopyFrom(
-            helper.make_node("LeakyRelu", [node.input[0]], list(node.output), name=node.name, alpha=float(values.item()))
+            helper.make_node(
+                "LeakyRelu", [node.input[0]], list(node.output), name=node.name, alpha=float(values.item())
+            )
         )
 
 

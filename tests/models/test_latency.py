@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -84,6 +85,28 @@ def test_a_wider_network_takes_longer_and_more_memory_and_so_does_a_larger_batch
         assert (thin.peak_memory or 0) < (wide.peak_memory or 0)
     wide_cost = count_cost(small(4.0))
     assert (one.peak_memory or 0) >= wide_cost.weight_bytes + wide_cost.peak_memory
+
+
+def test_int8_is_measured_of_a_network_in_int8_and_on_the_cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    operators = list[set[str]]()
+    made = latency._session
+
+    def session(path: Path, **keywords: Any) -> Any:
+        operators.append({node.op_type for node in onnx.load(path).graph.node})
+        return made(path, **keywords)
+
+    monkeypatch.setattr(latency, "_session", session)
+    monkeypatch.setattr(latency, "in_own_process", Here())
+    given: dict[str, Any] = {"backends": ("onnxruntime", "onnxruntime-int8"), "least_seconds": 0.01}
+    network = small()
+    plain, eight = measure_latency(network, device="cpu", **given).latencies
+    assert "QuantizeLinear" not in operators[0] and "QuantizeLinear" in operators[1]
+    assert (plain.backend, plain.precision) == ("onnxruntime", "float32")
+    assert (eight.backend, eight.precision) == ("onnxruntime-int8", "int8") and plain.setting != eight.setting
+    alone = time_inference(network, backend="onnxruntime-int8", device=CPU, least_seconds=0.01)
+    assert alone.backend == "onnxruntime-int8" and "QuantizeLinear" in operators[2]
+    with pytest.raises(MeasurementError, match="int8 is measured on the CPU only"):
+        time_inference(network, backend="onnxruntime-int8", device=torch.device("cuda:0"))
 
 
 @pytest.mark.slow
