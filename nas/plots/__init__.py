@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nas.plots.growth.shape import shape
     from nas.plots.growth.simplex import simplex
     from nas.plots.growth.trust import trust
+    from nas.plots.studies.bits import bits
     from nas.plots.studies.curves import curves
     from nas.plots.studies.errors import errors
     from nas.plots.studies.front import front
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _GROWTH = ("comparison", "law", "replays", "shape", "simplex", "trust")
 
 __all__ = [
+    "bits",
     "comparison",
     "curves",
     "errors",

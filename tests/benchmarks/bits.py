@@ -11,6 +11,7 @@ one image on one thread, variants in turn, medians.
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 import tempfile
@@ -30,12 +31,14 @@ from nas.architecture.presets import preset
 from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
 from nas.compress.fixed_point import fixed_point_table
+from nas.compress.folding import Folded, fold_norms
 from nas.compress.sparsity import sparsify, stored_bytes
 from nas.compress.weight_only import quantize_weights
 from nas.data.batches import ImageBatches, standardisation
 from nas.data.sources import DataConfig, Dataset, load_data
 from nas.models.build import build_model
 from nas.models.onnx import export_onnx
+from nas.training.evaluate import evaluate
 from nas.training.loop import train
 from nas.training.preparing import bring
 from nas.training.recipe import Recipe
@@ -64,6 +67,8 @@ def accuracy(family: str) -> int:
         of_files(architecture, state, images, found, "weights of")
         for row in fixed_point_table(architecture, state, data, device=CPU):
             tell(found, f"fixed point, {row.bits} bits", row.val_accuracy, row.bytes)
+        whole = fold_norms(architecture, state)
+        tell(found, "fixed point, 4 bits, nothing cut off", uncut(whole, images, bits=4), 0)
         for epochs in (3, 10):
             of_zeros(architecture, state, data, found, seed, epochs)
         sparse = sparsify(architecture, state, data, sparsity=0.8, seed=seed, device=CPU).training.model.state_dict()
@@ -95,6 +100,15 @@ def claims(found: Figures) -> int:
     for claim, holds in held.items():
         print(f"{claim}: {'PASS' if holds else 'FAIL'}")
     return sum(not holds for holds in held.values())
+
+
+def uncut(whole: Folded, images: ImageBatches, *, bits: int) -> float:
+    """Return the accuracy in fixed point with the largest b that cuts no number off."""
+    model, high = build_model(whole.architecture), 2 ** (bits - 1) - 1
+    largest = {name: float(tensor.abs().max()) for name, tensor in whole.state.items()}
+    b = {name: math.floor(math.log2(high / value)) if value else 0 for name, value in largest.items()}
+    model.load_state_dict({name: (t * 2.0 ** b[name]).round() * 2.0 ** -b[name] for name, t in whole.state.items()})
+    return evaluate(model, images, precision="float32").accuracy
 
 
 def of_zeros(architecture: Architecture, state: Any, data: Dataset, found: Figures, seed: int, epochs: int) -> None:
