@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,8 @@ from nas.search.alike import TrainedElsewhere
 from nas.search.study import Study
 from nas.training.evaluate import evaluate
 from nas.training.preparing import bring, validation_batch
+from nas.training.recipe import Recipe
+from nas.training.repeat import SeedResult
 
 RESULT = "result.json"
 """Figures of ``nas train``; a folder that has it is whole."""
@@ -53,8 +54,9 @@ class Trained:
         recipe: How it was trained.
         seeds: Validation accuracy of every training of the network, its own among them, in 0 to 1.
         command: What exports it.
-        trial: The study's trial that trained it, if one did.
+        trial: The study's trial that trained it or proposed it, if one did.
         latency: Of the network, if it was measured.
+        tested: Test accuracy of every training that the test images were shown to, its own among them, in 0 to 1.
     """
 
     architecture: Architecture
@@ -73,6 +75,7 @@ class Trained:
     command: str
     trial: TrialRecord | None = None
     latency: Latency | None = None
+    tested: tuple[float, ...] = ()
 
 
 def preprocessing_of(dataset: Dataset, resolution: int) -> dict[str, Any]:
@@ -108,18 +111,13 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         )
     architecture, device = study.architecture(trial), torch.device("cpu")
     model = _with_weights(architecture, path)
-    brought = partial(
-        bring,
-        resolution=architecture.resolution,
-        standard=standardisation(dataset),
-        recipe=study.config.recipe,
-        device=device,
-    )
-    test = brought(load_test(study.config.data))
+    standard, recipe = standardisation(dataset), study.config.recipe
+    images = load_test(study.config.data)
+    test = bring(images, resolution=architecture.resolution, standard=standard, recipe=recipe, device=device)
     accuracy = evaluate(model, test, batch=validation_batch(architecture, device)).accuracy
     study.add_test_look(trial.digest, accuracy, command="export")
     assert trial.accuracy is not None
-    shown = dataset.validation.take(np.arange(min(_SHOWN, len(dataset.validation))))
+    shown, pixels = _shown(dataset, recipe, architecture.resolution)
     further = [one.accuracy for one in study.repeats() if one.number == trial.number and one.accuracy is not None]
     return Trained(
         architecture,
@@ -129,16 +127,73 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         trial.accuracy,
         accuracy,
         len(test),
-        next(brought(shown).in_order(_SHOWN)).images.contiguous(),
-        shown.images,
-        f"{len(shown)} validation images",
+        shown,
+        pixels,
+        f"{len(pixels)} validation images",
         dataset.name,
-        study.config.recipe.resolved(len(dataset.train)).model_dump(mode="json"),
+        recipe.resolved(len(dataset.train)).model_dump(mode="json"),
         (trial.accuracy, *further),
         f"nas export {study.name}#{trial.number}",
         trial,
         next(iter(study.latencies().get(trial.digest, [])), None),
+        (accuracy,),
     )
+
+
+def trained_anew(
+    architecture: Architecture,
+    dataset: Dataset,
+    recipe: Recipe,
+    results: Sequence[SeedResult],
+    *,
+    origin: str,
+    command: str,
+    trial: TrialRecord,
+    latency: Latency | None = None,
+) -> Trained:
+    """Return a trial's network after further trainings: of their seeds, the best on the validation images.
+
+    Args:
+        architecture: Of the trial.
+        dataset: The images that it was trained on.
+        recipe: How it was trained.
+        results: At least one.
+        origin: Where the trial was, for people.
+        command: What trains and exports it.
+        trial: Whose network it is; its own training is not counted.
+        latency: Of the network, if it was measured.
+    """
+    best = max(results, key=lambda result: result.val_accuracy)
+    model = build_model(architecture).eval()
+    model.load_state_dict({name: tensor.cpu() for name, tensor in best.model.state_dict().items()})
+    images, pixels = _shown(dataset, recipe, architecture.resolution)
+    return Trained(
+        architecture,
+        model,
+        preprocessing_of(dataset, architecture.resolution),
+        f"{origin}, trained anew (seed {best.repeat + 1} of {len(results)}, the best on validation images)",
+        best.val_accuracy,
+        best.test.accuracy,
+        int(np.sum(best.test.confusion)),
+        images,
+        pixels,
+        f"{len(pixels)} validation images",
+        dataset.name,
+        recipe.resolved(len(dataset.train)).model_dump(mode="json"),
+        tuple(result.val_accuracy for result in results),
+        command,
+        trial,
+        latency,
+        tuple(result.test.accuracy for result in results),
+    )
+
+
+def _shown(dataset: Dataset, recipe: Recipe, resolution: int) -> tuple[torch.Tensor, Pixels]:
+    """Return some validation images: inputs and what they were made of, as in ``Trained``."""
+    shown = dataset.validation.take(np.arange(min(_SHOWN, len(dataset.validation))))
+    standard, device = standardisation(dataset), torch.device("cpu")
+    brought = bring(shown, resolution=resolution, standard=standard, recipe=recipe, device=device)
+    return next(brought.in_order(_SHOWN)).images.contiguous(), shown.images
 
 
 def is_training(folder: str | Path) -> bool:
@@ -185,6 +240,7 @@ def trained_by_seeds(folder: Path) -> Trained:
         result.get("recipe", {}),
         tuple(validated),
         "nas export FOLDER",
+        tested=tuple(tested),
     )
 
 

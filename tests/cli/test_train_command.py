@@ -163,6 +163,8 @@ def test_what_was_trained_can_be_exported(nas_command: Command) -> None:
     assert exported["test_accuracy"] == document["test_accuracy"]["values"][best] and exported["trial"] is None
     assert Path("net/weights.safetensors").read_bytes() == Path(f"out/weights-{best}.safetensors").read_bytes()
     assert json.loads(Path("net/preprocessing.json").read_text()) == document["preprocessing"]
+    mean, std = (100 * document["test_accuracy"][key] for key in ("mean", "std"))
+    assert f"| test accuracy over seeds | {mean:.2f} ± {std:.2f} % (mean and" in Path("net/README.md").read_text()
     wrong = nas_command("export", "out", "--trial", 3, "-o", "net")
     assert wrong.code == 2 and "--trial does not apply: out is what nas train wrote" in wrong.err
     older = {key: value for key, value in document.items() if key != "preprocessing"}
