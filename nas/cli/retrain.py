@@ -133,7 +133,7 @@ def _figures(job: Job, found: SeedsTrained) -> dict[str, Any]:
 
 
 def _best(wanted: Retraining, job: Job, found: SeedsTrained) -> Trained:
-    from nas.export.trained import trained_anew
+    from nas.export.retrained import trained_anew
 
     number, study = wanted.trial.number, wanted.name
     length = [] if wanted.epochs is None else ["--epochs", wanted.epochs]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,27 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from nas.architecture.serialization import load_architecture
+from nas.architecture.shapes import LARGEST
 from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation
+from nas.data.facts import checked_facts
 from nas.data.preprocess import FORMAT, Pixels, network_input
 from nas.data.sources import Dataset, load_test
 from nas.errors import ExportError, StudyError
+from nas.files import read_bounded
 from nas.models.backends import Latency
 from nas.models.build import Network, build_model
+from nas.models.reading import read_network
 from nas.records import TrialRecord
 from nas.search.alike import TrainedElsewhere
 from nas.search.study import Study
 from nas.training.evaluate import evaluate
 from nas.training.preparing import bring, validation_batch
-from nas.training.recipe import Recipe
-from nas.training.repeat import SeedResult
 
 RESULT = "result.json"
 """Figures of ``nas train``; a folder that has it is whole."""
 
+_LARGEST_RESULT = 1 << 28  # bytes: the confusion of a thousand classes takes some million for each seed
 _SHOWN = 64  # images on which the formats are compared
 
 
@@ -54,7 +57,7 @@ class Trained:
         recipe: How it was trained.
         seeds: Validation accuracy of every training of the network, its own among them, in 0 to 1.
         command: What exports it.
-        trial: The study's trial that trained it or proposed it, if one did.
+        trial: The study's trial that trained it, if one did.
         latency: Of the network, if it was measured.
         tested: Test accuracy of every training that the test images were shown to, its own among them, in 0 to 1.
     """
@@ -111,13 +114,18 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         )
     architecture, device = study.architecture(trial), torch.device("cpu")
     model = _with_weights(architecture, path)
-    standard, recipe = standardisation(dataset), study.config.recipe
-    images = load_test(study.config.data)
-    test = bring(images, resolution=architecture.resolution, standard=standard, recipe=recipe, device=device)
+    brought = partial(
+        bring,
+        resolution=architecture.resolution,
+        standard=standardisation(dataset),
+        recipe=study.config.recipe,
+        device=device,
+    )
+    test = brought(load_test(study.config.data))
     accuracy = evaluate(model, test, batch=validation_batch(architecture, device)).accuracy
     study.add_test_look(trial.digest, accuracy, command="export")
     assert trial.accuracy is not None
-    shown, pixels = _shown(dataset, recipe, architecture.resolution)
+    shown = dataset.validation.take(np.arange(min(_SHOWN, len(dataset.validation))))
     further = [one.accuracy for one in study.repeats() if one.number == trial.number and one.accuracy is not None]
     return Trained(
         architecture,
@@ -127,73 +135,16 @@ def trained_by_study(study: Study, trial: TrialRecord) -> Trained:
         trial.accuracy,
         accuracy,
         len(test),
-        shown,
-        pixels,
-        f"{len(pixels)} validation images",
+        next(brought(shown).in_order(_SHOWN)).images.contiguous(),
+        shown.images,
+        f"{len(shown)} validation images",
         dataset.name,
-        recipe.resolved(len(dataset.train)).model_dump(mode="json"),
+        study.config.recipe.resolved(len(dataset.train)).model_dump(mode="json"),
         (trial.accuracy, *further),
         f"nas export {study.name}#{trial.number}",
         trial,
         next(iter(study.latencies().get(trial.digest, [])), None),
-        (accuracy,),
     )
-
-
-def trained_anew(
-    architecture: Architecture,
-    dataset: Dataset,
-    recipe: Recipe,
-    results: Sequence[SeedResult],
-    *,
-    origin: str,
-    command: str,
-    trial: TrialRecord,
-    latency: Latency | None = None,
-) -> Trained:
-    """Return a trial's network after further trainings: of their seeds, the best on the validation images.
-
-    Args:
-        architecture: Of the trial.
-        dataset: The images that it was trained on.
-        recipe: How it was trained.
-        results: At least one.
-        origin: Where the trial was, for people.
-        command: What trains and exports it.
-        trial: Whose network it is; its own training is not counted.
-        latency: Of the network, if it was measured.
-    """
-    best = max(results, key=lambda result: result.val_accuracy)
-    model = build_model(architecture).eval()
-    model.load_state_dict({name: tensor.cpu() for name, tensor in best.model.state_dict().items()})
-    images, pixels = _shown(dataset, recipe, architecture.resolution)
-    return Trained(
-        architecture,
-        model,
-        preprocessing_of(dataset, architecture.resolution),
-        f"{origin}, trained anew (seed {best.repeat + 1} of {len(results)}, the best on validation images)",
-        best.val_accuracy,
-        best.test.accuracy,
-        int(np.sum(best.test.confusion)),
-        images,
-        pixels,
-        f"{len(pixels)} validation images",
-        dataset.name,
-        recipe.resolved(len(dataset.train)).model_dump(mode="json"),
-        tuple(result.val_accuracy for result in results),
-        command,
-        trial,
-        latency,
-        tuple(result.test.accuracy for result in results),
-    )
-
-
-def _shown(dataset: Dataset, recipe: Recipe, resolution: int) -> tuple[torch.Tensor, Pixels]:
-    """Return some validation images: inputs and what they were made of, as in ``Trained``."""
-    shown = dataset.validation.take(np.arange(min(_SHOWN, len(dataset.validation))))
-    standard, device = standardisation(dataset), torch.device("cpu")
-    brought = bring(shown, resolution=resolution, standard=standard, recipe=recipe, device=device)
-    return next(brought.in_order(_SHOWN)).images.contiguous(), shown.images
 
 
 def is_training(folder: str | Path) -> bool:
@@ -204,30 +155,39 @@ def is_training(folder: str | Path) -> bool:
 def trained_by_seeds(folder: Path) -> Trained:
     """Load the network of what ``nas train`` wrote: of its seeds, the best on the validation images.
 
+    The folder may be a stranger's: of its files no more is read than they can hold, and nothing is unpickled.
+
     Raises:
         StudyError: The folder is not whole.
         ExportError: An earlier version wrote it, which did not keep how images are prepared.
+        BundleError: A file of it is a link, too large, damaged, or not what belongs to its network.
     """
-    architecture = load_architecture(folder / "architecture.json")
+    content = read_bounded(folder / RESULT, most=_LARGEST_RESULT)
     try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        validated, tested = result["val_accuracy"]["values"], result["test_accuracy"]["values"]
+        result = json.loads(content)
+        validated, tested = (
+            [float(value) for value in result[f"{part}_accuracy"]["values"]] for part in ("val", "test")
+        )
         best = int(np.argmax(validated))
-        repeat = result.get("repeats", range(len(validated)))[best]
+        repeat = int(result.get("repeats", range(len(validated)))[best])
         tests = int(np.sum(result["test_confusion"][best]))
         preprocessing = result.get("preprocessing")
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (RecursionError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise StudyError(f"{folder / RESULT}: is not what nas train writes ({error!r})") from None
     if preprocessing is None:
         raise ExportError(
             f"{folder / RESULT}: an earlier version wrote it, which did not keep how images are prepared; train again"
         )
+    checked_facts(preprocessing, folder / RESULT, most_pixels=LARGEST)
+    architecture, state = read_network(folder / "architecture.json", folder / f"weights-{repeat}.safetensors")
+    model = build_model(architecture).eval()
+    model.load_state_dict(state)
     noise = np.random.default_rng(0)
     shape = (_SHOWN, preprocessing["size"], preprocessing["size"], preprocessing["channels"])
     pixels = noise.integers(0, 256, shape, np.uint8)
     return Trained(
         architecture,
-        _with_weights(architecture, folder / f"weights-{repeat}.safetensors"),
+        model,
         preprocessing,
         f"with `nas train` on {result['data']} (seed {repeat + 1} of {len(validated)}, the best on validation images)",
         validated[best],

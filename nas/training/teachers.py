@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +18,7 @@ from nas.training.optimizer import Loss
 from nas.training.preparing import bring, flips, validation_batch
 from nas.training.recipe import Precision, Recipe
 from nas.training.step import autocast
-from nas.training.teacher_folder import Teacher, digests_of, read_preprocessing, read_teacher
+from nas.training.teacher_folder import Teacher, digests_of, read_teacher
 
 _LARGEST_TABLE = 2**28  # bytes of probabilities that are kept
 
@@ -130,7 +128,7 @@ def require_teachers(distillation: Distillation, dataset: Dataset) -> None:
     """Raise WeightsError where a teacher cannot be read, has changed, or knows other classes or colours."""
     teachers = _on_device(distillation, torch.device("cpu"))
     for name, teacher in zip(distillation.places, teachers, strict=True):
-        _require_same_images(name, teacher, read_preprocessing(Path(name)), dataset)
+        _require_same_images(name, teacher, dataset)
 
 
 def asks_once(recipe: Recipe, dataset: Dataset, resolution: int) -> bool:
@@ -178,11 +176,12 @@ def _seen_by(teacher: Teacher, images: Tensor, standard: Standardisation) -> Ten
     return functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
-def _require_same_images(name: str, teacher: Teacher, facts: Mapping[str, Any], dataset: Dataset) -> None:
+def _require_same_images(name: str, teacher: Teacher, dataset: Dataset) -> None:
+    facts = teacher.facts
     if facts["classes"] != list(dataset.classes) or teacher.architecture.num_classes != len(dataset.classes):
         known, wanted = _some(facts["classes"]), _some(list(dataset.classes))
         raise WeightsError(f"{name}: the teacher's classes are {known}, but those of {dataset.name} are {wanted}")
-    channels = {len(teacher.standard.mean), len(teacher.standard.std), teacher.architecture.in_channels}
+    channels = {facts["channels"], teacher.architecture.in_channels}
     if facts["color"] != dataset.color or channels != {dataset.channels}:
         own = f"{facts['color']} images of {teacher.architecture.in_channels} channels"
         raise WeightsError(

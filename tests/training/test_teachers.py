@@ -19,7 +19,8 @@ from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation
 from nas.data.sources import DataConfig, Dataset, load_data
-from nas.errors import WeightsError
+from nas.errors import BundleError, UserError, WeightsError
+from nas.models import reading
 from nas.models.build import build_model
 from nas.training import teachers
 from nas.training.augmentation import Prepared
@@ -36,9 +37,9 @@ CPU = torch.device("cpu")
 AS_THEY_ARE = {"crop": 0, "flip": False}
 
 
-def small(resolution: int = 8, width: float = 0.25) -> Architecture:
+def small(resolution: int = 8, width: float = 0.25, channels: int = 1) -> Architecture:
     return load_space("resnet_small").architecture(
-        width=width, depth=0.25, resolution=resolution, num_classes=10, in_channels=1
+        width=width, depth=0.25, resolution=resolution, num_classes=10, in_channels=channels
     )
 
 
@@ -51,8 +52,15 @@ def digits() -> Dataset:
 def folder_of(digits: Dataset, tmp_path: Path) -> Callable[..., str]:
     """Return a function that writes a teacher and returns its folder."""
 
-    def write(name: str = "teacher", *, seed: int = 0, resolution: int = 8, **facts: Any) -> str:
-        folder, architecture = tmp_path / name, small(resolution)
+    def write(
+        name: str = "teacher",
+        *,
+        seed: int = 0,
+        resolution: int = 8,
+        architecture: Architecture | None = None,
+        **facts: Any,
+    ) -> str:
+        folder, architecture = tmp_path / name, architecture or small(resolution)
         folder.mkdir()
         standard = standardisation(digits)
         told = {
@@ -172,27 +180,58 @@ def test_a_small_batch_at_a_time_is_taught_too(digits: Dataset, folder_of: Calla
 
 
 def test_who_cannot_teach_is_refused(digits: Dataset, folder_of: Callable[..., str], tmp_path: Path) -> None:
-    def refusal(folder: str, **changes: Any) -> str:
-        with pytest.raises(WeightsError) as caught:
-            load_teachers(taught(folder, **changes), digits, device=CPU, resolution=8)
+    def refusal(folder: str, *, kind: type[UserError] = WeightsError) -> str:
+        with pytest.raises(kind) as caught:
+            load_teachers(taught(folder), digits, device=CPU, resolution=8)
         return str(caught.value).removeprefix(str(tmp_path))
 
     other = folder_of("other", classes=["cat", "dog"])
     known = "0, 1, 2, 3, 4, ... (10)"
     wrong_classes = f"/other: the teacher's classes are cat, dog, but those of {digits.name} are {known}"
     assert refusal(other) == wrong_classes
-    assert "the teacher was trained on rgb images of 1 channels, but" in refusal(folder_of("rgb", color="rgb"))
+    assert "preprocessing.json: channels cannot be 1" in refusal(folder_of("rgb", color="rgb"), kind=BundleError)
+    colored = folder_of("colored", architecture=small(channels=3), color="rgb", mean=[0.0] * 3, std=[1.0] * 3)
+    assert "the teacher was trained on rgb images of 3 channels, but" in refusal(colored)
     assert refusal(str(tmp_path / "none")).startswith("/none: is no trained network: architecture.json is missing")
-    bad = Path(folder_of("bad"))
-    (bad / "weights.safetensors").write_bytes(b"\x80\x04pickle")
-    assert refusal(str(bad)).startswith("/bad/weights.safetensors: cannot be read as weights of the network")
-    text = architecture_to_json(replace(small(), num_classes=9))
-    (Path(folder_of("nine")) / "architecture.json").write_text(text)
-    assert "size mismatch for classifier.weight" in refusal(str(tmp_path / "nine"))
-    (Path(folder_of("facts")) / "preprocessing.json").write_text('{"classes": 3}')
-    assert (
-        refusal(str(tmp_path / "facts")) == "/facts/preprocessing.json: is not what nas export writes (ValidationError)"
-    )
+
+
+def test_a_folder_of_a_stranger_is_read_within_bounds(
+    digits: Dataset, folder_of: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(folder_of())
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def refusal(name: str, content: bytes) -> str:
+        (folder / name).write_bytes(content)
+        with pytest.raises(BundleError) as caught:
+            read_teacher(folder)
+        (folder / name).write_bytes(whole[name])
+        return str(caught.value).removeprefix(f"{folder}/")
+
+    weights = whole["weights.safetensors"]
+    assert refusal("weights.safetensors", b"\x80\x04pickle").startswith("weights.safetensors: its header says that")
+    assert "at most" in refusal("weights.safetensors", weights + bytes(40 << 20))
+    nine = architecture_to_json(replace(small(), num_classes=9)).encode()
+    assert "the tensor 'classifier.bias' is not that of the network" in refusal("architecture.json", nine)
+    assert "at most 1,048,576 are expected" in refusal("architecture.json", bytes(2 << 20))
+    monkeypatch.setattr(reading, "LARGEST_FLOPS", 10)
+    assert "too large to be run here" in refusal("architecture.json", whole["architecture.json"])
+    monkeypatch.undo()
+    assert "lacks color, mean, std" in refusal("preprocessing.json", b'{"classes": ["a", "b"]}')
+    assert "is not JSON" in refusal("preprocessing.json", b"[" * 100_000)
+    assert "mean cannot be [nan]" in refusal("preprocessing.json", _with(whole["preprocessing.json"], mean=[np.nan]))
+    for name in whole:
+        (folder / name).rename(tmp_path / name)
+        (folder / name).symlink_to(tmp_path / name)
+        with pytest.raises(BundleError, match=f"{name}: is a link"):
+            read_teacher(folder)
+        (folder / name).unlink()
+        (tmp_path / name).rename(folder / name)
+    assert read_teacher(folder).facts["classes"] == list(digits.classes)
+
+
+def _with(content: bytes, **changes: Any) -> bytes:
+    return json.dumps({**json.loads(content), **changes}).encode()
 
 
 def test_a_teacher_that_has_changed_is_refused(digits: Dataset, folder_of: Callable[..., str]) -> None:
