@@ -12,11 +12,13 @@ import typer
 from nas.cli.job import Job, initial_weights, make_job, named_study
 from nas.cli.options import AsJson, Device, Storage, command_line, print_json, refuse_typed
 from nas.cli.seeds import SeedsTrained, remarks, train_seeds
-from nas.cli.teachers import ALONE, Wanted, alone_of, figures_alone, twin_line, with_teachers
+from nas.cli.teachers import ALONE, EQUAL_COMPUTE, Wanted, length_of, twin_figures, twins_of, with_teachers
 from nas.errors import ConfigError, Interrupted, StudyError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_ALONE = {ALONE: "alone, for as many epochs", EQUAL_COMPUTE: "alone, for as much compute"}
 
 
 def train(
@@ -64,7 +66,8 @@ def train(
         float | None, typer.Option(help="Share of the teacher in the loss, at most 1.  [default: 0.9]")
     ] = None,
     twin: Annotated[
-        bool, typer.Option("--twin", help="Also train the network without its teacher, for as many epochs and seeds.")
+        bool,
+        typer.Option("--twin", help="Also train it without its teacher: for as many epochs, and for as much compute."),
     ] = False,
     width: Annotated[float | None, typer.Option(help="Width coefficient (search spaces only).")] = None,
     depth: Annotated[float | None, typer.Option(help="Depth coefficient (search spaces only).")] = None,
@@ -93,22 +96,23 @@ def train(
         initial = None if weights is None else initial_weights(weights, job.architecture, storage)
         wanted = Wanted(teacher or [], temperature, teacher_weight, twin)
         job = with_teachers(job, wanted, storage=storage, folder=folder)
-    for line in (data_line(job.dataset), *job.notes):
+    twins, alone = twins_of(job) if twin else {}, dict[str, dict[str, Any]]()
+    planned = [f"its twin {_ALONE[key]}: {length_of(lonely)['epochs']:.4g} epochs" for key, lonely in twins.items()]
+    for line in (data_line(job.dataset), *job.notes, *planned):
         console.print(line, soft_wrap=True)
     try:
         trained = train_seeds(job, console, seeds=seeds, device=chosen, initial=initial, folder=folder)
-        if twin:
-            console.print("The same without its teacher:")
-            lonely = folder / ALONE
-            alone = train_seeds(alone_of(job), console, seeds=seeds, device=chosen, initial=initial, folder=lonely)
+        for key, lonely in twins.items():
+            console.print(f"{_ALONE[key]}:")
+            found = train_seeds(lonely, console, seeds=seeds, device=chosen, initial=initial, folder=folder / key)
+            alone[key] = twin_figures(lonely, found.results)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; progress is kept in {folder}. Continue with the same command") from None
     document = _document(job, trained, f"{describe_device(chosen)}; {describe_versions()}")
-    if twin:
-        document["alone"] = figures_alone(alone.results)
+    document |= {**(length_of(job) if twin else {}), **alone}
     _write(folder, job, trained, document)
-    if twin:
-        shutil.rmtree(folder / ALONE, ignore_errors=True)  # checkpoints, whose figures are in the document
+    for key in alone:
+        shutil.rmtree(folder / key, ignore_errors=True)  # checkpoints, whose figures are in the document
     typed = {"data": data, "epochs": epochs, "seeds": seeds, "weights": weights, "set": setting, **coefficients}
     typed |= {"teacher": teacher, "temperature": temperature, "teacher-weight": teacher_weight}
     kept = job.keep_reference(
@@ -120,7 +124,7 @@ def train(
     if as_json:
         print_json({**document, "reference": kept})
     else:
-        _print_results(console, job, trained, folder, kept, document.get("alone"))
+        _print_results(console, job, trained, folder, kept, document)
 
 
 def _command(network: str, options: dict[str, Any]) -> str:
@@ -135,17 +139,20 @@ def _command(network: str, options: dict[str, Any]) -> str:
 
 
 def _print_results(
-    console: Console, job: Job, trained: SeedsTrained, folder: Path, kept: str | None, alone: dict[str, Any] | None
+    console: Console, job: Job, trained: SeedsTrained, folder: Path, kept: str | None, document: dict[str, Any]
 ) -> None:
     from nas.cli.tables.studies import seeds_table
+    from nas.cli.tables.twins import twins_table
 
     title = f"{job.architecture.name} on {job.dataset.name}"
     console.print(seeds_table(trained.results, title=title, width=console.width))
+    if ALONE in document:
+        twins = {text: document[key] for key, text in _ALONE.items()}
+        console.print(twins_table({"with its teacher": document, **twins}, width=console.width))
     warning = job.warn_of_looks()
     lines = [
         *remarks(job, trained),
         *([] if warning is None else [f"{warning[0].upper()}{warning[1:]}"]),
-        *([] if alone is None else [twin_line(alone)]),
         *([] if kept is None else [kept]),
     ]
     for line in (*lines, f"Weights and results are in {folder}"):

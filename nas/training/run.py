@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import time
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from nas.architecture.spec import Architecture
 from nas.data.batches import Batch, ImageBatches
-from nas.errors import ArchitectureError, TrainingDiverged
+from nas.errors import TrainingDiverged
 from nas.models.build import Network
 from nas.records import Epoch
 from nas.training.augmentation import Augmentation
@@ -25,6 +24,7 @@ from nas.training.evaluate import LARGEST_BATCH, evaluate
 from nas.training.neighbours import NOBODY, Neighbours
 from nas.training.norms import ON_THE_WAY, recompute_statistics, twin
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
+from nas.training.progressive import resolution_in
 from nas.training.recipe import Recipe
 from nas.training.result import Score, Validation
 from nas.training.step import Step
@@ -120,13 +120,8 @@ class Run:
     @property
     def resolution(self) -> int:
         """Of the training images in the epoch that comes or runs."""
-        epoch = len(self.curve) + 1
-        final, share = self._architecture.resolution, self._recipe.progressive
-        rising = max(1, round(0.8 * self._total_epochs)) - 1
-        if share == 1 or epoch > rising:
-            return final
-        wanted = round(final * (share + (1 - share) * (epoch - 1) / rising))
-        return next(size for size in range(wanted, final + 1) if _fits(self._architecture, size))
+        epoch, share = len(self.curve) + 1, self._recipe.progressive
+        return resolution_in(self._architecture, share, epoch=epoch, epochs=self._total_epochs)
 
     def train_accuracy(self) -> float:
         """Return the share right of the images that this epoch has shown so far; on a GPU this waits for it."""
@@ -305,11 +300,3 @@ class Run:
         self._step.micro_batch = min(sizes, default=None)
         self.clock.restore(facts["clock"])
         self._elapsed = facts["elapsed"]
-
-
-def _fits(architecture: Architecture, resolution: int) -> bool:
-    try:
-        dataclasses.replace(architecture, resolution=resolution)
-    except ArchitectureError:
-        return False
-    return True
