@@ -28,7 +28,7 @@ from nas.training.progressive import resolution_in
 from nas.training.recipe import Recipe
 from nas.training.result import Score, Validation
 from nas.training.step import Step
-from nas.training.teachers import Teachers, taught_loss
+from nas.training.teachers import Teachers, resized, taught_loss
 
 
 class Run:
@@ -123,6 +123,14 @@ class Run:
         epoch, share = len(self.curve) + 1, self._recipe.progressive
         return resolution_in(self._architecture, share, epoch=epoch, epochs=self._total_epochs)
 
+    @property
+    def image_size(self) -> int:
+        """Side of the images that the epoch's batches are cut from: a teacher that is asked in every step sees its own.
+
+        Made larger afterwards they would be blurred, and the teacher wrong: so the network's are made smaller instead.
+        """
+        return max(self.resolution, 0 if self._teachers is None else self._teachers.image_size)
+
     def train_accuracy(self) -> float:
         """Return the share right of the images that this epoch has shown so far; on a GPU this waits for it."""
         return float(self._totals[1]) / self._seen if self._seen else 0.0
@@ -161,7 +169,7 @@ class Run:
         """Train to the end of the epoch, validate, and return what is now the last entry of the curve.
 
         Args:
-            train_set: At the resolution of the epoch.
+            train_set: At the ``image_size`` of the epoch.
             val_set: At that of the network.
             flip: Whether to mirror training images at random.
             norm_set: Training images at the network's resolution, over which norms are recomputed for the validation;
@@ -211,10 +219,11 @@ class Run:
     def take_steps(self, batches: Iterable[Batch], after_step: Callable[[], None] | None = None) -> None:
         """Take one step per batch; sums stay on the device, so that the host does not wait for it."""
         self.model.train()
+        resolution = self.resolution
         augmented = (self._augmentation(batch, steps_left=self._steps_left) for batch in batches)
         for prepared in self.clock.timed(augmented):
             target = prepared.target if self._teachers is None else self._teachers.target(prepared)
-            self._totals += self._step(prepared.images, target, prepared.labels)
+            self._totals += self._step(resized(prepared.images, resolution), target, prepared.labels)
             self._schedule.step()
             self._steps_left -= 1
             self._steps_of_epoch += 1

@@ -49,6 +49,11 @@ class Teachers:
         """Whether they were asked once for each image, and are not in every step."""
         return self._table is not None
 
+    @property
+    def image_size(self) -> int:
+        """Side of the images that they are asked about in every step, 0 where they are not: the largest resolution."""
+        return 0 if self.asked_once else max(teacher.architecture.resolution for teacher in self._teachers)
+
     def target(self, batch: Prepared) -> Tensor:
         """Return what ``taught_loss`` compares logits with: the batch's own target, then the teachers' probabilities.
 
@@ -103,7 +108,8 @@ def load_teachers(recipe: Recipe, dataset: Dataset, *, device: torch.device, res
     """Return the teachers of a recipe on a device, or None where it has none; nothing is drawn at random.
 
     Where augmentation leaves the images as they are, each teacher is asked once for each of them, at its own
-    resolution. Otherwise it sees in every step what the network sees, resized to its resolution.
+    resolution. Otherwise it sees in every step what the network sees, at its own resolution too: batches are cut at the
+    largest one (``Run.image_size``), and made smaller for all others.
 
     Args:
         recipe: Names them.
@@ -164,13 +170,17 @@ def _table(
 
 def _seen_by(teacher: Teacher, images: Tensor, standard: Standardisation) -> Tensor:
     """Return standardised images as a teacher knows them: at its resolution, by its mean and standard deviation."""
-    size = teacher.architecture.resolution
     if (standard.mean, standard.std) != (teacher.standard.mean, teacher.standard.std):
         mean, std, own_mean, own_std = (
             torch.tensor(values, device=images.device).view(-1, 1, 1)
             for values in (standard.mean, standard.std, teacher.standard.mean, teacher.standard.std)
         )
         images = (images * std + mean - own_mean) / own_std
+    return resized(images, teacher.architecture.resolution)
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Return images of shape (count, channels, side, side) at another side, as preprocessing resizes them."""
     if images.shape[-1] == size:
         return images
     return functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)

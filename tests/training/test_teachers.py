@@ -19,9 +19,10 @@ from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation
 from nas.data.sources import DataConfig, Dataset, load_data
+from nas.data.types import ImageSet
 from nas.errors import BundleError, UserError, WeightsError
 from nas.models import reading
-from nas.models.build import build_model
+from nas.models.build import Network, build_model
 from nas.training import teachers
 from nas.training.augmentation import Prepared
 from nas.training.checkpoint import save_weights
@@ -30,7 +31,7 @@ from nas.training.loop import train
 from nas.training.optimizer import make_loss
 from nas.training.recipe import Recipe
 from nas.training.result import TrainingResult
-from nas.training.teacher_folder import digests_of, read_teacher
+from nas.training.teacher_folder import Teacher, digests_of, read_teacher
 from nas.training.teachers import load_teachers, taught_loss
 
 CPU = torch.device("cpu")
@@ -160,6 +161,35 @@ def test_to_be_asked_once_or_in_every_step_is_the_same(
     np.testing.assert_allclose(losses(once), losses(each), rtol=1e-4)
     alone = train(small(), digits, recipe.model_copy(update={"distillation": None}), seed=0, device=CPU)
     assert abs(losses(alone)[0] - losses(once)[0]) > 0.01
+
+
+@pytest.mark.parametrize("progressive", [1.0, 0.5])
+def test_in_every_step_a_teacher_of_more_pixels_sees_the_images_as_sharp_as_they_are_stored(
+    folder_of: Callable[..., str], digits: Dataset, monkeypatch: pytest.MonkeyPatch, progressive: float
+) -> None:
+    monkeypatch.setattr(teachers, "_LARGEST_TABLE", 0)
+    asked, seen = list[Tensor](), set[int]()
+    ask, forward = teachers.ask, Network.forward
+
+    def record(teacher: Teacher, images: Tensor, *given: Any) -> Tensor:
+        asked.append(images)
+        return ask(teacher, images, *given)
+
+    def notice(self: Network, images: Tensor) -> Tensor:
+        if self.training:
+            seen.add(images.shape[-1])
+        return forward(self, images)
+
+    monkeypatch.setattr(teachers, "ask", record)
+    monkeypatch.setattr(Network, "forward", notice)
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 24, 24, 1), np.uint8)
+    sharp = replace(digits, train=ImageSet(pixels, digits.train.labels.repeat(2)[:300]))
+    recipe = taught(folder_of(resolution=24), **AS_THEY_ARE, epochs=2, progressive=progressive)
+    train(small(12), sharp, recipe, seed=0, device=CPU)
+    standard = standardisation(digits)  # the teacher's
+    shown = (255 * (torch.cat(asked) * standard.std[0] + standard.mean[0])).round().to(torch.uint8)
+    assert {image.numpy().tobytes() for image in shown} <= {image.tobytes() for image in pixels}
+    assert seen == ({12} if progressive == 1 else {6, 12})
 
 
 def test_a_taught_training_is_the_same_twice_and_after_an_interruption(
