@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # the tests start many processes, and each would compile nas anew
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help install quickstart test lint style types tests coverage endurance mutants benchmark pictures clean
+.PHONY: help install quickstart test lint style types tests coverage endurance mutants benchmark pictures release clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,10 @@ mutants: install  ## find small changes of the code that no test notices (an hou
 
 pictures: install  ## draw the pictures of the README from committed results (needs Chromium)
 	$(BIN)/python docs/pictures.py
+
+release: install  ## build, install into bare environments, run the README's commands there (half an hour, several GB)
+	$(PIP) uv
+	$(BIN)/python tests/release/try_release.py
 
 benchmark: install  ## measure the performance claims, one after another
 	set -e; for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -14,6 +14,9 @@ from nas.schema import explain
 
 ValueT = TypeVar("ValueT")
 
+MOST_CHARACTERS = 1 << 24
+"""Of a document that is read; the architecture of the largest preset takes some thirty thousand."""
+
 
 def flatten(value: Any, key: str = "") -> dict[str, Any]:
     """Return a document as one value for each path, such as ``search.spaces[0].name``."""
@@ -25,16 +28,20 @@ def flatten(value: Any, key: str = "") -> dict[str, Any]:
 
 
 def read_text(path: str | Path) -> str:
-    """Return the text of a file.
+    """Return the text of a file, which may be a stranger's.
 
     Raises:
-        ConfigError: It cannot be read.
+        ConfigError: It cannot be read, or has more than ``MOST_CHARACTERS``.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read(MOST_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text file"
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
+    if len(text) > MOST_CHARACTERS:
+        raise ConfigError(f"{path}: has more than {MOST_CHARACTERS:,} characters, which no file of ours has")
+    return text
 
 
 def parse_document(text: str, adapter: TypeAdapter[ValueT], *, version: int, source: str | Path) -> ValueT:

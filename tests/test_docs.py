@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple, get_args
 import pytest
 import typer
 import yaml
+from documents import COMMENT, FENCE, blocks, command_lines
 from pydantic import BaseModel
 
 import nas
@@ -24,9 +24,7 @@ PAGES = [ROOT / "README.md", *DOCS]
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "studies" / "digits.yaml").read_text(encoding="utf-8"))
 """A whole study, for snippets that are a part of one."""
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_COMMENT = re.compile(r"(^|\s)#.*")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
@@ -69,7 +67,7 @@ def test_links_resolve(page: Path) -> None:
 
 @each_page
 def test_commands_and_options_exist(page: Path) -> None:
-    for line in _command_lines(page):
+    for line in command_lines(page):
         command = _find(line)
         # parsing finds unknown options, missing arguments and values of the wrong type; nothing runs
         command.known.make_context(command.name, list(command.arguments))
@@ -86,7 +84,7 @@ def test_commands_in_sentences_exist(page: Path) -> None:
 
 @each_page
 def test_studies_validate(page: Path) -> None:
-    for text in _blocks(page, "yaml"):
+    for text in blocks(page, "yaml"):
         document = yaml.safe_load(text)
         if "stages" in document:
             nas.SearchSpace.model_validate(document)
@@ -98,7 +96,7 @@ def test_studies_validate(page: Path) -> None:
 
 @each_page
 def test_python_compiles_and_names_exist(page: Path) -> None:
-    for text in _blocks(page, "python"):
+    for text in blocks(page, "python"):
         compile(text, page.name, "exec")
         assert set(re.findall(r"\bnas\.(\w+)", text)) <= set(nas.__all__)
 
@@ -131,7 +129,7 @@ def _merged(base: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
 
 def _find(line: str) -> Command:
     """Return the command that a line names."""
-    words = shlex.split(_COMMENT.sub("", line))
+    words = shlex.split(COMMENT.sub("", line))
     known, name = _root(), words.pop(0)
     while commands := getattr(known, "commands", None):
         name = words.pop(0)
@@ -145,24 +143,9 @@ def _root() -> Any:
     return typer.main.get_command(app)
 
 
-def _command_lines(page: Path) -> Iterator[str]:
-    """Yield the lines of a page's shell blocks that begin with nas."""
-    for text in itertools.chain(_blocks(page, "sh"), _blocks(page, "bash")):
-        for line in text.replace("\\\n", " ").splitlines():
-            for part in _COMMENT.sub("", line).split("&&"):
-                command = re.sub(r"^(\w+=\S*\s+)*", "", part.strip())
-                if command.startswith("nas "):
-                    yield command
-
-
-def _blocks(page: Path, language: str) -> list[str]:
-    """Return the fenced blocks of a language."""
-    return [text for found, text in _FENCE.findall(page.read_text(encoding="utf-8")) if found == language]
-
-
 def _prose(page: Path) -> str:
     """Return a page without its fenced blocks."""
-    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
 @cache

@@ -13,8 +13,8 @@ from nas.errors import ConfigError, StudyError
 if TYPE_CHECKING:
     from nas.training.repeat import SeedResult
 
-ALONE = "alone"
-"""Folder for the checkpoints of the twin, while it is trained."""
+ALONE, EQUAL_COMPUTE = "alone", "alone_equal_compute"
+"""Folders for the checkpoints of the twins while they are trained, and their keys in the results."""
 
 
 class Wanted(NamedTuple):
@@ -87,29 +87,34 @@ def trained_folder(text: str, storage: str | None, target: Path) -> str:
     return str(target)
 
 
-def alone_of(job: Job) -> Job:
-    """Return the same training without teachers."""
-    return job._replace(recipe=job.recipe.model_copy(update={"distillation": None}))
+def twins_of(job: Job) -> dict[str, Job]:
+    """Return the same training without teachers: for as many epochs, and for as much compute."""
+    from nas.training.compute import alone_for_equal_compute, training_compute
+
+    compute = training_compute(job.architecture, job.recipe, job.dataset)
+    return {
+        ALONE: job._replace(recipe=job.recipe.model_copy(update={"distillation": None})),
+        EQUAL_COMPUTE: job._replace(recipe=alone_for_equal_compute(job.recipe, compute)),
+    }
 
 
-def figures_alone(results: Sequence[SeedResult]) -> dict[str, Any]:
-    """Return what the twin came to, as it is written beside the network's own figures."""
+def length_of(job: Job) -> dict[str, float]:
+    """Return how long a training is, and the FLOPs that it takes."""
+    from nas.training.compute import training_compute
+
+    images = len(job.dataset.train)
+    steps, steps_of_epoch = job.recipe.total_steps(images), images // job.recipe.step_images(images)
+    compute = training_compute(job.architecture, job.recipe, job.dataset)
+    return {"epochs": steps / steps_of_epoch, "training_flops": compute.total}
+
+
+def twin_figures(job: Job, results: Sequence[SeedResult]) -> dict[str, Any]:
+    """Return what a twin came to, as it is written beside the network's own figures."""
     from nas.training.repeat import mean_and_std
 
     figures = {
         "val_accuracy": [result.val_accuracy for result in results],
         "test_accuracy": [result.test.accuracy for result in results],
     }
-    return {name: {**mean_and_std(values)._asdict(), "values": values} for name, values in figures.items()}
-
-
-def twin_line(alone: dict[str, Any]) -> str:
-    """Return one line that tells what the network comes to without its teacher."""
-
-    def text(name: str) -> str:
-        mean, std = alone[name]["mean"], alone[name]["std"]
-        return f"{100 * mean:.2f} %" if std is None else f"{100 * mean:.2f} ± {100 * std:.2f} %"
-
-    seeds = len(alone["val_accuracy"]["values"])
-    figures = f"validation {text('val_accuracy')}, test {text('test_accuracy')}"
-    return f"Without its teacher, for as many epochs: {figures} ({seeds} seed{'s' if seeds > 1 else ''})"
+    told = {name: {**mean_and_std(values)._asdict(), "values": values} for name, values in figures.items()}
+    return {**told, **length_of(job)}

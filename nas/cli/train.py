@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas.cli.job import Job, initial_weights, make_job, named_study
 from nas.cli.options import AsJson, Device, Storage, command_line, print_json, refuse_typed
-from nas.cli.teachers import ALONE, Wanted, alone_of, figures_alone, twin_line, with_teachers
+from nas.cli.seeds import SeedsTrained, remarks, train_seeds
+from nas.cli.teachers import ALONE, EQUAL_COMPUTE, Wanted, length_of, twin_figures, twins_of, with_teachers
 from nas.errors import ConfigError, Interrupted, StudyError
-from nas.processes.interrupts import interruptible
 
 if TYPE_CHECKING:
-    import torch
     from rich.console import Console
 
-    from nas.records import Epoch
-    from nas.training.repeat import SeedResult
-    from nas.training.result import StepDone
+_ALONE = {ALONE: "alone, for as many epochs", EQUAL_COMPUTE: "alone, for as much compute"}
 
 
 def train(
@@ -69,7 +66,8 @@ def train(
         float | None, typer.Option(help="Share of the teacher in the loss, at most 1.  [default: 0.9]")
     ] = None,
     twin: Annotated[
-        bool, typer.Option("--twin", help="Also train the network without its teacher, for as many epochs and seeds.")
+        bool,
+        typer.Option("--twin", help="Also train it without its teacher: for as many epochs, and for as much compute."),
     ] = False,
     width: Annotated[float | None, typer.Option(help="Width coefficient (search spaces only).")] = None,
     depth: Annotated[float | None, typer.Option(help="Depth coefficient (search spaces only).")] = None,
@@ -98,22 +96,23 @@ def train(
         initial = None if weights is None else initial_weights(weights, job.architecture, storage)
         wanted = Wanted(teacher or [], temperature, teacher_weight, twin)
         job = with_teachers(job, wanted, storage=storage, folder=folder)
-    for line in (data_line(job.dataset), *job.notes):
+    twins, alone = twins_of(job) if twin else {}, dict[str, dict[str, Any]]()
+    planned = [f"its twin {_ALONE[key]}: {length_of(lonely)['epochs']:.4g} epochs" for key, lonely in twins.items()]
+    for line in (data_line(job.dataset), *job.notes, *planned):
         console.print(line, soft_wrap=True)
     try:
-        trained = _train(job, console, seeds=seeds, device=chosen, initial=initial, folder=folder)
-        if twin:
-            console.print("The same without its teacher:")
-            lonely = folder / ALONE
-            alone = _train(alone_of(job), console, seeds=seeds, device=chosen, initial=initial, folder=lonely)
+        trained = train_seeds(job, console, seeds=seeds, device=chosen, initial=initial, folder=folder)
+        for key, lonely in twins.items():
+            console.print(f"{_ALONE[key]}:")
+            found = train_seeds(lonely, console, seeds=seeds, device=chosen, initial=initial, folder=folder / key)
+            alone[key] = twin_figures(lonely, found.results)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; progress is kept in {folder}. Continue with the same command") from None
     document = _document(job, trained, f"{describe_device(chosen)}; {describe_versions()}")
-    if twin:
-        document["alone"] = figures_alone(alone.results)
+    document |= {**(length_of(job) if twin else {}), **alone}
     _write(folder, job, trained, document)
-    if twin:
-        shutil.rmtree(folder / ALONE, ignore_errors=True)  # checkpoints, whose figures are in the document
+    for key in alone:
+        shutil.rmtree(folder / key, ignore_errors=True)  # checkpoints, whose figures are in the document
     typed = {"data": data, "epochs": epochs, "seeds": seeds, "weights": weights, "set": setting, **coefficients}
     typed |= {"teacher": teacher, "temperature": temperature, "teacher-weight": teacher_weight}
     kept = job.keep_reference(
@@ -125,70 +124,7 @@ def train(
     if as_json:
         print_json({**document, "reference": kept})
     else:
-        _print_results(console, job, trained, folder, kept, document.get("alone"))
-
-
-class _Trained(NamedTuple):
-    """What each seed came to: a result, or why its training diverged."""
-
-    results: list[SeedResult]
-    diverged: dict[int, str]
-
-
-def _train(
-    job: Job,
-    console: Console,
-    *,
-    seeds: int,
-    device: torch.device,
-    initial: dict[str, torch.Tensor] | None,
-    folder: Path,
-) -> _Trained:
-    """Train from every seed and show how far it is.
-
-    Raises:
-        KeyboardInterrupt: What was trained until then is in the folder.
-        TrainingDiverged: All of them diverged.
-    """
-    from nas.cli.progress import TrainingProgress
-    from nas.training.repeat import AFTER_SEARCHES, train_repeatedly
-
-    diverged: dict[int, str] = {}
-    progress = TrainingProgress(console, job.recipe, images=len(job.dataset.train), seeds=seeds)
-    with interruptible() as check, progress:
-
-        def show(repeat: int, epoch: Epoch) -> None:
-            check()
-            progress.epoch(repeat, epoch)
-
-        def step(repeat: int, done: StepDone) -> None:
-            check()
-            progress.step(repeat, done)
-
-        def finish(result: SeedResult) -> None:
-            progress.result(result)
-            job.keep_look(result.test.accuracy)
-
-        def diverge(repeat: int, reason: str) -> None:
-            diverged[repeat] = reason
-            progress.diverged(repeat, reason)
-
-        results = train_repeatedly(
-            job.architecture,
-            job.dataset,
-            job.test,
-            job.recipe,
-            repeats=seeds,
-            counted_from=0 if job.selecting is None else AFTER_SEARCHES,
-            device=device,
-            initial=initial,
-            folder=folder,
-            on_epoch=show,
-            on_step=step,
-            on_result=finish,
-            on_diverged=diverge,
-        )
-        return _Trained(results, diverged)
+        _print_results(console, job, trained, folder, kept, document)
 
 
 def _command(network: str, options: dict[str, Any]) -> str:
@@ -203,40 +139,27 @@ def _command(network: str, options: dict[str, Any]) -> str:
 
 
 def _print_results(
-    console: Console, job: Job, trained: _Trained, folder: Path, kept: str | None, alone: dict[str, Any] | None
+    console: Console, job: Job, trained: SeedsTrained, folder: Path, kept: str | None, document: dict[str, Any]
 ) -> None:
     from nas.cli.tables.studies import seeds_table
+    from nas.cli.tables.twins import twins_table
 
     title = f"{job.architecture.name} on {job.dataset.name}"
     console.print(seeds_table(trained.results, title=title, width=console.width))
-    lines = [*_remarks(job, trained), *([] if alone is None else [twin_line(alone)]), *([] if kept is None else [kept])]
+    if ALONE in document:
+        twins = {text: document[key] for key, text in _ALONE.items()}
+        console.print(twins_table({"with its teacher": document, **twins}, width=console.width))
+    warning = job.warn_of_looks()
+    lines = [
+        *remarks(job, trained),
+        *([] if warning is None else [f"{warning[0].upper()}{warning[1:]}"]),
+        *([] if kept is None else [kept]),
+    ]
     for line in (*lines, f"Weights and results are in {folder}"):
         console.print(line, soft_wrap=True)
 
 
-def _remarks(job: Job, trained: _Trained) -> list[str]:
-    """Return what the figures do not show: what they leave out, and what held the training up."""
-    from nas.records import LARGE_DATA_SHARE
-
-    results, lines = trained.results, []
-    if trained.diverged:
-        count = len(results) + len(trained.diverged)
-        lines.append(f"{len(results)} of {count} seeds; {len(trained.diverged)} diverged, not counted")
-    if job.selecting is not None and job.selecting.accuracy is not None:
-        lines.append(f"The search's own training: validation {100 * job.selecting.accuracy:.2f} %, not counted")
-    if warning := job.warn_of_looks():
-        lines.append(f"{warning[0].upper()}{warning[1:]}")
-    share = max(result.data_share for result in results)
-    if share > LARGE_DATA_SHARE:
-        text = f"Preparing batches took {100 * share:.0f} % of the step time"
-        lines.append(f"{text}: augmentation or reading slows training down")
-    sizes = [result.micro_batch for result in results if result.micro_batch is not None]
-    if sizes:
-        lines.append(f"There was not enough memory for whole batches: steps took at most {min(sizes)} images at once")
-    return lines
-
-
-def _document(job: Job, trained: _Trained, hardware: str) -> dict[str, Any]:
+def _document(job: Job, trained: SeedsTrained, hardware: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     from nas.architecture.cost import count_cost
@@ -274,7 +197,7 @@ def _document(job: Job, trained: _Trained, hardware: str) -> dict[str, Any]:
     }
 
 
-def _write(folder: Path, job: Job, trained: _Trained, document: dict[str, Any]) -> None:
+def _write(folder: Path, job: Job, trained: SeedsTrained, document: dict[str, Any]) -> None:
     """Write weights, description and figures; the figures last, so that a folder that has them is whole."""
     from nas.architecture.serialization import architecture_to_json
     from nas.training.checkpoint import save_weights

@@ -17,8 +17,16 @@ _CHANNELS = {"rgb": 3, "hsv": 3, "ycbcr": 3, "grayscale": 1}
 _NAMES = ("channels", "classes", "color", "mean", "resolution", "size", "std")
 
 
-def read_facts(content: bytes, where: object, *, most_pixels: int = MOST_PIXELS) -> Mapping[str, Any]:
+def read_facts(
+    content: bytes, where: object, *, most_pixels: int = MOST_PIXELS, known: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
     """Return what ``preprocessing.json`` holds, as ``checked_facts`` does.
+
+    Args:
+        content: Of the file.
+        where: Named in errors.
+        most_pixels: As for ``checked_facts``.
+        known: What is true unless the file says otherwise.
 
     Raises:
         BundleError: It is not JSON, or not what an image can be prepared by.
@@ -27,6 +35,8 @@ def read_facts(content: bytes, where: object, *, most_pixels: int = MOST_PIXELS)
         facts = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: is not JSON ({str(error)[:200]})") from None
+    if isinstance(facts, dict):
+        facts = {**(known or {}), **facts}
     return checked_facts(facts, where, most_pixels=most_pixels)
 
 

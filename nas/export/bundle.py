@@ -211,6 +211,20 @@ def export_training(
     return _export(lambda: trained_by_seeds(Path(folder)), Path(directory), options)
 
 
+def export_trained(load: Callable[[], Trained], directory: str | Path, options: Options) -> ExportedNetwork:
+    """Write a network to a folder and check it; what takes long is asked for once the folder is known to be free.
+
+    Args:
+        load: Returns the network, perhaps after training it.
+        directory: As for ``export_network``.
+        options: How the bundle is written.
+
+    Raises:
+        ExportError: As ``export_network`` does.
+    """
+    return _export(load, Path(directory), options)
+
+
 def _export(load: Callable[[], Trained], target: Path, options: Options) -> ExportedNetwork:
     require_writable(target, options)
     return write_bundle(load(), target, options)

@@ -36,8 +36,11 @@ def model_card(trained: Trained, formats: Sequence[Parity], *, opset: int) -> st
         name=plain_name(trained.architecture),
         trained=trained,
         recipe=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
-        seeds_std=statistics.stdev(trained.seeds) if len(trained.seeds) > 1 else None,
-        seeds_mean=statistics.mean(trained.seeds) if trained.seeds else None,
+        over_seeds=[
+            (f"{part} accuracy over seeds", len(values), statistics.mean(values), statistics.stdev(values))
+            for part, values in (("test", trained.tested), ("validation", trained.seeds))
+            if len(values) > 1
+        ],
         cost=count_cost(trained.architecture),
         formats=formats,
         tflite=[one.file for one in formats if one.file.endswith(".tflite")],
@@ -61,6 +64,10 @@ def _front_matter(trained: Trained, formats: Sequence[Parity]) -> dict[str, Any]
         for name, value in measured.items()
         if value is not None
     ]
+    if (count := len(trained.tested)) > 1:
+        mean, std = statistics.mean(trained.tested), statistics.stdev(trained.tested)
+        name = f"test accuracy, mean of {count} trainings (standard deviation {std:.4f})"
+        metrics.append({"type": "accuracy", "name": name, "value": round(mean, 4)})
     lite = any(one.file.endswith(".tflite") for one in formats)
     task = {"type": "image-classification", "name": "Image classification"}
     result = {"task": task, "dataset": {"name": trained.data, "type": trained.data}, "metrics": metrics}

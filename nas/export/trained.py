@@ -15,17 +15,20 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from nas.architecture.serialization import load_architecture
+from nas.architecture.shapes import LARGEST
 from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation
+from nas.data.facts import checked_facts
 from nas.data.preprocess import FORMAT, Pixels, network_input
 from nas.data.sources import Dataset, load_test
 from nas.data.types import ImageSet
 from nas.errors import ExportError, StudyError
 from nas.export.manifest import NamedImages
 from nas.export.origin import ImagesOf, images_of_study, told_recipe
+from nas.files import read_bounded
 from nas.models.backends import Latency
 from nas.models.build import Network, build_model
+from nas.models.reading import read_network
 from nas.records import TrialRecord, Variant
 from nas.search.alike import TrainedElsewhere
 from nas.search.study import Study
@@ -40,6 +43,7 @@ CALIBRATED = 256
 _SHOWN = 256  # images on which formats are compared
 _NOISE = 64
 _MOST_PIXELS = 64 * 256**2  # of them all; larger images are fewer
+_LARGEST_RESULT = 1 << 28  # bytes: the confusion of a thousand classes takes some million for each seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Trained:
         named: Else what an earlier bundle of the network says of them.
         variants: What ``nas compress`` made on the way.
         beside: Further files of the bundle, by their names in it.
+        tested: Test accuracy of every training that the test images were shown to, its own among them, in 0 to 1.
     """
 
     architecture: Architecture
@@ -94,6 +99,7 @@ class Trained:
     named: NamedImages | None = None
     variants: tuple[Variant, ...] = ()
     beside: Mapping[str, Path] = field(default_factory=dict)
+    tested: tuple[float, ...] = ()
 
 
 def calibration_images(trained: Trained) -> npt.NDArray[np.float32]:
@@ -213,28 +219,37 @@ def is_training(folder: str | Path) -> bool:
 def trained_by_seeds(folder: Path) -> Trained:
     """Load the network of what ``nas train`` wrote: of its seeds, the best on the validation images.
 
+    The folder may be a stranger's: of its files no more is read than they can hold, and nothing is unpickled.
+
     Raises:
         StudyError: The folder is not whole.
         ExportError: An earlier version wrote it, which did not keep how images are prepared.
+        BundleError: A file of it is a link, too large, damaged, or not what belongs to its network.
     """
-    architecture = load_architecture(folder / "architecture.json")
+    content = read_bounded(folder / RESULT, most=_LARGEST_RESULT)
     try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        validated, tested = result["val_accuracy"]["values"], result["test_accuracy"]["values"]
+        result = json.loads(content)
+        validated, tested = (
+            [float(value) for value in result[f"{part}_accuracy"]["values"]] for part in ("val", "test")
+        )
         best = int(np.argmax(validated))
-        repeat = result.get("repeats", range(len(validated)))[best]
+        repeat = int(result.get("repeats", range(len(validated)))[best])
         tests = int(np.sum(result["test_confusion"][best]))
         preprocessing = result.get("preprocessing")
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (RecursionError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise StudyError(f"{folder / RESULT}: is not what nas train writes ({error!r})") from None
     if preprocessing is None:
         raise ExportError(
             f"{folder / RESULT}: an earlier version wrote it, which did not keep how images are prepared; train again"
         )
+    checked_facts(preprocessing, folder / RESULT, most_pixels=LARGEST)
+    architecture, state = read_network(folder / "architecture.json", folder / f"weights-{repeat}.safetensors")
+    model = build_model(architecture).eval()
+    model.load_state_dict(state)
     noise = noise_images(preprocessing)
     return Trained(
         architecture,
-        _with_weights(architecture, folder / f"weights-{repeat}.safetensors"),
+        model,
         preprocessing,
         f"with `nas train` on {result['data']} (seed {repeat + 1} of {len(validated)}, the best on validation images)",
         validated[best],
@@ -247,6 +262,7 @@ def trained_by_seeds(folder: Path) -> Trained:
         told_recipe(result.get("recipe", {})),
         tuple(validated),
         "nas export FOLDER",
+        tested=tuple(tested),
     )
 
 

@@ -56,6 +56,7 @@ def export_onnx(
             (contiguous(images),),  # from one with channels last, the exporter writes every pooling as a gathering
             dynamo=True,
             verbose=False,
+            optimize=True,  # torch 2.6 leaves it out by default, and writes a zero bias anew at every convolution
             input_names=[name],
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),

@@ -179,11 +179,11 @@ def _train_epochs(
         tell(epoch)
     paused = pauses()
     validation, norm_set = images.validation(), images.of_norms()
-    train_set = images.train(run.resolution)
+    train_set = images.train(run.image_size)
     while not (run.ended or paused):
-        if train_set.size != run.resolution:
+        if train_set.size != run.image_size:
             del train_set  # there may be memory for one only
-            train_set = images.train(run.resolution)
+            train_set = images.train(run.image_size)
         try:
             epoch = run.epoch(train_set, validation, flip=images.flip, norm_set=norm_set, after_step=after_step)
         except TrainingDiverged:

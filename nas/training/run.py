@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import time
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from nas.architecture.spec import Architecture
 from nas.data.batches import Batch, ImageBatches
-from nas.errors import ArchitectureError, TrainingDiverged
+from nas.errors import TrainingDiverged
 from nas.models.build import Network
 from nas.records import Epoch
 from nas.training.augmentation import Augmentation
@@ -26,10 +25,11 @@ from nas.training.masks import Masks
 from nas.training.neighbours import NOBODY, Neighbours
 from nas.training.norms import ON_THE_WAY, recompute_statistics, twin
 from nas.training.optimizer import Schedule, make_loss, make_optimizer
+from nas.training.progressive import resolution_in
 from nas.training.recipe import Recipe
 from nas.training.result import Score, Validation
 from nas.training.step import Step
-from nas.training.teachers import Teachers, taught_loss
+from nas.training.teachers import Teachers, resized, taught_loss
 
 
 class Run:
@@ -129,13 +129,16 @@ class Run:
     @property
     def resolution(self) -> int:
         """Of the training images in the epoch that comes or runs."""
-        epoch = len(self.curve) + 1
-        final, share = self._architecture.resolution, self._recipe.progressive
-        rising = max(1, round(0.8 * self._total_epochs)) - 1
-        if share == 1 or epoch > rising:
-            return final
-        wanted = round(final * (share + (1 - share) * (epoch - 1) / rising))
-        return next(size for size in range(wanted, final + 1) if _fits(self._architecture, size))
+        epoch, share = len(self.curve) + 1, self._recipe.progressive
+        return resolution_in(self._architecture, share, epoch=epoch, epochs=self._total_epochs)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images that the epoch's batches are cut from: a teacher that is asked in every step sees its own.
+
+        Made larger afterwards they would be blurred, and the teacher wrong: so the network's are made smaller instead.
+        """
+        return max(self.resolution, 0 if self._teachers is None else self._teachers.image_size)
 
     def train_accuracy(self) -> float:
         """Return the share right of the images that this epoch has shown so far; on a GPU this waits for it."""
@@ -175,7 +178,7 @@ class Run:
         """Train to the end of the epoch, validate, and return what is now the last entry of the curve.
 
         Args:
-            train_set: At the resolution of the epoch.
+            train_set: At the ``image_size`` of the epoch.
             val_set: At that of the network.
             flip: Whether to mirror training images at random.
             norm_set: Training images at the network's resolution, over which norms are recomputed for the validation;
@@ -225,10 +228,11 @@ class Run:
     def take_steps(self, batches: Iterable[Batch], after_step: Callable[[], None] | None = None) -> None:
         """Take one step per batch; sums stay on the device, so that the host does not wait for it."""
         self.model.train()
+        resolution = self.resolution
         augmented = (self._augmentation(batch, steps_left=self._steps_left) for batch in batches)
         for prepared in self.clock.timed(augmented):
             target = prepared.target if self._teachers is None else self._teachers.target(prepared)
-            self._totals += self._step(prepared.images, target, prepared.labels)
+            self._totals += self._step(resized(prepared.images, resolution), target, prepared.labels)
             self._schedule.step()
             self._steps_left -= 1
             self._steps_of_epoch += 1
@@ -320,11 +324,3 @@ class Run:
         self._step.micro_batch = min(sizes, default=None)
         self.clock.restore(facts["clock"])
         self._elapsed = facts["elapsed"]
-
-
-def _fits(architecture: Architecture, resolution: int) -> bool:
-    try:
-        dataclasses.replace(architecture, resolution=resolution)
-    except ArchitectureError:
-        return False
-    return True

@@ -6,20 +6,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from nas.architecture.serialization import architecture_to_json, load_architecture
+from nas.architecture.serialization import architecture_to_json
+from nas.architecture.shapes import LARGEST
 from nas.architecture.spec import Architecture
 from nas.data.batches import Standardisation, standardisation
+from nas.data.facts import read_facts
 from nas.data.sources import Dataset
 from nas.errors import StudyError, WeightsError
+from nas.files import read_bounded
 from nas.models.build import Network
+from nas.models.reading import LARGEST_TEXT, read_network
 from nas.training.checkpoint import write_tensors
 from nas.training.distillation import Distillation
 
@@ -34,20 +35,23 @@ class Teacher(NamedTuple):
         architecture: What it is.
         network: In eval mode.
         standard: Of the images that it was trained on.
+        facts: What else its folder says of them: classes, colour, channels.
         digest: Sixteen hexadecimal digits of architecture and weights.
     """
 
     architecture: Architecture
     network: Network
     standard: Standardisation
+    facts: Mapping[str, Any]
     digest: str
 
 
 def read_teacher(folder: Path) -> Teacher:
-    """Read a teacher: data only, of which nothing is unpickled or run.
+    """Read a teacher: data only, of which nothing is unpickled or run, and no more than its network needs.
 
     Raises:
         WeightsError: The folder is not a teacher's.
+        BundleError: A file of it is a link, too large, damaged, or not what belongs to its network.
         ConfigError: Its architecture is wrong.
     """
     for name in FILES:
@@ -55,19 +59,13 @@ def read_teacher(folder: Path) -> Teacher:
             raise WeightsError(
                 f"{folder}: is no trained network: {name} is missing; give a bundle (nas export) or STUDY#N"
             )
-    architecture, facts = load_architecture(folder / FILES[0]), read_preprocessing(folder)
-    # nothing is allocated for a network before the file is known to hold its tensors
+    architecture, state = read_network(folder / FILES[0], folder / FILES[1])
+    facts = _read_facts(folder / FILES[2], architecture)
     with torch.device("meta"):
         network = Network(architecture)
-    try:
-        read = load_file(folder / FILES[1])
-        state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in read.items()}
-        network.load_state_dict(state, assign=True)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{folder / FILES[1]}: cannot be read as weights of the network ({reason})") from None
+    network.load_state_dict(state, assign=True)
     standard = Standardisation(tuple(facts["mean"]), tuple(facts["std"]))
-    return Teacher(architecture, network.eval().requires_grad_(False), standard, _digest(architecture, state))
+    return Teacher(architecture, network.eval().requires_grad_(False), standard, facts, _digest(architecture, state))
 
 
 def write_teacher(
@@ -97,28 +95,12 @@ def facts_of(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def read_preprocessing(folder: Path) -> dict[str, Any]:
-    """Return what a teacher's folder says of its images.
-
-    Raises:
-        WeightsError: It does not say it.
-    """
-    path = folder / FILES[2]
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for key, kind in _FACTS.items():
-            facts[key] = kind.validate_python(facts[key])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        raise WeightsError(f"{path}: is not what nas export writes ({type(error).__name__})") from None
-    return facts
-
-
-_FACTS: Mapping[str, TypeAdapter[Any]] = {
-    "classes": TypeAdapter(list[str]),
-    "color": TypeAdapter(str),
-    "mean": TypeAdapter(list[float]),
-    "std": TypeAdapter(list[Annotated[float, Field(gt=0)]]),
-}
+def _read_facts(path: Path, architecture: Architecture) -> Mapping[str, Any]:
+    """Return what a teacher's folder says of its images; what ``facts_of`` leaves out follows from the network."""
+    content = read_bounded(path, most=LARGEST_TEXT)
+    side = architecture.resolution
+    known = {"channels": architecture.in_channels, "size": side, "resolution": side}
+    return read_facts(content, path, known=known, most_pixels=LARGEST)
 
 
 def _digest(architecture: Architecture, state: Mapping[str, Tensor]) -> str:

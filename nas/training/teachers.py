@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +18,7 @@ from nas.training.optimizer import Loss
 from nas.training.preparing import bring, flips, validation_batch
 from nas.training.recipe import Precision, Recipe
 from nas.training.step import autocast
-from nas.training.teacher_folder import Teacher, digests_of, read_preprocessing, read_teacher
+from nas.training.teacher_folder import Teacher, digests_of, read_teacher
 
 _LARGEST_TABLE = 2**28  # bytes of probabilities that are kept
 
@@ -50,6 +48,11 @@ class Teachers:
     def asked_once(self) -> bool:
         """Whether they were asked once for each image, and are not in every step."""
         return self._table is not None
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images that they are asked about in every step, 0 where they are not: the largest resolution."""
+        return 0 if self.asked_once else max(teacher.architecture.resolution for teacher in self._teachers)
 
     def target(self, batch: Prepared) -> Tensor:
         """Return what ``taught_loss`` compares logits with: the batch's own target, then the teachers' probabilities.
@@ -105,7 +108,8 @@ def load_teachers(recipe: Recipe, dataset: Dataset, *, device: torch.device, res
     """Return the teachers of a recipe on a device, or None where it has none; nothing is drawn at random.
 
     Where augmentation leaves the images as they are, each teacher is asked once for each of them, at its own
-    resolution. Otherwise it sees in every step what the network sees, resized to its resolution.
+    resolution. Otherwise it sees in every step what the network sees, at its own resolution too: batches are cut at the
+    largest one (``Run.image_size``), and made smaller for all others.
 
     Args:
         recipe: Names them.
@@ -130,7 +134,7 @@ def require_teachers(distillation: Distillation, dataset: Dataset) -> None:
     """Raise WeightsError where a teacher cannot be read, has changed, or knows other classes or colours."""
     teachers = _on_device(distillation, torch.device("cpu"))
     for name, teacher in zip(distillation.places, teachers, strict=True):
-        _require_same_images(name, teacher, read_preprocessing(Path(name)), dataset)
+        _require_same_images(name, teacher, dataset)
 
 
 def asks_once(recipe: Recipe, dataset: Dataset, resolution: int) -> bool:
@@ -166,23 +170,28 @@ def _table(
 
 def _seen_by(teacher: Teacher, images: Tensor, standard: Standardisation) -> Tensor:
     """Return standardised images as a teacher knows them: at its resolution, by its mean and standard deviation."""
-    size = teacher.architecture.resolution
     if (standard.mean, standard.std) != (teacher.standard.mean, teacher.standard.std):
         mean, std, own_mean, own_std = (
             torch.tensor(values, device=images.device).view(-1, 1, 1)
             for values in (standard.mean, standard.std, teacher.standard.mean, teacher.standard.std)
         )
         images = (images * std + mean - own_mean) / own_std
+    return resized(images, teacher.architecture.resolution)
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Return images of shape (count, channels, side, side) at another side, as preprocessing resizes them."""
     if images.shape[-1] == size:
         return images
     return functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
-def _require_same_images(name: str, teacher: Teacher, facts: Mapping[str, Any], dataset: Dataset) -> None:
+def _require_same_images(name: str, teacher: Teacher, dataset: Dataset) -> None:
+    facts = teacher.facts
     if facts["classes"] != list(dataset.classes) or teacher.architecture.num_classes != len(dataset.classes):
         known, wanted = _some(facts["classes"]), _some(list(dataset.classes))
         raise WeightsError(f"{name}: the teacher's classes are {known}, but those of {dataset.name} are {wanted}")
-    channels = {len(teacher.standard.mean), len(teacher.standard.std), teacher.architecture.in_channels}
+    channels = {facts["channels"], teacher.architecture.in_channels}
     if facts["color"] != dataset.color or channels != {dataset.channels}:
         own = f"{facts['color']} images of {teacher.architecture.in_channels} channels"
         raise WeightsError(

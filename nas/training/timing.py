@@ -71,10 +71,10 @@ def time_step(
         )
         train_set = to_device(
             dataset.train.take(np.arange(min(images, batch * total))),
-            resolution=architecture.resolution,
+            resolution=run.image_size,
             standard=standardisation(dataset),
             device=device,
-            room=None if room_for_images(device) >= images * architecture.resolution**2 * dataset.channels else 0,
+            room=None if room_for_images(device) >= images * run.image_size**2 * dataset.channels else 0,
             channels_last=recipe.channels_last,
         )
         batches = run.all_batches(train_set, flip=flips(dataset, recipe))

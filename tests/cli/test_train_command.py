@@ -163,12 +163,19 @@ def test_what_was_trained_can_be_exported(nas_command: Command) -> None:
     assert exported["test_accuracy"] == document["test_accuracy"]["values"][best] and exported["trial"] is None
     assert Path("net/weights.safetensors").read_bytes() == Path(f"out/weights-{best}.safetensors").read_bytes()
     assert json.loads(Path("net/preprocessing.json").read_text()) == document["preprocessing"]
+    mean, std = (100 * document["test_accuracy"][key] for key in ("mean", "std"))
+    assert f"| test accuracy over seeds | {mean:.2f} ± {std:.2f} % (mean and" in Path("net/README.md").read_text()
     wrong = nas_command("export", "out", "--trial", 3, "-o", "net")
     assert wrong.code == 2 and "--trial does not apply: out is what nas train wrote" in wrong.err
+    away = {**document, "repeats": ["/../../secret"] * 2}
+    huge = {**document, "preprocessing": {**document["preprocessing"], "size": 10**9}}
     older = {key: value for key, value in document.items() if key != "preprocessing"}
     for text, message in (
         (json.dumps(older), "an earlier version wrote it, which did not keep how images are prepared; train again"),
         ("{}", "is not what nas train writes"),
+        (json.dumps(away), "is not what nas train writes"),
+        (json.dumps(huge), "size cannot be 1000000000"),
+        ("[" * 100_000, "is not what nas train writes"),
     ):
         Path("out/result.json").write_text(text)
         wrong = nas_command("export", "out", "-o", "other")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,12 +25,17 @@ def test_a_network_learns_from_another_and_its_twin_alone(nas_command: Command, 
     said = " ".join(outcome.out.split())
     assert "taught by t and " in said
     assert "asked in every step; temperature 2, weight 0.9" in said
-    assert "Without its teacher, for as many epochs: validation " in said
+    for twin in ("alone, for as many epochs", "alone, for as much compute"):
+        assert len(re.findall(rf"its twin {twin}: ([0-9]+) epochs", said)) == 1 and said.count(twin) == 3
     document = json.loads(Path("taught/result.json").read_text())
     section = document["recipe"]["distillation"]
     assert section["teacher"] == ["taught/teacher-0", "taught/teacher-1"]
     assert len(set(section["digests"])) == 2
     (alone,) = document["alone"]["val_accuracy"]["values"]
+    equal = document["alone_equal_compute"]
+    assert equal["epochs"] > document["epochs"] == document["alone"]["epochs"] == 1
+    assert document["alone"]["training_flops"] < document["training_flops"] <= equal["training_flops"]
+    assert f"alone, for as much compute: {equal['epochs']:.0f} epochs" in said
     plain = nas_command("train", *SMALL, *ONCE, "-o", "plain", "--json")
     assert json.loads(plain.out)["val_accuracy"]["values"] == [alone]
     assert document["curves"][0][0]["train_loss"] != json.loads(plain.out)["curves"][0][0]["train_loss"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image
@@ -201,7 +202,8 @@ def odd_images() -> Iterator[tuple[str, bytes]]:
     for mode in MODES:
         for size in SIZES:
             kind = "TIFF" if mode in ("CMYK", "YCbCr", "LAB", "I") else "PNG"
-            yield f"{mode} {size}", encode(in_mode(mode, size), kind)
+            if mode != "YCbCr" or int(PIL.__version__.split(".")[0]) >= 13:  # earlier ones cannot read what they wrote
+                yield f"{mode} {size}", encode(in_mode(mode, size), kind)
     colors = Image.fromarray(pattern(40, 60))
     for turn in range(1, 9):
         exif = Image.Exif()

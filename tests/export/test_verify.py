@@ -226,7 +226,7 @@ def test_headers_and_sizes_are_bounded(bundle: Path, monkeypatch: pytest.MonkeyP
 def test_a_network_that_takes_all_memory_is_not_run(
     bundle: Path, size: int, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nas.export import reading
+    from nas.models import reading
     from nas.models.device import Memory
 
     monkeypatch.setattr(reading, "device_memory", lambda device: Memory(1 << 26, 1 << 26))

@@ -19,8 +19,10 @@ from nas.architecture.space import load_space
 from nas.architecture.spec import Architecture
 from nas.data.batches import standardisation
 from nas.data.sources import DataConfig, Dataset, load_data
-from nas.errors import WeightsError
-from nas.models.build import build_model
+from nas.data.types import ImageSet
+from nas.errors import BundleError, UserError, WeightsError
+from nas.models import reading
+from nas.models.build import Network, build_model
 from nas.training import teachers
 from nas.training.augmentation import Prepared
 from nas.training.checkpoint import save_weights
@@ -29,16 +31,16 @@ from nas.training.loop import train
 from nas.training.optimizer import make_loss
 from nas.training.recipe import Recipe
 from nas.training.result import TrainingResult
-from nas.training.teacher_folder import digests_of, read_teacher
+from nas.training.teacher_folder import Teacher, digests_of, read_teacher
 from nas.training.teachers import load_teachers, taught_loss
 
 CPU = torch.device("cpu")
 AS_THEY_ARE = {"crop": 0, "flip": False}
 
 
-def small(resolution: int = 8, width: float = 0.25) -> Architecture:
+def small(resolution: int = 8, width: float = 0.25, channels: int = 1) -> Architecture:
     return load_space("resnet_small").architecture(
-        width=width, depth=0.25, resolution=resolution, num_classes=10, in_channels=1
+        width=width, depth=0.25, resolution=resolution, num_classes=10, in_channels=channels
     )
 
 
@@ -51,8 +53,15 @@ def digits() -> Dataset:
 def folder_of(digits: Dataset, tmp_path: Path) -> Callable[..., str]:
     """Return a function that writes a teacher and returns its folder."""
 
-    def write(name: str = "teacher", *, seed: int = 0, resolution: int = 8, **facts: Any) -> str:
-        folder, architecture = tmp_path / name, small(resolution)
+    def write(
+        name: str = "teacher",
+        *,
+        seed: int = 0,
+        resolution: int = 8,
+        architecture: Architecture | None = None,
+        **facts: Any,
+    ) -> str:
+        folder, architecture = tmp_path / name, architecture or small(resolution)
         folder.mkdir()
         standard = standardisation(digits)
         told = {
@@ -154,6 +163,35 @@ def test_to_be_asked_once_or_in_every_step_is_the_same(
     assert abs(losses(alone)[0] - losses(once)[0]) > 0.01
 
 
+@pytest.mark.parametrize("progressive", [1.0, 0.5])
+def test_in_every_step_a_teacher_of_more_pixels_sees_the_images_as_sharp_as_they_are_stored(
+    folder_of: Callable[..., str], digits: Dataset, monkeypatch: pytest.MonkeyPatch, progressive: float
+) -> None:
+    monkeypatch.setattr(teachers, "_LARGEST_TABLE", 0)
+    asked, seen = list[Tensor](), set[int]()
+    ask, forward = teachers.ask, Network.forward
+
+    def record(teacher: Teacher, images: Tensor, *given: Any) -> Tensor:
+        asked.append(images)
+        return ask(teacher, images, *given)
+
+    def notice(self: Network, images: Tensor) -> Tensor:
+        if self.training:
+            seen.add(images.shape[-1])
+        return forward(self, images)
+
+    monkeypatch.setattr(teachers, "ask", record)
+    monkeypatch.setattr(Network, "forward", notice)
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 24, 24, 1), np.uint8)
+    sharp = replace(digits, train=ImageSet(pixels, digits.train.labels.repeat(2)[:300]))
+    recipe = taught(folder_of(resolution=24), **AS_THEY_ARE, epochs=2, progressive=progressive)
+    train(small(12), sharp, recipe, seed=0, device=CPU)
+    standard = standardisation(digits)  # the teacher's
+    shown = (255 * (torch.cat(asked) * standard.std[0] + standard.mean[0])).round().to(torch.uint8)
+    assert {image.numpy().tobytes() for image in shown} <= {image.tobytes() for image in pixels}
+    assert seen == ({12} if progressive == 1 else {6, 12})
+
+
 def test_a_taught_training_is_the_same_twice_and_after_an_interruption(
     digits: Dataset, folder_of: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -172,27 +210,58 @@ def test_a_small_batch_at_a_time_is_taught_too(digits: Dataset, folder_of: Calla
 
 
 def test_who_cannot_teach_is_refused(digits: Dataset, folder_of: Callable[..., str], tmp_path: Path) -> None:
-    def refusal(folder: str, **changes: Any) -> str:
-        with pytest.raises(WeightsError) as caught:
-            load_teachers(taught(folder, **changes), digits, device=CPU, resolution=8)
+    def refusal(folder: str, *, kind: type[UserError] = WeightsError) -> str:
+        with pytest.raises(kind) as caught:
+            load_teachers(taught(folder), digits, device=CPU, resolution=8)
         return str(caught.value).removeprefix(str(tmp_path))
 
     other = folder_of("other", classes=["cat", "dog"])
     known = "0, 1, 2, 3, 4, ... (10)"
     wrong_classes = f"/other: the teacher's classes are cat, dog, but those of {digits.name} are {known}"
     assert refusal(other) == wrong_classes
-    assert "the teacher was trained on rgb images of 1 channels, but" in refusal(folder_of("rgb", color="rgb"))
+    assert "preprocessing.json: channels cannot be 1" in refusal(folder_of("rgb", color="rgb"), kind=BundleError)
+    colored = folder_of("colored", architecture=small(channels=3), color="rgb", mean=[0.0] * 3, std=[1.0] * 3)
+    assert "the teacher was trained on rgb images of 3 channels, but" in refusal(colored)
     assert refusal(str(tmp_path / "none")).startswith("/none: is no trained network: architecture.json is missing")
-    bad = Path(folder_of("bad"))
-    (bad / "weights.safetensors").write_bytes(b"\x80\x04pickle")
-    assert refusal(str(bad)).startswith("/bad/weights.safetensors: cannot be read as weights of the network")
-    text = architecture_to_json(replace(small(), num_classes=9))
-    (Path(folder_of("nine")) / "architecture.json").write_text(text)
-    assert "size mismatch for classifier.weight" in refusal(str(tmp_path / "nine"))
-    (Path(folder_of("facts")) / "preprocessing.json").write_text('{"classes": 3}')
-    assert (
-        refusal(str(tmp_path / "facts")) == "/facts/preprocessing.json: is not what nas export writes (ValidationError)"
-    )
+
+
+def test_a_folder_of_a_stranger_is_read_within_bounds(
+    digits: Dataset, folder_of: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(folder_of())
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def refusal(name: str, content: bytes) -> str:
+        (folder / name).write_bytes(content)
+        with pytest.raises(BundleError) as caught:
+            read_teacher(folder)
+        (folder / name).write_bytes(whole[name])
+        return str(caught.value).removeprefix(f"{folder}/")
+
+    weights = whole["weights.safetensors"]
+    assert refusal("weights.safetensors", b"\x80\x04pickle").startswith("weights.safetensors: its header says that")
+    assert "at most" in refusal("weights.safetensors", weights + bytes(40 << 20))
+    nine = architecture_to_json(replace(small(), num_classes=9)).encode()
+    assert "the tensor 'classifier.bias' is not that of the network" in refusal("architecture.json", nine)
+    assert "at most 1,048,576 are expected" in refusal("architecture.json", bytes(2 << 20))
+    monkeypatch.setattr(reading, "LARGEST_FLOPS", 10)
+    assert "too large to be run here" in refusal("architecture.json", whole["architecture.json"])
+    monkeypatch.undo()
+    assert "lacks color, mean, std" in refusal("preprocessing.json", b'{"classes": ["a", "b"]}')
+    assert "is not JSON" in refusal("preprocessing.json", b"[" * 100_000)
+    assert "mean cannot be [nan]" in refusal("preprocessing.json", _with(whole["preprocessing.json"], mean=[np.nan]))
+    for name in whole:
+        (folder / name).rename(tmp_path / name)
+        (folder / name).symlink_to(tmp_path / name)
+        with pytest.raises(BundleError, match=f"{name}: is a link"):
+            read_teacher(folder)
+        (folder / name).unlink()
+        (tmp_path / name).rename(folder / name)
+    assert read_teacher(folder).facts["classes"] == list(digits.classes)
+
+
+def _with(content: bytes, **changes: Any) -> bytes:
+    return json.dumps({**json.loads(content), **changes}).encode()
 
 
 def test_a_teacher_that_has_changed_is_refused(digits: Dataset, folder_of: Callable[..., str]) -> None:
