@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from nas.architecture.serialization import load_architecture
     from nas.architecture.space import SearchSpace, load_space
     from nas.architecture.spec import Architecture
+    from nas.compress.expected import expected_speed
+    from nas.compress.profile import profile_onnx
+    from nas.compress.quantize import quantize_onnx
     from nas.config.study import StudyConfig
     from nas.data.sources import load_data
     from nas.errors import NasError, UserError
@@ -68,6 +71,7 @@ _HOMES = {
     "compare_studies": "nas.analysis.compared",
     "count_cost": "nas.architecture.cost",
     "curves_frame": "nas.analysis.frames",
+    "expected_speed": "nas.compress.expected",
     "export_network": "nas.export.bundle",
     "export_training": "nas.export.bundle",
     "family_laws": "nas.analysis.laws",
@@ -91,7 +95,9 @@ _HOMES = {
     "predicted_seconds": "nas.search.seconds",
     "preset": "nas.architecture.presets",
     "preset_point": "nas.architecture.presets",
+    "profile_onnx": "nas.compress.profile",
     "prune_network": "nas.compress.prune",
+    "quantize_onnx": "nas.compress.quantize",
     "rank_criteria": "nas.compress.ranking",
     "realised_networks": "nas.scaling.realised",
     "recommend": "nas.analysis.recommendation",
@@ -132,6 +138,7 @@ __all__ = [
     "compare_studies",
     "count_cost",
     "curves_frame",
+    "expected_speed",
     "export_network",
     "export_training",
     "family_laws",
@@ -155,7 +162,9 @@ __all__ = [
     "predicted_seconds",
     "preset",
     "preset_point",
+    "profile_onnx",
     "prune_network",
+    "quantize_onnx",
     "rank_criteria",
     "realised_networks",
     "recommend",

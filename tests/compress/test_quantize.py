@@ -17,7 +17,7 @@ import pytest
 import torch
 from bundles import color_model
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, numpy_helper
 from torch import nn
 
 from nas.architecture.layers import Activation, AvgPool, Block, Conv, MaxPool, SqueezeExcite
@@ -120,6 +120,17 @@ def test_nothing_stays_outside_int8(trained: Trained, tmp_path: Path) -> None:
     assert (whole["QuantizeLinear"], whole["DequantizeLinear"]) == (1, 1)  # of the image, and of the logits
     others = {name for name in whole if not name.startswith(("QLinear", "QGemm")) and name != "NhwcMaxPool"}
     assert others <= NOT_INT8
+
+
+def test_no_sum_of_products_is_clipped_on_older_processors(trained: Trained) -> None:
+    weights = [
+        numpy_helper.to_array(tensor)
+        for tensor in onnx.load(trained.small).graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
+    ]
+    largest = max(int(np.abs(weight.astype(int)).max()) for weight in weights)
+    assert largest * 255 * 2 < 2**15 and largest > 2**5
+    assert all(len(set(np.abs(weight.astype(int)).reshape(len(weight), -1).max(1))) == 1 for weight in weights)
 
 
 def test_the_same_images_give_the_same_bytes_in_silence_and_leave_no_files(
