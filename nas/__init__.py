@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from nas.architecture.serialization import load_architecture
     from nas.architecture.space import SearchSpace, load_space
     from nas.architecture.spec import Architecture
+    from nas.compress.expected import expected_speed
     from nas.compress.fixed_point import fixed_point, fixed_point_table
+    from nas.compress.profile import profile_onnx
     from nas.compress.prune import prune_network
+    from nas.compress.quantize import quantize_onnx
     from nas.compress.ranking import rank_criteria
     from nas.compress.sparsity import sparsify
     from nas.compress.weight_only import quantize_weights
@@ -74,6 +77,7 @@ _HOMES = {
     "compare_studies": "nas.analysis.compared",
     "count_cost": "nas.architecture.cost",
     "curves_frame": "nas.analysis.frames",
+    "expected_speed": "nas.compress.expected",
     "export_network": "nas.export.bundle",
     "export_training": "nas.export.bundle",
     "family_laws": "nas.analysis.laws",
@@ -99,7 +103,9 @@ _HOMES = {
     "predicted_seconds": "nas.search.seconds",
     "preset": "nas.architecture.presets",
     "preset_point": "nas.architecture.presets",
+    "profile_onnx": "nas.compress.profile",
     "prune_network": "nas.compress.prune",
+    "quantize_onnx": "nas.compress.quantize",
     "quantize_weights": "nas.compress.weight_only",
     "rank_criteria": "nas.compress.ranking",
     "realised_networks": "nas.scaling.realised",
@@ -143,6 +149,7 @@ __all__ = [
     "compare_studies",
     "count_cost",
     "curves_frame",
+    "expected_speed",
     "export_network",
     "export_training",
     "family_laws",
@@ -168,7 +175,9 @@ __all__ = [
     "predicted_seconds",
     "preset",
     "preset_point",
+    "profile_onnx",
     "prune_network",
+    "quantize_onnx",
     "quantize_weights",
     "rank_criteria",
     "realised_networks",

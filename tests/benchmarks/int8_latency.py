@@ -3,7 +3,8 @@
 Run as ``python tests/benchmarks/int8_latency.py [NAME...]``: all rows, or those whose names begin so; about six minutes
 for all. Fresh weights (they do not affect the time), calibrated on random images. The two files run by turns in one
 thread, its processor time is what counts, and a figure is the median of the ratios of neighbouring runs. Beside it,
-what ``expected_speed`` says before anything is measured, and where the time of the int8 file goes.
+what ``expected_speed`` says before anything is measured, and where the time of the int8 file goes. With
+``--as-exported`` no operator is replaced by one that is fast in int8, to see what that brings.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from nas.architecture.spec import Architecture
 from nas.compress.expected import expected_speed
 from nas.compress.profile import profile_onnx
 from nas.compress.quantize import quantize_onnx
+from nas.models import int8
 from nas.models.build import build_model
 from nas.models.device import describe_device, describe_versions
 from nas.models.onnx import export_onnx
@@ -34,12 +36,15 @@ SMALL = ("resnet_small", "resnext_small", "inception_small", "efficientnet_small
 LARGE = ("resnet18", "resnet50", "resnext50_32x4d", "googlenet", "inception_v3", "efficientnet_b0")
 
 
-def main(*wanted: str) -> None:
+def main(*given: str) -> None:
+    wanted = tuple(name for name in given if name != "--as-exported")
+    if "--as-exported" in given:
+        int8.rewrite_for_int8 = lambda model: model  # type: ignore[assignment]
     print(f"{describe_device(torch.device('cpu'))}, one thread; {describe_versions()}\n")
     print("| network | pixels | batch 1 | batch 32 | expected | most of the time at batch 1 |")
     print("|---|---|---|---|---|---|")
     for name, architecture in networks():
-        if name.startswith(wanted or ("",)):
+        if name.startswith(wanted or ""):
             print(row(name, architecture), flush=True)
 
 

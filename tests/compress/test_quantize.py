@@ -17,7 +17,7 @@ import pytest
 import torch
 from bundles import color_model
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, numpy_helper
 from torch import nn
 
 from nas.architecture.layers import Activation, AvgPool, Block, Conv, MaxPool, SqueezeExcite
@@ -120,6 +120,17 @@ def test_nothing_stays_outside_int8(trained: Trained, tmp_path: Path) -> None:
     assert (whole["QuantizeLinear"], whole["DequantizeLinear"]) == (1, 1)  # of the image, and of the logits
     others = {name for name in whole if not name.startswith(("QLinear", "QGemm")) and name != "NhwcMaxPool"}
     assert others <= NOT_INT8
+
+
+def test_no_sum_of_products_is_clipped_on_older_processors(trained: Trained) -> None:
+    weights = [
+        numpy_helper.to_array(tensor)
+        for tensor in onnx.load(trained.small).graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
+    ]
+    largest = max(int(np.abs(weight.astype(int)).max()) for weight in weights)
+    assert largest * 255 * 2 < 2**15 and largest > 2**5
+    assert all(len(set(np.abs(weight.astype(int)).reshape(len(weight), -1).max(1))) == 1 for weight in weights)
 
 
 def test_the_same_images_give_the_same_bytes_in_silence_and_leave_no_files(
@@ -241,6 +252,38 @@ def test_rewritten_graphs_compute_the_same(everything: Path) -> None:
     images = np.random.default_rng(0).standard_normal((3, 3, 9, 9)).astype(np.float32)
     first, second = logits(everything, images), logits(rewritten.SerializeToString(), images)
     assert np.abs(first).max() > 0.1 and np.allclose(first, second, atol=1e-5 * np.abs(first).max())
+
+
+@pytest.mark.parametrize(
+    ("operator", "more", "attributes", "becomes"),
+    [
+        ("AveragePool", [], {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}, "Conv"),
+        ("AveragePool", [], {"kernel_shape": [2, 3], "strides": [2, 1]}, "Conv"),
+        ("AveragePool", [], {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, "AveragePool"),
+        ("AveragePool", [], {"kernel_shape": [3, 3], "auto_pad": "SAME_UPPER"}, "AveragePool"),
+        ("AveragePool", [], {"kernel_shape": [2, 2], "dilations": [2, 2]}, "AveragePool"),
+        ("ReduceMean", np.array([-1, 2]), {}, "GlobalAveragePool"),
+        ("ReduceMean", np.array([2, 3]), {"keepdims": 0}, "ReduceMean"),
+        ("ReduceMean", np.array([1, 2]), {}, "ReduceMean"),
+        ("ReduceMean", [], {}, "ReduceMean"),
+        ("PRelu", np.full((1, 1, 1), 0.2, np.float32), {}, "LeakyRelu"),
+        ("PRelu", np.full((3, 1, 1), 0.2, np.float32), {}, "PRelu"),
+    ],
+)
+def test_only_what_computes_the_same_is_rewritten(
+    operator: str, more: NDArray[Any], attributes: dict[str, Any], becomes: str
+) -> None:
+    constants = [numpy_helper.from_array(more, "more")] if len(more) else []
+    node = helper.make_node(operator, ["images", *(tensor.name for tensor in constants)], ["out"], **attributes)
+    given = helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["batch", 3, 6, 6])
+    result = helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, None)
+    graph = helper.make_graph([node], "one", [given], [result], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    rewritten = rewrite_for_int8(model)
+    assert [node.op_type for node in rewritten.graph.node] == [becomes]
+    images = np.random.default_rng(0).standard_normal((2, 3, 6, 6)).astype(np.float32)
+    first, second = (logits(one.SerializeToString(), images) for one in (model, rewritten))
+    assert first.shape == second.shape and np.allclose(first, second, atol=1e-6)
 
 
 def test_every_activation_is_quantised(everything: Path) -> None:
