@@ -65,10 +65,11 @@ def accuracy(family: str) -> int:
     for seed in range(SEEDS):
         state = train(architecture, data, Recipe(epochs=10), seed=seed, device=CPU).model.state_dict()
         of_files(architecture, state, images, found, "weights of")
-        for row in fixed_point_table(architecture, state, data, device=CPU):
+        rows = fixed_point_table(architecture, state, data, device=CPU)
+        for row in rows:
             tell(found, f"fixed point, {row.bits} bits", row.val_accuracy, row.bytes)
         whole = fold_norms(architecture, state)
-        tell(found, "fixed point, 4 bits, nothing cut off", uncut(whole, images, bits=4), 0)
+        tell(found, "fixed point, 4 bits, nothing cut off", uncut(whole, images, bits=4), rows[0].bytes)
         for epochs in (3, 10):
             of_zeros(architecture, state, data, found, seed, epochs)
         sparse = sparsify(architecture, state, data, sparsity=0.8, seed=seed, device=CPU).training.model.state_dict()

@@ -77,6 +77,17 @@ def test_the_smallest_weights_go_and_do_not_come_back() -> None:
     assert zeros(layer) == {"weight": 4}
 
 
+def test_the_last_step_chooses_too_where_others_are_left_out() -> None:
+    layer = nn.Linear(50, 20)
+    masks = Masks(layer, Sparsity(share=0.9, ends=1.0), steps=205)  # every second one chooses
+    counts = []
+    for step in range(1, 206):
+        masks.advance(step)
+        counts.append(int((layer.weight == 0).sum()))
+    assert counts[0] == 0 < counts[1] == counts[2] < counts[3]
+    assert counts[-1] == 900
+
+
 def test_as_many_weights_of_each_layer_are_zeros_as_was_asked(network: Architecture, digits: Dataset) -> None:
     recipe = Recipe(epochs=2, batch_size=64, sparsity=Sparsity(share=0.7))
     model = train(network, digits, recipe, seed=0, device=CPU).model
