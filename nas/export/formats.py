@@ -24,9 +24,10 @@ TOLERANCE = 1e-3
 PIXELS_TOLERANCE = 0.1
 """The same where pixels are resized: of 255 levels, two programs may differ by one."""
 
-ROUNDED_TOLERANCE = 0.8
+ROUNDED_TOLERANCE = 0.5
 """Largest allowed difference of logits in eight bits: root of the mean square, relative to that of the logits about the
-mean of each image. Networks of the digits have 0.05 to 0.32 on noise, networks that have nothing in common 1.4."""
+mean of each image. Of five small networks it was 0.03 to 0.07 on noise; of others, trained on the same images, 0.84 to
+2.9."""
 
 _ROUNDS, _LEAST_ROUNDS = 50, 5
 _SECONDS = 1.0  # of CPU time, for each format; fewer rounds than the most are timed of what takes longer
@@ -131,9 +132,7 @@ def require_akin(file: str, expected: Logits, given: Logits) -> None:
     spread, other = (logits - logits.mean(axis=1, keepdims=True) for logits in (expected, given))
     share = float(np.linalg.norm(other - spread) / max(float(np.linalg.norm(spread)), 1e-9))
     if not share <= ROUNDED_TOLERANCE:
-        raise ExportError(
-            f"{file}: logits have nothing in common with the module's (they differ by {share:.0%} of them)"
-        )
+        raise ExportError(f"{file}: logits are not the module's, rounded: they differ by {share:.0%} of them")
 
 
 def times_of(calls: Mapping[str, Callable[[], object]]) -> dict[str, Timed]:

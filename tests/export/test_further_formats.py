@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+import nas
 from nas.analysis.pareto import pareto_front
 from nas.data.sources import load_data
 from nas.errors import ExportError
+from nas.export import manifest
 from nas.export.bundle import export_network
+from nas.export.formats import require_akin
 from nas.export.names import FILES, INT8_ONNX
 from nas.export.verify import verify_bundle
 from nas.search.study import Study
@@ -30,6 +35,15 @@ def quantize(source: Path, images: npt.NDArray[np.float32], target: Path) -> Non
     """Write the int8 network of an ONNX file, as nas compress does."""
     types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
     quantize_static(source, target, Images(images), quant_format=QuantFormat.QDQ, per_channel=True, **types)
+
+
+def forge(bundle: Path, name: str, content: bytes) -> None:
+    """Change a file, and the manifest with it, as someone would who wants to be believed."""
+    (bundle / name).write_bytes(content)
+    path = bundle / manifest.NAME
+    known = manifest.read_manifest(path.read_bytes(), source="manifest")
+    files = {**known.files, name: manifest.facts_of(content)}
+    path.write_text(manifest.manifest_text(known.model_copy(update={"files": files})))
 
 
 def test_an_int8_network_is_calibrated_on_training_images_and_compared_by_what_it_says(finished_study: Study) -> None:
@@ -63,12 +77,44 @@ def test_every_format_is_timed(finished_study: Study) -> None:
     assert written["timed_on"]
 
 
-def test_an_int8_network_is_verified_like_the_others(finished_study: Study) -> None:
-    export_network(finished_study, pareto_front(finished_study)[-1], "net", quantize=quantize)
-    found = verify_bundle("net")
-    assert [one.file for one in found.formats] == ["model.onnx", INT8_ONNX]
-    content = bytearray(Path("net", INT8_ONNX).read_bytes())
+@pytest.fixture(scope="module")
+def rounded(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bundle with an int8 network."""
+    directory = tmp_path_factory.mktemp("rounded") / "network"
+    with nas.open_study(finished) as study:
+        export_network(study, pareto_front(study)[-1], directory, quantize=quantize)
+    return directory
+
+
+@pytest.fixture
+def bundle(rounded: Path) -> Path:
+    return Path(shutil.copytree(rounded, "net"))
+
+
+def test_an_int8_network_is_verified_like_the_others(bundle: Path) -> None:
+    assert [one.file for one in verify_bundle(bundle).formats] == ["model.onnx", INT8_ONNX]
+    content = bytearray((bundle / INT8_ONNX).read_bytes())
     content[len(content) // 2] ^= 1
-    Path("net", INT8_ONNX).write_bytes(content)
+    (bundle / INT8_ONNX).write_bytes(content)
     with pytest.raises(ExportError, match=f"net/{INT8_ONNX}: is not what was written"):
-        verify_bundle("net")
+        verify_bundle(bundle)
+
+
+def test_logits_of_integers_may_differ_but_not_be_those_of_another_network() -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(4, 10)).astype(np.float32)
+    noise = generator.normal(size=(4, 10)).astype(np.float32)
+    require_akin("file", logits, logits + 0.3 * noise + np.float32(5))  # what is added to all classes changes nothing
+    for other in (noise, np.zeros_like(logits), -logits, logits * np.float32("nan")):
+        with pytest.raises(ExportError, match=r"file: logits are not the module's, rounded: they differ by"):
+            require_akin("file", logits, other)
+
+
+def test_integers_of_another_network_are_found(bundle: Path) -> None:
+    model = onnx.load(bundle / INT8_ONNX)
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1:
+            tensor.raw_data = b"\x01" * len(tensor.raw_data)
+    forge(bundle, INT8_ONNX, model.SerializeToString())
+    with pytest.raises(ExportError, match=f"net/{INT8_ONNX}: logits are not the module's, rounded"):
+        verify_bundle(bundle)

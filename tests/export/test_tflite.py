@@ -184,6 +184,17 @@ def test_a_process_of_its_own_gives_what_the_interpreter_gives(tmp_path: Path) -
 
 
 @needs_litert
+def test_a_file_that_the_interpreter_does_not_prepare_is_one_line() -> None:
+    def shifted(model: Any, schema: Any) -> None:
+        model.subgraphs[0].tensors[3].shape = [1, 2]
+        model.subgraphs[0].tensors[4].shape = [3, 2]
+
+    Path("net.tflite").write_bytes(color_tflite(shifted))
+    with pytest.raises(ExportError, match=r"^net.tflite: LiteRT cannot run it \(.{9,200}\)$"):
+        tflite_runner(Path("net.tflite"))
+
+
+@needs_litert
 @pytest.mark.parametrize("memory", [8 * 2**30, 2**24])
 def test_native_code_that_fails_ends_its_own_process(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "_MOST_MEMORY", memory)

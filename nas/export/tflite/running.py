@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.data.extras import require_extra
-from nas.errors import BundleError
+from nas.errors import BundleError, ExportError
 
 EXTRA = "litert"
 INSTALL = f"pip install 'nas-explorer[{EXTRA}]'"
@@ -48,12 +48,19 @@ def require_litert(what: str) -> None:
 
 
 def tflite_runner(path: Path) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
-    """Return what runs a file that was written here on a batch of images, one after the other, in one thread."""
+    """Return what runs a file that was written here on a batch of images, one after the other, in one thread.
+
+    Raises:
+        ExportError: The interpreter cannot prepare it.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
-    with _without_standard_error():  # it greets there
-        network = Interpreter(model_path=str(path), num_threads=1)
-        network.allocate_tensors()
+    try:
+        with _without_standard_error():  # it greets there
+            network = Interpreter(model_path=str(path), num_threads=1)
+            network.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ExportError(f"{path.name}: LiteRT cannot run it ({' '.join(str(error).split())[:200]})") from None
     (given,), (made,) = network.get_input_details(), network.get_output_details()
 
     def logits(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
