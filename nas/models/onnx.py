@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def export_onnx(
     Raises:
         ExportError: This torch does not write that version.
     """
-    with torch.no_grad(), warnings.catch_warnings(), _quiet("torch.onnx"):
+    with torch.no_grad(), warnings.catch_warnings(), _quiet("torch.onnx", "torch.fx.experimental.symbolic_shapes"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model,
@@ -81,11 +82,14 @@ def _forget_origins(graph: ir.Graph) -> None:
 
 
 @contextmanager
-def _quiet(logger: str) -> Iterator[None]:
-    """Keep a logger's warnings off the terminal: the exporter warns of optional packages that nobody asked for."""
-    level = logging.getLogger(logger).level
-    logging.getLogger(logger).setLevel(logging.ERROR)
+def _quiet(*loggers: str) -> Iterator[None]:
+    """Keep the exporter off the terminal: it warns of optional packages that nobody asked for, and older ones print."""
+    levels = {logger: logging.getLogger(logger).level for logger in loggers}
+    for logger in loggers:
+        logging.getLogger(logger).setLevel(logging.ERROR)
     try:
-        yield
+        with redirect_stdout(StringIO()):
+            yield
     finally:
-        logging.getLogger(logger).setLevel(level)
+        for logger, level in levels.items():
+            logging.getLogger(logger).setLevel(level)
