@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 import nas
 from nas.analysis.pareto import pareto_front
 from nas.data.sources import load_data
+from nas.data.types import ImageSet
 from nas.errors import ExportError
 from nas.export import manifest
 from nas.export.bundle import export_network
-from nas.export.formats import require_akin
+from nas.export.formats import require_akin, times_of
 from nas.export.names import FILES, INT8_ONNX
+from nas.export.trained import _some
 from nas.export.verify import verify_bundle
 from nas.search.study import Study
 
@@ -118,3 +121,27 @@ def test_integers_of_another_network_are_found(bundle: Path) -> None:
     forge(bundle, INT8_ONNX, model.SerializeToString())
     with pytest.raises(ExportError, match=f"net/{INT8_ONNX}: logits are not the module's, rounded"):
         verify_bundle(bundle)
+
+
+def test_images_of_a_sorted_source_are_of_every_class_and_fewer_where_they_are_large() -> None:
+    images = ImageSet(np.zeros((400, 4, 4, 1), np.uint8), np.repeat(np.arange(4), 100))
+    assert np.bincount(_some(images, 8, 32).labels).tolist() == [2, 2, 2, 2]
+    assert len(_some(images, 1000, 32)) == 400 and len(_some(images, 1000, 1024)) == 4
+
+
+def test_calls_are_timed_in_turns() -> None:
+    called: list[str] = []
+    found = times_of({name: partial(called.append, name) for name in "abc"})
+    assert called == ["a", "b", "c"] * (len(called) // 3) and len(called) == 3 * 51  # the first round is not timed
+    assert {one.calls for one in found.values()} == {50}
+    slow = times_of({"slow": lambda: sum(range(8_000_000))})["slow"]
+    assert 5 <= slow.calls < 50 and 5 < slow.latency_ms < 5_000
+
+
+def test_a_manifest_of_before_is_read_as_it_was_written() -> None:
+    before = manifest.FormatFacts(difference=0.0, agreement=1.0, images=64)
+    facts = {"writer": "nas", "code_version": 1, "digest": "0", "versions": "", "command": "", "compared_on": ""}
+    text = manifest.manifest_text(manifest.Manifest(**facts, formats={"model.onnx": before}, files={}))
+    assert set(json.loads(text)["formats"]["model.onnx"]) == {"difference", "agreement", "images"}
+    assert "timed_on" not in json.loads(text)
+    assert manifest.read_manifest(text.encode(), source="manifest").formats == {"model.onnx": before}
