@@ -22,11 +22,18 @@ LEAVES = {
     "02_what_networks_cost": (),
     "03_how_should_it_grow": (),
     "04_reading_a_front": ("studies/reading-a-front/study.db",),
+    "05_ship_it": ("studies/ship-it/study.db", "studies/ship-it/network/model-int8.onnx"),
 }
 """Files that each notebook leaves behind; a notebook that is not named here fails its test."""
-AGAIN_UNTIL = {"01_first_search": "search", "04_reading_a_front": "search"}
+AGAIN_UNTIL = {"01_first_search": "search", "04_reading_a_front": "search", "05_ship_it": "search"}
 """The cell of each notebook with a study that runs it: run again, it must train nothing."""
-FIGURES = {"01_first_search": 2, "02_what_networks_cost": 2, "03_how_should_it_grow": 2, "04_reading_a_front": 3}
+FIGURES = {
+    "01_first_search": 2,
+    "02_what_networks_cost": 2,
+    "03_how_should_it_grow": 2,
+    "04_reading_a_front": 3,
+    "05_ship_it": 1,
+}
 """Number of figures that each notebook draws."""
 
 PLOTLY = "application/vnd.plotly.v1+json"

@@ -227,8 +227,7 @@ def run_chain(shop: Workshop) -> Done:
     links, speed = [_first(shop)], Speed({}, "")
     for step in _steps(shop.plan):
         links.append(step(shop, links[-1]))
-        files, one = {link.name: link.file for link in links}, links[-1].architecture
-        speed = compare_speed(files, (one.in_channels, one.resolution, one.resolution), rounds=shop.rounds)
+        speed = compare_speed({link.name: link.file for link in links}, rounds=shop.rounds)
         links[-1] = replace(links[-1], refused=_refusal(links, speed, shop.plan))
         if links[-1].refused and not shop.plan.keep:
             raise VariantError(f"{links[-1].name}: {links[-1].refused}; --keep writes it all the same")

@@ -40,18 +40,17 @@ class Speed(NamedTuple):
         return float(np.median(self.times[name] / self.times[of]))
 
 
-def compare_speed(files: Mapping[str, Path], shape: tuple[int, int, int], *, rounds: int = ROUNDS) -> Speed:
-    """Measure how long ONNX files take for one image, with one thread.
+def compare_speed(files: Mapping[str, Path], *, batch: int = 1, rounds: int = ROUNDS) -> Speed:
+    """Measure how long ONNX files take for a batch of images, with one thread.
 
     Args:
-        files: By any name; each has one input.
-        shape: Of an image: channels, height, width.
+        files: By any name; each has one input, of float images.
+        batch: Images at once.
         rounds: How often each is measured.
     """
     import torch
 
-    image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
-    runs = {name: _runner(path, image) for name, path in files.items()}
+    runs = {name: _runner(path, batch) for name, path in files.items()}
     calls = {name: _calls(run) for name, run in runs.items()}
     times = {name: np.empty(rounds) for name in runs}
     for index in range(rounds):
@@ -59,7 +58,7 @@ def compare_speed(files: Mapping[str, Path], shape: tuple[int, int, int], *, rou
             times[name][index] = _milliseconds(run, calls[name])
     device = describe_device(torch.device("cpu"))
     setting = (
-        f"processor time, batch 1, one thread, median of {rounds} rounds by turns; {device}; {describe_versions()}"
+        f"processor time, batch {batch}, one thread, median of {rounds} rounds by turns; {device}; {describe_versions()}"
     )
     return Speed(times, setting)
 
@@ -74,9 +73,11 @@ def onnx_session(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _runner(path: Path, image: NDArray[np.float32]) -> Any:
+def _runner(path: Path, batch: int) -> Any:
     session = onnx_session(path)
-    inputs = {session.get_inputs()[0].name: image}
+    (given,) = session.get_inputs()
+    images = np.random.default_rng(0).normal(size=(batch, *given.shape[1:])).astype(np.float32)
+    inputs = {given.name: images}
     return lambda: session.run(None, inputs)
 
 
