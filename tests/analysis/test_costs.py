@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Outcome
+from conftest import Outcome, scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plots.made import made_study, study_of
@@ -70,7 +70,7 @@ def test_networks_whose_time_was_not_kept_are_left_out_and_counted() -> None:
         front_against(none, "train_seconds")
 
 
-@settings(max_examples=20)  # each fits a model
+@settings(max_examples=scaled(20, 300))  # each fits a model
 @given(st.lists(st.tuples(st.integers(1, 9), st.floats(0.1, 0.9)), max_size=9))
 def test_a_front_over_flops_that_is_found_anew_is_the_same(points: list[tuple[int, float]]) -> None:
     judgement = made(*sorted(points), val_images=300).judgement()
@@ -79,6 +79,7 @@ def test_a_front_over_flops_that_is_found_anew_is_the_same(points: list[tuple[in
     )
 
 
+@settings(max_examples=scaled(30, 300))
 @given(st.lists(st.tuples(st.integers(1, 9), st.floats(0.1, 0.9), st.one_of(st.none(), st.integers(1, 5))), max_size=9))
 def test_the_front_over_any_cost_is_what_nothing_beats(points: list[tuple[int, float, int | None]]) -> None:
     judgement = made(*((flops, accuracy) for flops, accuracy, _ in points), val_images=300).judgement()

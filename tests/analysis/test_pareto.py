@@ -5,7 +5,8 @@ from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import given
+from conftest import scaled
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.analysis.frames import points_frame, records_frame
@@ -36,6 +37,7 @@ def trial_lists(draw: st.DrawFn) -> list[TrialRecord]:
     ]
 
 
+@settings(max_examples=scaled(30, 300))  # each fits a model
 @given(trial_lists())
 def test_the_front_is_what_nothing_beats(trials: list[TrialRecord]) -> None:
     points = {one.network.trial: one.network for one in known(trials, []).judgement().networks}
@@ -138,6 +140,7 @@ def studies(draw: st.DrawFn) -> Study:
     return known(trials, [Repeat(*key, "trained", accuracy=draw(accuracies)) for key in sorted(further)])
 
 
+@settings(max_examples=scaled(30, 300))
 @given(studies())
 def test_raw_means_stand_beside_the_accuracies_that_the_front_goes_by(study: Study) -> None:
     front = front_with_noise(study)

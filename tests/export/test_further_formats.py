@@ -20,7 +20,7 @@ from nas.export import manifest
 from nas.export.bundle import export_network
 from nas.export.formats import require_akin, times_of
 from nas.export.names import FILES, INT8_ONNX
-from nas.export.trained import _some
+from nas.export.trained import some_images
 from nas.export.verify import verify_bundle
 from nas.search.study import Study
 
@@ -125,8 +125,8 @@ def test_integers_of_another_network_are_found(bundle: Path) -> None:
 
 def test_images_of_a_sorted_source_are_of_every_class_and_fewer_where_they_are_large() -> None:
     images = ImageSet(np.zeros((400, 4, 4, 1), np.uint8), np.repeat(np.arange(4), 100))
-    assert np.bincount(_some(images, 8, 32).labels).tolist() == [2, 2, 2, 2]
-    assert len(_some(images, 1000, 32)) == 400 and len(_some(images, 1000, 1024)) == 4
+    assert np.bincount(some_images(images, 32, most=8).labels).tolist() == [2, 2, 2, 2]
+    assert len(some_images(images, 32, most=1000)) == 400 and len(some_images(images, 1024, most=1000)) == 4
 
 
 def test_calls_are_timed_in_turns() -> None:
