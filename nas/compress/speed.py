@@ -56,9 +56,8 @@ def compare_speed(files: Mapping[str, Path], *, batch: int = 1, rounds: int = RO
     for index in range(rounds):
         for name, run in runs.items():
             times[name][index] = _milliseconds(run, calls[name])
-    device = describe_device(torch.device("cpu"))
-    setting = f"processor time, batch {batch}, one thread, median of {rounds} rounds by turns; {device}; {describe_versions()}"
-    return Speed(times, setting)
+    machine = f"{describe_device(torch.device('cpu'))}; {describe_versions()}"
+    return Speed(times, f"processor time, batch {batch}, one thread, median of {rounds} rounds by turns; {machine}")
 
 
 def onnx_session(path: Path) -> Any:

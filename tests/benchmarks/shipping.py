@@ -31,6 +31,7 @@ from shipped.trainings import (
     CPU,
     FAMILIES,
     SEEDS,
+    SHORT,
     STUDENT,
     WINNER,
     Family,
@@ -227,6 +228,8 @@ def verdicts(frame: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
                 f"{best}: {rows.test[best]:.1f}; {scratch}, as many epochs: {rows.test[scratch]:.1f} (standard error of"
                 f" the difference {noise:.1f})",
             )
+        longer = f"pruned 50%, taught for {SHORT} epochs"
+        yield f"- {family.space}: {longer}: loses {lost(longer)}"
         taught = f"{STUDENT}, taught"
         gain = rows.test[taught] - rows.test[STUDENT]
         yield line(gain >= 2, f"taught, the student gains {gain:.1f} points in as many epochs (at least 2)")
