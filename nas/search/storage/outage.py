@@ -18,6 +18,8 @@ _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _CUT = "8s2b"  # SQLAlchemy's number for a transaction whose connection was lost
 _FINAL = ("readonly", "read-only", "no such table", "unable to open", "malformed", "is full", "not a database")
 """Words of errors that waiting does not mend."""
+_ENDED = ("08", "57P", "25P03", "25P04")
+"""SQLSTATE of connections that were lost or that the server ended, also those of one that slept in a transaction."""
 
 
 class DatabaseAway(StudyError):
@@ -118,6 +120,8 @@ def _does_not_answer(error: BaseException) -> bool:
         return error.code == _CUT
     if not isinstance(error, OperationalError | InterfaceError | DBAPIError):
         return False
+    if (getattr(error.orig, "sqlstate", None) or "").startswith(_ENDED):
+        return True
     if not (isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated):
         return False
     return not any(word in str(error.orig) for word in _FINAL)
