@@ -36,13 +36,16 @@ from nas.search.study import Study
 # the fixture that gives each test a folder of its own does no harm to repeated examples
 settings.register_profile(
     "default",
+    max_examples=200 if os.environ.get("NAS_ENDURANCE") else 60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("default")
 # a mutant is killed by the first example that fails, however large
-settings.register_profile("mutants", settings.get_profile("default"), phases=[Phase.explicit, Phase.generate])
+settings.register_profile(
+    "mutants", settings.get_profile("default"), max_examples=100, phases=[Phase.explicit, Phase.generate]
+)
 
 
 def scaled(small: int, large: int) -> int:
