@@ -247,7 +247,7 @@ def test_kills_at_random_moments_change_nothing(network: Architecture, digits: D
         return process, receiver
 
     generator, kills = random.Random(0), 0
-    while kills < scaled(5, 200):
+    while kills < scaled(3, 200):
         process, receiver = start()
         time.sleep(generator.uniform(0.0, 0.1))
         process.kill()

@@ -164,7 +164,7 @@ def interrupted_runs(config: StudyConfig, *, every: int) -> tuple[Study, set[str
 
 @pytest.mark.endurance
 def test_ctrl_c_after_epochs_and_trials_of_every_kind_changes_nothing(by_chance: Study) -> None:
-    study, where = interrupted_runs(halved("cut"), every=scaled(12, 1))
+    study, where = interrupted_runs(halved("cut"), every=scaled(20, 1))
     assert where == {"new", "new, at a rung", "promoted", "promoted, at a rung", "between"}
     assert essence(study) == essence(by_chance) and told(study) == told(by_chance)
 

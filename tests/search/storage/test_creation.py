@@ -153,7 +153,7 @@ def test_killed_at_any_statement_of_the_first_opening(url: str) -> None:
     assert not missing(url)
     moments = range(1, counted.value + 1)
     whole = 0
-    for moment in random.Random(0).sample(moments, k=min(len(moments), scaled(12, len(moments)))):
+    for moment in random.Random(0).sample(moments, k=min(len(moments), scaled(6, len(moments)))):
         empty(url)
         assert ended(open_until, url, moment) == -signal.SIGKILL
         whole += not missing(url)
