@@ -39,7 +39,7 @@ test: style  ## run lint, type checks and tests
 	$(MAKE) --no-print-directory -j 2 types tests  # mypy has use for one core only
 
 tests: install
-	$(BIN)/pytest -n 4 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 coverage: install  ## run the tests and require enough coverage (a third more time)
 	$(BIN)/coverage erase
