@@ -11,6 +11,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from nas.export import manifest
+
 COLORS = ("red", "green", "blue")
 FACTS: dict[str, Any] = {
     "format": 1,
@@ -57,3 +59,12 @@ def write_image(path: Path, color: str, **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (20, 16), color if color != "green" else "lime").save(path, **options)
     return path
+
+
+def forge(bundle: Path, name: str, content: bytes) -> None:
+    """Change a file, and the manifest with it, as someone would who wants to be believed."""
+    (bundle / name).write_bytes(content)
+    path = bundle / manifest.NAME
+    known = manifest.read_manifest(path.read_bytes(), source="manifest")
+    files = {**known.files, name: manifest.facts_of(content)}
+    path.write_text(manifest.manifest_text(known.model_copy(update={"files": files})))

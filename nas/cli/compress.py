@@ -20,9 +20,9 @@ from nas.processes.interrupts import interruptible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nas.compress.chain import Plan, Workshop
     from nas.compress.finetune import Watch
     from nas.compress.parent import Images, Parent
+    from nas.compress.workshop import Plan, Workshop
     from nas.export.formats import Parity
     from nas.records import Epoch, Variant
     from nas.training.recipe import Recipe
@@ -93,7 +93,8 @@ def compress(
     (nas prune is something else: it deletes files of a study.)
     """
     from nas.cli.progress import make_console
-    from nas.compress.chain import Plan, Workshop, expectations, require_steps
+    from nas.compress.chain import expectations
+    from nas.compress.workshop import Plan, Workshop, require_steps
     from nas.export.bundle import Options, require_writable
     from nas.models.device import resolve_device
     from nas.training.recipe import Recipe

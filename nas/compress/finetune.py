@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +11,9 @@ from torch import Tensor
 
 from nas.architecture.spec import Architecture
 from nas.data.sources import Dataset
-from nas.errors import TrainingDiverged
 from nas.records import Epoch
-from nas.training.loop import train, trial_seed
-from nas.training.preparing import require_batch
 from nas.training.recipe import Recipe
-from nas.training.repeat import AFTER_SEARCHES, UNFINISHED
+from nas.training.repeat import AFTER_SEARCHES, train_seeds
 from nas.training.result import StepDone, TrainingResult
 
 
@@ -74,28 +70,22 @@ def fine_tune(
         ConfigError: The steps are too small.
         TrainingDiverged: All of them diverged.
     """
-    require_batch(recipe, len(dataset.train))
-    results, reason = dict[int, TrainingResult](), ""
-    for seed in range(seeds):
-        try:
-            results[seed] = train(
-                architecture,
-                dataset,
-                recipe,
-                seed=trial_seed(0, architecture.digest, AFTER_SEARCHES + seed),
-                device=device,
-                on_epoch=partial(watch.epoch, seed),
-                on_step=partial(watch.step, seed),
-                checkpoint=folder / UNFINISHED.format(seed),
-                keep_checkpoint=True,
-                initial=state,
-            )
-        except TrainingDiverged as error:
-            reason = str(error)
-            watch.line(f"seed {seed + 1}/{seeds}  diverged: {reason}")
-            continue
-        watch.line(f"seed {seed + 1}/{seeds}  validation {100 * results[seed].val_accuracy:.2f} %")
-    if not results:
-        raise TrainingDiverged(f"every training diverged, {seeds} of {seeds}; the last: {reason}")
+    results = dict[int, TrainingResult]()
+    trained = train_seeds(
+        architecture,
+        dataset,
+        recipe,
+        repeats=seeds,
+        counted_from=AFTER_SEARCHES,
+        device=device,
+        initial=state,
+        folder=folder,
+        on_epoch=watch.epoch,
+        on_step=watch.step,
+        on_diverged=lambda seed, reason: watch.line(f"seed {seed + 1}/{seeds}  diverged: {reason}"),
+    )
+    for seed, result in trained:
+        results[seed] = result
+        watch.line(f"seed {seed + 1}/{seeds}  validation {100 * result.val_accuracy:.2f} %")
     best = max(results.values(), key=lambda result: result.val_accuracy)
     return Tuned(best, {seed: result.val_accuracy for seed, result in results.items()})

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nas.compress.chain import Done, Link, Workshop
+from nas.compress.workshop import Done, Link, Workshop
 from nas.export.bundle import Options, write_bundle
 from nas.export.formats import Parity
 from nas.export.origin import told_recipe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from nas.training.evaluate import assess
 from nas.training.loop import train, trial_seed
 from nas.training.preparing import bring, require_batch, validation_batch
 from nas.training.recipe import Recipe
-from nas.training.result import Assessment, StepDone
+from nas.training.result import Assessment, StepDone, TrainingResult
 
 UNFINISHED = "unfinished-{}.safetensors"
 """Name of the checkpoint of a repeat."""
@@ -116,31 +116,23 @@ def train_repeatedly(
         ConfigError: The steps are too small.
         TrainingDiverged: The loss of an epoch is not finite, in all trainings or without ``on_diverged``.
     """
-    require_batch(recipe, len(dataset.train))
     standard = standardisation(dataset)
     results: list[SeedResult] = []
-    for repeat in range(repeats):
-        tell = None if on_epoch is None else partial(on_epoch, repeat)
-        try:
-            result = train(
-                architecture,
-                dataset,
-                recipe,
-                seed=trial_seed(seed, architecture.digest, counted_from + repeat),
-                device=device,
-                on_epoch=tell,
-                checkpoint=None if folder is None else folder / UNFINISHED.format(repeat),
-                keep_checkpoint=True,
-                initial=initial,
-                on_step=None if on_step is None else partial(on_step, repeat),
-            )
-        except TrainingDiverged as error:
-            if on_diverged is None:
-                raise TrainingDiverged(f"training {repeat + 1} of {repeats}: {error}") from None
-            on_diverged(repeat, str(error))
-            if repeat + 1 == repeats and not results:
-                raise TrainingDiverged(f"every training diverged, {repeats} of {repeats}; the last: {error}") from None
-            continue
+    trained = train_seeds(
+        architecture,
+        dataset,
+        recipe,
+        repeats=repeats,
+        seed=seed,
+        counted_from=counted_from,
+        device=device,
+        initial=initial,
+        folder=folder,
+        on_epoch=on_epoch,
+        on_step=on_step,
+        on_diverged=on_diverged,
+    )
+    for repeat, result in trained:
         images = bring(test, resolution=architecture.resolution, standard=standard, recipe=recipe, device=device)
         tested = assess(
             result.model,
@@ -164,6 +156,52 @@ def train_repeatedly(
         if on_result is not None:
             on_result(found)
     return results
+
+
+def train_seeds(
+    architecture: Architecture,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    repeats: int,
+    seed: int = 0,
+    counted_from: int = 0,
+    device: torch.device,
+    initial: Mapping[str, Tensor] | None = None,
+    folder: Path | None = None,
+    on_epoch: Callable[[int, Epoch], None] | None = None,
+    on_step: Callable[[int, StepDone], None] | None = None,
+    on_diverged: Callable[[int, str], None] | None = None,
+) -> Iterator[tuple[int, TrainingResult]]:
+    """Train a network from several seeds, and yield the repeat and the result of each that does not diverge.
+
+    No test image is looked at. Arguments and errors are those of ``train_repeatedly``.
+    """
+    require_batch(recipe, len(dataset.train))
+    all_diverged = True
+    for repeat in range(repeats):
+        try:
+            result = train(
+                architecture,
+                dataset,
+                recipe,
+                seed=trial_seed(seed, architecture.digest, counted_from + repeat),
+                device=device,
+                on_epoch=None if on_epoch is None else partial(on_epoch, repeat),
+                checkpoint=None if folder is None else folder / UNFINISHED.format(repeat),
+                keep_checkpoint=True,
+                initial=initial,
+                on_step=None if on_step is None else partial(on_step, repeat),
+            )
+        except TrainingDiverged as error:
+            if on_diverged is None:
+                raise TrainingDiverged(f"training {repeat + 1} of {repeats}: {error}") from None
+            on_diverged(repeat, str(error))
+            if repeat + 1 == repeats and all_diverged:
+                raise TrainingDiverged(f"every training diverged, {repeats} of {repeats}; the last: {error}") from None
+            continue
+        all_diverged = False
+        yield repeat, result
 
 
 def mean_and_std(values: Sequence[float]) -> MeanAndStd:

@@ -20,13 +20,14 @@ from torch import nn
 
 from nas.architecture.cost import count_cost
 from nas.architecture.serialization import load_architecture
-from nas.compress import chain, finetune, quantize
+from nas.compress import chain, quantize, workshop
 from nas.compress.speed import Speed
 from nas.export import bundle
 from nas.export.manifest import read_manifest
 from nas.export.verify import verify_bundle
 from nas.models.onnx import export_onnx
 from nas.search.opening import open_study
+from nas.training import repeat
 
 Command = Callable[..., Outcome]
 Pretend = Callable[..., None]
@@ -49,7 +50,7 @@ def _exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
             EXPORTED[found] = path.read_bytes()
         path.write_bytes(EXPORTED[found])
 
-    monkeypatch.setattr(chain, "export_onnx", export)
+    monkeypatch.setattr(workshop, "export_onnx", export)
     monkeypatch.setattr(bundle, "export_onnx", export)
 
 
@@ -185,7 +186,7 @@ def test_an_interrupted_chain_writes_nothing_and_goes_on(
 ) -> None:
     pretended(pruned=0.5, int8=0.25)
     words = ("compress", trial, *SMALL, "--seeds", 2, "--int8", "-o", "out")
-    original, trained = finetune.train, list[str]()
+    original, trained = repeat.train, list[str]()
 
     def train(*arguments: Any, **options: Any) -> Any:
         if len(trained) == 1:
@@ -195,7 +196,7 @@ def test_an_interrupted_chain_writes_nothing_and_goes_on(
         return result
 
     with monkeypatch.context() as patched:
-        patched.setattr(finetune, "train", train)
+        patched.setattr(repeat, "train", train)
         assert threading.current_thread() is threading.main_thread()
         outcome = nas_command(*words)
     assert outcome.code == 130 and "Continue with the same command" in outcome.err

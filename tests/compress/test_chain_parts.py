@@ -11,10 +11,10 @@ import torch
 from bundles import color_model
 from onnx import TensorProto, helper
 
-from nas.compress.chain import Plan, require_steps
 from nas.compress.parent import Parent, found_images
 from nas.compress.scoring import onnx_score, weight_bytes
 from nas.compress.speed import Speed, compare_speed
+from nas.compress.workshop import Plan, require_steps
 from nas.data.batches import Standardisation, to_device
 from nas.data.types import ImageSet
 from nas.errors import ConfigError

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from bundles import forge
 
 import nas
 from nas.analysis.pareto import pareto_front
+from nas.compress.quantize import quantize_onnx
 from nas.data.sources import load_data
 from nas.data.types import ImageSet
 from nas.errors import ExportError
@@ -25,36 +26,12 @@ from nas.export.verify import verify_bundle
 from nas.search.study import Study
 
 
-class Images(CalibrationDataReader):
-    def __init__(self, images: npt.NDArray[np.float32]) -> None:
-        self.left = iter(images)
-
-    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        image = next(self.left, None)
-        return None if image is None else {"images": image[None]}
-
-
-def quantize(source: Path, images: npt.NDArray[np.float32], target: Path) -> None:
-    """Write the int8 network of an ONNX file, as nas compress does."""
-    types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
-    quantize_static(source, target, Images(images), quant_format=QuantFormat.QDQ, per_channel=True, **types)
-
-
-def forge(bundle: Path, name: str, content: bytes) -> None:
-    """Change a file, and the manifest with it, as someone would who wants to be believed."""
-    (bundle / name).write_bytes(content)
-    path = bundle / manifest.NAME
-    known = manifest.read_manifest(path.read_bytes(), source="manifest")
-    files = {**known.files, name: manifest.facts_of(content)}
-    path.write_text(manifest.manifest_text(known.model_copy(update={"files": files})))
-
-
 def test_an_int8_network_is_calibrated_on_training_images_and_compared_by_what_it_says(finished_study: Study) -> None:
     trial, seen = pareto_front(finished_study)[-1], list[npt.NDArray[np.float32]]()
 
     def kept(source: Path, images: npt.NDArray[np.float32], target: Path) -> None:
         seen.append(images)
-        quantize(source, images, target)
+        quantize_onnx(source, images, target)
 
     exported = export_network(finished_study, trial, "net", quantize=kept)
     assert sorted(path.name for path in Path("net").iterdir()) == sorted((*FILES, INT8_ONNX))
@@ -85,7 +62,7 @@ def rounded(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a bundle with an int8 network."""
     directory = tmp_path_factory.mktemp("rounded") / "network"
     with nas.open_study(finished) as study:
-        export_network(study, pareto_front(study)[-1], directory, quantize=quantize)
+        export_network(study, pareto_front(study)[-1], directory, quantize=quantize_onnx)
     return directory
 
 

@@ -15,6 +15,7 @@ import onnx
 import onnxruntime
 import pytest
 import yaml
+from bundles import forge
 from conftest import Outcome
 from huggingface_hub import ModelCard
 from onnx import TensorProto, helper
@@ -58,15 +59,6 @@ def exported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bundle(exported: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(exported, tmp_path / "elsewhere" / "copy"))
-
-
-def forge(bundle: Path, name: str, content: bytes) -> None:
-    """Change a file, and the manifest with it, as someone would who wants to be believed."""
-    (bundle / name).write_bytes(content)
-    path = bundle / manifest.NAME
-    known = manifest.read_manifest(path.read_bytes(), source="manifest")
-    files = {**known.files, name: manifest.facts_of(content)}
-    path.write_text(manifest.manifest_text(known.model_copy(update={"files": files})))
 
 
 def forge_manifest(bundle: Path, **update: Any) -> None:

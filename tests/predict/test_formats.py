@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from bundles import COLORS, FACTS, write_bundle, write_image
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from tflite_files import color_tflite
 
+from nas.compress.quantize import quantize_onnx
 from nas.errors import BundleError, ConfigError
 from nas.export.pixels import write_pixels_onnx
 from nas.export.tflite.running import has_litert
@@ -22,15 +21,6 @@ from nas.predict.bundle import FORMATS
 from nas.predict.run import Predictor
 
 needs_litert = pytest.mark.skipif(not has_litert(), reason="needs the extra litert")
-
-
-class Images(CalibrationDataReader):
-    def __init__(self, images: npt.NDArray[np.float32]) -> None:
-        self.left = iter(images)
-
-    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        image = next(self.left, None)
-        return None if image is None else {"images": image[None]}
 
 
 @pytest.fixture
@@ -44,9 +34,8 @@ def bundle() -> Path:
 
 
 def write_int8(bundle: Path) -> None:
-    images = Images(np.random.default_rng(0).random((32, 3, 8, 8)).astype(np.float32))
-    types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
-    quantize_static(bundle / "model.onnx", bundle / "model-int8.onnx", images, quant_format=QuantFormat.QDQ, **types)
+    images = np.random.default_rng(0).random((32, 3, 8, 8)).astype(np.float32)
+    quantize_onnx(bundle / "model.onnx", images, bundle / "model-int8.onnx")
 
 
 def write_uint8(bundle: Path) -> None:
